@@ -1,0 +1,157 @@
+//! From TOML text and `key=value` overrides to a validated [`Experiment`].
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::{ConfigError, Experiment};
+
+impl Experiment {
+    /// Reads `path`, applies `overrides` (`section.key=value`, TOML values; a bare word is a string) and
+    /// validates the whole.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the key.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, &path.display().to_string(), overrides)
+    }
+
+    /// Like [`Self::load`] for text that is already in memory; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming `origin` and the key.
+    pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            ConfigError::Syntax {
+                origin: origin.to_owned(),
+                line: text[..start].matches('\n').count() + 1,
+                message: error.message().replace('\n', ", "),
+            }
+        })?;
+        for text in overrides {
+            set(&mut table, text)?;
+        }
+        let experiment: Self =
+            serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+                ConfigError::Field {
+                    origin: origin.to_owned(),
+                    field: error.path().to_string(),
+                    message: error.inner().message().replace('\n', ", "),
+                }
+            })?;
+        experiment.validate()?;
+        Ok(experiment)
+    }
+}
+
+/// Sets one `section.key=value` in `table`.
+fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
+    let malformed = || ConfigError::Override {
+        text: text.to_owned(),
+    };
+    let (path, value) = text.split_once('=').ok_or_else(malformed)?;
+    let (parents, key) = path.trim().rsplit_once('.').unwrap_or(("", path.trim()));
+    if key.is_empty() {
+        return Err(malformed());
+    }
+    let mut section = table;
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+        section = section
+            .entry(parent)
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(malformed)?;
+    }
+    section.insert(key.to_owned(), parse_value(value.trim()));
+    Ok(())
+}
+
+/// A TOML value, or the text itself where it is none, so that `views=same_views` needs no quotes.
+fn parse_value(text: &str) -> Value {
+    format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ConfigError, Experiment, Views};
+
+    fn demo(overrides: &[&str]) -> Result<Experiment, ConfigError> {
+        Experiment::demo(
+            &overrides
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn overrides_are_typed_and_win() {
+        let changed = demo(&["train.batch_size=3", "data.views=same_views", "seed=9"]).unwrap();
+        assert_eq!(changed.train.batch_size, 3);
+        assert_eq!(changed.data.views, Views::SameViews);
+        assert_eq!(changed.seed.0, 9);
+        assert_ne!(changed.fingerprint(), demo(&[]).unwrap().fingerprint());
+    }
+
+    #[test]
+    fn errors_name_the_field_on_one_line() {
+        for (given, expected) in [
+            ("train.batchsize=3", "unknown field `batchsize`"),
+            ("train.batch_size=many", "train.batch_size"),
+            ("train.batch_size=0", "train.batch_size = 0: expected"),
+            ("mask.ratio=1.5", "mask.ratio = 1.5: expected"),
+            (
+                "model.image_size=225",
+                "model.image_size = 225: expected a multiple of",
+            ),
+            ("method=siammae", "data.views"),
+            ("nonsense", "expected section.key=value"),
+            ("optim.blr=nan", "optim.blr"),
+        ] {
+            let message = demo(&[given]).unwrap_err().to_string();
+            assert!(message.contains(expected), "{given}: {message}");
+            assert!(!message.contains('\n'), "{given}: {message}");
+        }
+    }
+
+    #[test]
+    fn syntax_errors_name_the_line() {
+        let message = Experiment::parse("[about]\nname = \n", "x.toml", &[])
+            .unwrap_err()
+            .to_string();
+        assert!(message.starts_with("x.toml, line 2:"), "{message}");
+    }
+
+    #[test]
+    fn every_shipped_config_parses_and_round_trips() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let experiment = Experiment::load(&path, &[]).unwrap();
+            let json = serde_json::to_string(&experiment).unwrap();
+            assert_eq!(
+                experiment,
+                serde_json::from_str(&json).unwrap(),
+                "{}",
+                path.display()
+            );
+            assert!(
+                !experiment.about.command.is_empty(),
+                "{}: [about] command",
+                path.display()
+            );
+            seen += 1;
+        }
+        assert!(seen > 0);
+    }
+}

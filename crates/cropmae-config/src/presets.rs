@@ -1,0 +1,76 @@
+//! Names for the shapes of the paper and for the experiments that travel inside the program.
+
+use crate::{ConfigError, Experiment, ModelConfig};
+
+/// The experiment that runs when no config is given: minutes on two cores, data made on the spot.
+pub const DEMO: &str = include_str!("../../../configs/demo.toml");
+
+/// Architectures by name: encoder (D, depth, heads) and the decoder (Dd, depth, heads) of their builders.
+const ARCHITECTURES: [(&str, [usize; 3], [usize; 3]); 3] = [
+    ("vits", [384, 12, 6], [256, 4, 8]),
+    ("vitb", [768, 12, 12], [512, 8, 16]),
+    ("vitl", [1024, 24, 16], [1024, 12, 16]),
+];
+
+impl Experiment {
+    /// The embedded default experiment.
+    ///
+    /// # Errors
+    /// Never for a released build: a test parses it.
+    pub fn demo(overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse(DEMO, "the embedded default", overrides)
+    }
+}
+
+impl ModelConfig {
+    /// `vits16`, `vitb16`, `vitl16`, `vits8`, ... at 224 px with the decoder that the published training
+    /// runs used for every size: 256 wide, 4 layers, 8 heads.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPreset`] for any other name.
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
+        Ok(Self {
+            decoder_embed_dim: 256,
+            decoder_depth: 4,
+            decoder_num_heads: 8,
+            ..Self::factory_preset(name)?
+        })
+    }
+
+    /// Like [`Self::preset`] with the decoder of the reference's own builders, which grows with the
+    /// encoder.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPreset`] for any other name.
+    pub fn factory_preset(name: &str) -> Result<Self, ConfigError> {
+        let unknown = || ConfigError::UnknownPreset {
+            name: name.to_owned(),
+            known: "vits16, vitb16, vitl16, vits8, vitb8, vitl8".to_owned(),
+        };
+        let (arch, patch_size) = name
+            .strip_suffix("16")
+            .map(|arch| (arch, 16))
+            .or_else(|| name.strip_suffix('8').map(|arch| (arch, 8)))
+            .ok_or_else(unknown)?;
+        let (
+            _,
+            [embed_dim, depth, num_heads],
+            [decoder_embed_dim, decoder_depth, decoder_num_heads],
+        ) = ARCHITECTURES
+            .into_iter()
+            .find(|row| row.0 == arch)
+            .ok_or_else(unknown)?;
+        Ok(Self {
+            image_size: 224,
+            patch_size,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio: 4.0,
+            decoder_embed_dim,
+            decoder_depth,
+            decoder_num_heads,
+            decoder_dropout: 0.1,
+        })
+    }
+}

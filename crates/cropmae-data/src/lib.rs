@@ -1,0 +1,1 @@
+//! Image sources, decoding, crop pairs, masks and the batch loader of CropMAE in Rust.

@@ -1,0 +1,1 @@
+//! CropMAE, SiamMAE and MAE vision transformers, their losses, weights and features.

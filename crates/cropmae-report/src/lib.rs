@@ -1,0 +1,1 @@
+//! Pictures of reconstructions, masks and features for CropMAE in Rust.

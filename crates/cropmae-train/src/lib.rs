@@ -1,0 +1,1 @@
+//! Optimizer, schedules, training loop, checkpoints and run records of CropMAE in Rust.
