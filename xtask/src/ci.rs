@@ -1,0 +1,94 @@
+//! `cargo xtask ci`: what a change must pass, in the order in which failures are cheapest to find.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    cargo::{self, cargo, must_succeed},
+    program,
+};
+
+/// Runs every check; the first failure ends it.
+pub fn run() -> Result<ExitCode> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    step(
+        "lints",
+        cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
+    )?;
+    if cargo::exists("cargo-nextest") {
+        step("tests", cargo().args(["nextest", "run", "--workspace"]))?;
+        step("doc tests", cargo().args(["test", "--workspace", "--doc"]))?;
+    } else {
+        step("tests", cargo().args(["test", "--workspace"]))?;
+    }
+    step(
+        "docs",
+        cargo()
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )?;
+    smoke()
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    say(&format!("==> {name}"));
+    must_succeed(command)
+}
+
+/// The README's commands at tiny settings, in a folder of their own: a run, a resumed run, an evaluation,
+/// and a wrong path that must fail.
+fn smoke() -> Result<ExitCode> {
+    say("==> smoke run of the README's commands");
+    let program = program::build(&[])?;
+    let folder = std::env::temp_dir().join(format!("cropmae-smoke-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).context("cannot make a folder for the smoke run")?;
+    let cropmae = |args: &str| {
+        let mut command = Command::new(&program);
+        command
+            .args(args.split_whitespace())
+            .env("CROPMAE_RUNS", &folder);
+        command
+    };
+    let run = folder.join("run");
+    let (run, data) = (run.display(), folder.join("scenes-seed0"));
+    let tiny = "--set data.scenes.images=32 --set data.scenes.videos=1 --set data.scenes.video_frames=4 \
+                --set train.batch_size=8 --set model.depth=1";
+    must_succeed(&mut cropmae(&format!(
+        "pretrain {tiny} --out {run} --dry-run"
+    )))?;
+    must_succeed(&mut cropmae(&format!(
+        "pretrain {tiny} --out {run} --set train.max_steps=4"
+    )))?;
+    must_succeed(&mut cropmae(&format!(
+        "pretrain {tiny} --out {run} --set train.max_steps=6"
+    )))?;
+    must_succeed(&mut cropmae(&format!(
+        "eval --task all --checkpoint {run}/last.safetensors --pixels --data {} --out {run}/eval",
+        data.display()
+    )))?;
+    let wrong = cropmae("pretrain --data no/such/folder")
+        .output()
+        .context("cannot start cropmae")?;
+    let message = String::from_utf8_lossy(&wrong.stderr);
+    ensure!(
+        !wrong.status.success() && message.contains("no/such/folder"),
+        "a wrong path must fail and be named, got {}: {message}",
+        wrong.status
+    );
+    std::fs::remove_dir_all(&folder).context("cannot remove the smoke run's folder")?;
+    say("all checks passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the task runner talks to a person")]
+fn say(text: &str) {
+    println!("{text}");
+}

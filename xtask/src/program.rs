@@ -1,0 +1,110 @@
+//! Builds the `cropmae` program with the right features and runs one of its commands.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::{self, cargo};
+
+/// `cropmae COMMAND ARGS...`, built in release mode. Its exit code becomes ours.
+pub fn run(command: &str, args: &[OsString]) -> Result<ExitCode> {
+    let program = build(args)?;
+    let status = Command::new(&program)
+        .arg(command)
+        .args(args)
+        .env("CROPMAE_REVISION", revision())
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    // No code means that a signal ended the program: report it as shells do for an interrupt.
+    Ok(ExitCode::from(
+        status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(130),
+    ))
+}
+
+/// Path of the freshly built program.
+pub fn build(args: &[OsString]) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--release", "--package", "cropmae-cli"]);
+    build
+        .arg("--manifest-path")
+        .arg(cargo::root().join("Cargo.toml"));
+    if let Some(feature) = device_feature(args) {
+        build.args(["--features", feature]);
+    }
+    let status = build.status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("the program does not build: {status}");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| cargo::root().join("target"), PathBuf::from);
+    Ok(target
+        .join("release")
+        .join(format!("cropmae{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The accelerator to compile for: what `--device` asks, or else what the machine can build.
+fn device_feature(args: &[OsString]) -> Option<&'static str> {
+    match requested_device(args).unwrap_or("auto") {
+        "cuda" => Some("cuda"),
+        "metal" => Some("metal"),
+        "cpu" => None,
+        _ if cfg!(target_os = "macos") => Some("metal"),
+        _ if cargo::exists("nvcc") => Some("cuda"),
+        _ => None,
+    }
+}
+
+/// The value of `--device X` or `--device=X`.
+fn requested_device(args: &[OsString]) -> Option<&str> {
+    let mut args = args
+        .iter()
+        .map(OsString::as_os_str)
+        .filter_map(OsStr::to_str);
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix("--device") {
+            Some("") => return args.next(),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What git says of the checkout, for the run's record.
+fn revision() -> String {
+    Command::new("git")
+        .args(["describe", "--always", "--dirty=-modified", "--abbrev=12"])
+        .current_dir(cargo::root())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map_or_else(
+            || "unknown".to_owned(),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_is_found_in_both_spellings() {
+        let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(
+            requested_device(&args(&["--data", "x", "--device", "cuda"])),
+            Some("cuda")
+        );
+        assert_eq!(requested_device(&args(&["--device=cpu"])), Some("cpu"));
+        assert_eq!(requested_device(&args(&["--data", "device"])), None);
+        assert_eq!(device_feature(&args(&["--device", "cuda"])), Some("cuda"));
+        assert_eq!(device_feature(&args(&["--device=cpu"])), None);
+    }
+}

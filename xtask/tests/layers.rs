@@ -1,0 +1,81 @@
+//! Holds the workspace against the architecture: which crate may know which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// Every arrow that exists, crate by crate. A new one is a decision: make it here and in ARCHITECTURE.md.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("cropmae-config", &[]),
+    ("cropmae-kernels", &[]),
+    ("cropmae-data", &["cropmae-config"]),
+    ("cropmae-model", &["cropmae-config", "cropmae-kernels"]),
+    (
+        "cropmae-train",
+        &[
+            "cropmae-config",
+            "cropmae-data",
+            "cropmae-kernels",
+            "cropmae-model",
+        ],
+    ),
+    ("cropmae-eval", &["cropmae-config", "cropmae-model"]),
+    ("cropmae-report", &[]),
+    (
+        "cropmae-cli",
+        &[
+            "cropmae-config",
+            "cropmae-data",
+            "cropmae-eval",
+            "cropmae-model",
+            "cropmae-report",
+            "cropmae-train",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+#[test]
+fn the_workspace_has_exactly_the_documented_arrows() {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    let members: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
+    let found: BTreeMap<&str, BTreeSet<&str>> = metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let ours = package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.kind == DependencyKind::Normal)
+                .map(|dependency| dependency.name.as_str())
+                .filter(|name| members.contains(name));
+            (package.name.as_str(), ours.collect())
+        })
+        .collect();
+    let documented: BTreeMap<&str, BTreeSet<&str>> = ARROWS
+        .into_iter()
+        .map(|(name, to)| (name, to.iter().copied().collect()))
+        .collect();
+    assert_eq!(found, documented);
+}
+
+#[test]
+fn tensors_stay_out_of_the_crates_that_promise_so() {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    for name in ["cropmae-config", "cropmae-data", "cropmae-report", "xtask"] {
+        let package = metadata
+            .packages
+            .iter()
+            .find(|p| p.name.as_str() == name)
+            .unwrap();
+        let candle = package
+            .dependencies
+            .iter()
+            .find(|d| d.name.starts_with("candle"));
+        assert!(
+            candle.is_none(),
+            "{name} must not depend on {}",
+            candle.unwrap().name
+        );
+    }
+}
