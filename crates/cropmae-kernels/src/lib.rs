@@ -30,6 +30,22 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         .broadcast_add(bias)
 }
 
+/// LN(`residual` + dropout(`x`)), both (.., D): the step after each sub-layer of a post-norm block.
+pub fn residual_layer_norm(
+    x: &Tensor,
+    residual: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    dropout: Option<Dropout>,
+) -> Result<Tensor> {
+    let x = match dropout {
+        Some(d) => self::dropout(x, d)?,
+        None => x.clone(),
+    };
+    layer_norm(&(residual + x)?, weight, bias, eps)
+}
+
 /// `x` (.., Din) by `weight` (Dout, Din), plus `bias` (Dout) -> (.., Dout).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (_, d_in) = weight.dims2()?;
@@ -130,6 +146,53 @@ pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tens
         target.clone()
     };
     (pred - target)?.sqr()?.mean_all()
+}
+
+/// `pixel_loss` of `pred` (B, R, V) against the rows `ids` (B, R) u32 of `patches` (B, N, V) -> scalar.
+pub fn masked_pixel_loss(
+    pred: &Tensor,
+    patches: &Tensor,
+    ids: &Tensor,
+    norm_pix: bool,
+) -> Result<Tensor> {
+    pixel_loss(pred, &gather_rows(patches, ids)?, norm_pix)
+}
+
+/// Patch embedding: `patches` (B, N, P*P*3) in (row, column, channel) order by the convolution `weight`
+/// (D, 3, P, P), plus `bias` (D), plus the row of the fixed position table `pos` (N, D).
+///
+/// With `ids_keep` (B, K) u32 only those patches are embedded, in that order: -> (B, K, D), else (B, N, D).
+/// No gradient flows to the pixels or to `pos`.
+pub fn patch_embed(
+    patches: &Tensor,
+    ids_keep: Option<&Tensor>,
+    weight: &Tensor,
+    bias: &Tensor,
+    pos: &Tensor,
+) -> Result<Tensor> {
+    let (b, n, v) = patches.dims3()?;
+    let d = weight.dim(0)?;
+    let pos = pos
+        .detach()
+        .reshape((1, n, d))?
+        .broadcast_as((b, n, d))?
+        .contiguous()?;
+    let (patches, pos) = match ids_keep {
+        Some(ids) => (gather_rows(patches, ids)?, gather_rows(&pos, ids)?),
+        None => (patches.clone(), pos),
+    };
+    let weight = weight.permute((0, 2, 3, 1))?.reshape((d, v))?;
+    linear(&patches, &weight, bias)? + pos
+}
+
+/// Rows `ids` (B, K) of `x` (B, N, D) -> (B, K, D).
+fn gather_rows(x: &Tensor, ids: &Tensor) -> Result<Tensor> {
+    let (b, k) = ids.dims2()?;
+    let ids = ids
+        .unsqueeze(2)?
+        .broadcast_as((b, k, x.dim(2)?))?
+        .contiguous()?;
+    x.gather(&ids, 1)
 }
 
 /// One AdamW update's numbers for one parameter.
