@@ -1,0 +1,49 @@
+//! Keys for the dropout masks of one forward pass.
+
+use cropmae_config::{Seed, Stream};
+use cropmae_kernels::Dropout;
+use rand::RngCore;
+
+/// Gives each call site of a forward pass its own dropout mask, whatever the order of evaluation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DropoutStream {
+    p: f32,
+    key: u64,
+}
+
+/// Where a decoder layer drops; the discriminants are part of the result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Site {
+    CrossAttention = 0,
+    CrossResidual = 1,
+    FeedForward = 2,
+    FeedForwardResidual = 3,
+    SelfAttention = 4,
+    SelfResidual = 5,
+}
+
+impl DropoutStream {
+    /// The stream of one forward pass: update `step`, and `part` of it (micro-batch and rank, so that no
+    /// two samples of an update share a mask). `None` when `p` is 0 and nothing is dropped.
+    #[must_use]
+    pub fn new(p: f64, seed: Seed, step: u64, part: u64) -> Option<Self> {
+        (p > 0.0).then(|| Self {
+            p: p as f32,
+            key: seed.rng(Stream::Dropout, step, part).next_u64(),
+        })
+    }
+
+    pub(crate) fn site(self, layer: usize, site: Site) -> Dropout {
+        let index = layer as u64 * 6 + site as u64 + 1;
+        // SplitMix64 (Steele et al., OOPSLA 2014): neighbouring indices give unrelated keys.
+        let mut z = self
+            .key
+            .wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Dropout {
+            p: self.p,
+            key: z ^ (z >> 31),
+        }
+    }
+}

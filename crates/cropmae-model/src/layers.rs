@@ -1,0 +1,202 @@
+//! The layers every part is built from, on the differentiable ops of `cropmae-kernels`.
+//!
+//! candle-nn's own `LayerNorm` and `Linear` are not used: the former has no backward pass on contiguous
+//! inputs, and both would bypass the fused kernels. Initialisation hints are the reference's:
+//! Xavier-uniform matrices (packed projections as one matrix), zero biases, unit gains.
+
+use candle_core::Tensor;
+use candle_nn::{Init, VarBuilder};
+use cropmae_kernels::{self as kernels, Dropout};
+
+use crate::{ModelError, Result};
+
+/// Added to the variance by every layer norm of the family.
+pub const LAYER_NORM_EPS: f64 = 1e-6;
+
+/// y = x Wᵀ + b, with W of shape (Dout, Din).
+#[derive(Debug, Clone)]
+pub struct Linear {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+}
+
+impl Linear {
+    /// Reads `weight` (d_out, d_in) and `bias` (d_out).
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(d_in: usize, d_out: usize, vb: &VarBuilder) -> Result<Self> {
+        Self::named(d_in, d_out, vb, "weight", "bias")
+    }
+
+    /// Like [`Self::new`] for keys of other names, as torch's `MultiheadAttention` has them.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub(crate) fn named(
+        d_in: usize,
+        d_out: usize,
+        vb: &VarBuilder,
+        weight: &str,
+        bias: &str,
+    ) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints((d_out, d_in), weight, xavier_uniform(d_in, d_out))?,
+            bias: vb.get_with_hints(d_out, bias, Init::Const(0.0))?,
+        })
+    }
+
+    /// The layer that computes outputs `start..start + len` only. It shares this one's storage, and
+    /// gradients reach this one's variables.
+    pub(crate) fn outputs(&self, start: usize, len: usize) -> Result<Self> {
+        Ok(Self {
+            weight: self.weight.narrow(0, start, len)?,
+            bias: self.bias.narrow(0, start, len)?,
+        })
+    }
+
+    /// (.., Din) -> (.., Dout).
+    ///
+    /// # Errors
+    /// The last dimension of `x` is not Din.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(kernels::linear(x, &self.weight, &self.bias)?)
+    }
+}
+
+/// Normalisation over the last dimension with gain and bias.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    /// Reads `weight` (dim) and `bias` (dim).
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(dim: usize, vb: &VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints(dim, "weight", Init::Const(1.0))?,
+            bias: vb.get_with_hints(dim, "bias", Init::Const(0.0))?,
+        })
+    }
+
+    /// (.., D) -> (.., D).
+    ///
+    /// # Errors
+    /// The last dimension of `x` is not D.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(kernels::layer_norm(
+            x,
+            &self.weight,
+            &self.bias,
+            LAYER_NORM_EPS,
+        )?)
+    }
+
+    /// norm(residual + dropout(x)), the end of a post-norm sub-layer. (.., D), (.., D) -> (.., D).
+    ///
+    /// # Errors
+    /// The shapes differ, or their last dimension is not D.
+    pub fn forward_residual(
+        &self,
+        x: &Tensor,
+        residual: &Tensor,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
+        Ok(kernels::residual_layer_norm(
+            x,
+            residual,
+            &self.weight,
+            &self.bias,
+            LAYER_NORM_EPS,
+            dropout,
+        )?)
+    }
+}
+
+/// Multi-head self-attention with one packed projection, rows q, k, v.
+#[derive(Debug, Clone)]
+pub struct SelfAttention {
+    pub(crate) qkv: Linear,
+    pub(crate) proj: Linear,
+    pub(crate) num_heads: usize,
+}
+
+impl SelfAttention {
+    /// (B, N, D) -> (B, N, D); `dropout` acts on the attention probabilities.
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
+        let qkv = self.qkv.forward(x)?; // (B, N, 3D)
+        let attended = kernels::self_attention(&qkv, self.num_heads, dropout)?;
+        self.proj.forward(&attended)
+    }
+
+    /// Attention probabilities from the first token to all tokens: (B, N, D) -> (B, H, N). Not
+    /// differentiable.
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn first_token_map(&self, x: &Tensor) -> Result<Tensor> {
+        let dim = x.dim(2)?;
+        let q = self
+            .qkv
+            .outputs(0, dim)?
+            .forward(&x.narrow(1, 0, 1)?.contiguous()?)?; // (B, 1, D)
+        let k = self.qkv.outputs(dim, dim)?.forward(x)?;
+        Ok(kernels::attention_map(&q, &k, self.num_heads)?.squeeze(2)?)
+    }
+}
+
+/// fc2(dropout(gelu(fc1(x)))).
+#[derive(Debug, Clone)]
+pub struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Mlp {
+    pub(crate) fn new(fc1: Linear, fc2: Linear) -> Self {
+        Self { fc1, fc2 }
+    }
+
+    /// (B, N, D) -> (B, N, D); `dropout` acts on the hidden activations.
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
+        Ok(kernels::mlp(
+            x,
+            (&self.fc1.weight, &self.fc1.bias),
+            (&self.fc2.weight, &self.fc2.bias),
+            dropout,
+        )?)
+    }
+}
+
+/// Uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010).
+pub(crate) fn xavier_uniform(fan_in: usize, fan_out: usize) -> Init {
+    let bound = (6.0 / (fan_in + fan_out) as f64).sqrt();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+/// Refuses widths that cannot be split into heads or into the four parts of a 2-D sin-cos embedding.
+pub(crate) fn check_width(field: &'static str, width: usize, heads: usize) -> Result<()> {
+    if width > 0 && heads > 0 && width.is_multiple_of(heads) && width.is_multiple_of(4) {
+        return Ok(());
+    }
+    Err(ModelError::Config {
+        field,
+        found: width,
+        expected: format!(
+            "a multiple of 4 (sin-cos position embedding) and of the number of heads, {heads}"
+        ),
+    })
+}

@@ -1,0 +1,57 @@
+//! MAE's decoder: pre-norm self-attention blocks over the masked view's own tokens (He et al., CVPR
+//! 2022, section 3 "MAE decoder"). It has no dropout.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use cropmae_config::ModelConfig;
+
+use crate::decoder::DecoderEnds;
+use crate::vit::Block;
+use crate::{PatchMask, Result};
+
+/// The whole decoder up to its last hidden tokens.
+#[derive(Debug, Clone)]
+pub struct MaeDecoder {
+    ends: DecoderEnds,
+    blocks: Vec<Block>,
+}
+
+impl MaeDecoder {
+    /// Reads `decoder_blocks.N` and what [`DecoderEnds`] reads.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
+        Ok(Self {
+            ends: DecoderEnds::new(config, vb)?,
+            blocks: (0..config.decoder_depth)
+                .map(|i| {
+                    Block::new(
+                        config.decoder_embed_dim,
+                        config.decoder_num_heads,
+                        config.mlp_ratio,
+                        &vb.pp(format!("decoder_blocks.{i}")),
+                    )
+                })
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// Hidden tokens (B, 1 + N, Dd) from the latents of the visible patches (B, 1 + K, D).
+    ///
+    /// # Errors
+    /// Shapes do not match the model or the mask.
+    pub fn forward(&self, visible: &Tensor, mask: &PatchMask) -> Result<Tensor> {
+        let mut x = self.ends.queries(&self.ends.embed(visible)?, mask)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        Ok(x)
+    }
+
+    /// The first and last layers.
+    #[must_use]
+    pub fn ends(&self) -> &DecoderEnds {
+        &self.ends
+    }
+}

@@ -1,0 +1,208 @@
+//! Random masking by shuffled patch indices (MAE, section 3 "Masking" and "Simple implementation").
+//!
+//! The noise is drawn and sorted on the CPU by the data loader; here its order becomes the indices that the
+//! model gathers by. Tokens are gathered as rows of a flattened tensor: one `index_select` each, whose
+//! backward is one `index_add`.
+//!
+//! Symbols: B batch, N patches, K visible ones, R = N - K removed ones, C any width.
+
+use candle_core::{Device, Tensor};
+
+use crate::{ModelError, Result};
+
+/// Which patches of a batch are visible. Each sample keeps the same number.
+#[derive(Debug, Clone)]
+pub struct PatchMask {
+    batch: usize,
+    num_patches: usize,
+    len_keep: usize,
+    ids_restore: Tensor,
+    mask: Tensor,
+    ids_keep: Option<Tensor>,
+    ids_removed: Tensor,
+    /// Rows of (B·(1 + N), C) that hold removed patches, each sample beginning with its class token.
+    removed_rows: Tensor,
+    /// Rows of [(B·(1 + K), C); mask token] that make up (B·(1 + N), C).
+    restore_rows: Tensor,
+}
+
+impl PatchMask {
+    /// `ids_shuffle` (B, N), row-major: each row is the argsort of a sample's noise; its first
+    /// `len_keep` patches stay.
+    ///
+    /// # Errors
+    /// [`ModelError::Mask`] when a row is not a permutation of 0..N or nothing is removed.
+    pub fn new(
+        ids_shuffle: &[u32],
+        batch: usize,
+        num_patches: usize,
+        len_keep: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        if len_keep >= num_patches {
+            return Err(ModelError::Mask {
+                found: format!("{len_keep} visible of {num_patches} patches"),
+                expected: "at least one patch to reconstruct".to_owned(),
+            });
+        }
+        let (b, n, k) = (batch, num_patches, len_keep);
+        if ids_shuffle.len() != b * n {
+            return Err(ModelError::Mask {
+                found: format!("{} indices", ids_shuffle.len()),
+                expected: format!("{b} samples of {n}"),
+            });
+        }
+        let mask_token_row = (b * (1 + k)) as u32;
+        let mut ids_restore = Vec::with_capacity(b * n);
+        let mut ids_removed = Vec::with_capacity(b * (n - k));
+        let mut ids_keep = Vec::with_capacity(b * k);
+        let mut restore_rows = Vec::with_capacity(b * (1 + n));
+        for (sample, order) in ids_shuffle.chunks_exact(n).enumerate() {
+            let rank = ranks(order, sample)?;
+            ids_keep.extend_from_slice(&order[..k]);
+            ids_removed.extend((0..n as u32).filter(|&id| rank[id as usize] >= k as u32));
+            let cls_row = (sample * (1 + k)) as u32;
+            restore_rows.push(cls_row);
+            restore_rows.extend(rank.iter().map(|&rank| {
+                if rank < k as u32 {
+                    cls_row + 1 + rank
+                } else {
+                    mask_token_row
+                }
+            }));
+            ids_restore.extend(rank);
+        }
+        let mask: Vec<f32> = ids_restore
+            .iter()
+            .map(|&rank| f32::from(u8::from(rank >= k as u32)))
+            .collect();
+        let removed_rows: Vec<u32> = ids_removed
+            .chunks_exact(n - k)
+            .enumerate()
+            .flat_map(|(sample, ids)| {
+                ids.iter()
+                    .map(move |&id| (sample * (1 + n) + 1) as u32 + id)
+            })
+            .collect();
+        Ok(Self {
+            batch,
+            num_patches,
+            len_keep,
+            ids_restore: Tensor::from_vec(ids_restore, (b, n), device)?,
+            mask: Tensor::from_vec(mask, (b, n), device)?,
+            ids_keep: match k {
+                0 => None,
+                _ => Some(Tensor::from_vec(ids_keep, (b, k), device)?),
+            },
+            ids_removed: Tensor::from_vec(ids_removed, (b, n - k), device)?,
+            removed_rows: Tensor::from_vec(removed_rows, b * (n - k), device)?,
+            restore_rows: Tensor::from_vec(restore_rows, b * (1 + n), device)?,
+        })
+    }
+
+    /// Tokens of removed patches in the order of [`Self::ids_removed`], from tokens whose first is the class
+    /// token: (B, 1 + N, C) -> (B, R, C).
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] when `x` is of another batch or length.
+    pub fn removed_tokens(&self, x: &Tensor) -> Result<Tensor> {
+        let tokens = 1 + self.num_patches;
+        let (batch, _, width) = self.check(x, tokens)?;
+        Ok(x.reshape((batch * tokens, width))?
+            .index_select(&self.removed_rows, 0)?
+            .reshape((batch, self.len_removed(), width))?)
+    }
+
+    /// Puts visible tokens (B, 1 + K, C) back to their places and `mask_token` (1, 1, C) into all
+    /// others -> (B, 1 + N, C).
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] when `x` is of another batch or length.
+    pub fn restore(&self, x: &Tensor, mask_token: &Tensor) -> Result<Tensor> {
+        let (_, _, width) = self.check(x, 1 + self.len_keep)?;
+        let rows = x.reshape((self.batch * (1 + self.len_keep), width))?;
+        let table = Tensor::cat(&[&rows, &mask_token.reshape((1, width))?], 0)?;
+        Ok(table.index_select(&self.restore_rows, 0)?.reshape((
+            self.batch,
+            1 + self.num_patches,
+            width,
+        ))?)
+    }
+
+    fn check(&self, x: &Tensor, len: usize) -> Result<(usize, usize, usize)> {
+        match *x.dims() {
+            [batch, n, width] if batch == self.batch && n == len => Ok((batch, n, width)),
+            _ => Err(ModelError::Input {
+                what: "masked tensor",
+                found: x.dims().to_vec(),
+                expected: format!("({}, {len}, width) as the mask has it", self.batch),
+            }),
+        }
+    }
+
+    /// Indices of the visible patches in order of increasing noise, (B, K) u32; `None` when K = 0.
+    #[must_use]
+    pub fn ids_keep(&self) -> Option<&Tensor> {
+        self.ids_keep.as_ref()
+    }
+
+    /// Position of each patch in the shuffled order, (B, N) u32: the inverse of `ids_shuffle`.
+    #[must_use]
+    pub fn ids_restore(&self) -> &Tensor {
+        &self.ids_restore
+    }
+
+    /// 1 where a patch was removed, else 0, (B, N) f32.
+    #[must_use]
+    pub fn mask(&self) -> &Tensor {
+        &self.mask
+    }
+
+    /// Indices of the removed patches, increasing in each sample, (B, R) u32.
+    #[must_use]
+    pub fn ids_removed(&self) -> &Tensor {
+        &self.ids_removed
+    }
+
+    /// Samples B.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Patches of a sample, N.
+    #[must_use]
+    pub fn num_patches(&self) -> usize {
+        self.num_patches
+    }
+
+    /// Visible patches of a sample, K.
+    #[must_use]
+    pub fn len_keep(&self) -> usize {
+        self.len_keep
+    }
+
+    /// Removed patches of a sample, R.
+    #[must_use]
+    pub fn len_removed(&self) -> usize {
+        self.num_patches - self.len_keep
+    }
+}
+
+/// The inverse of the permutation `order`.
+fn ranks(order: &[u32], sample: usize) -> Result<Vec<u32>> {
+    let n = order.len();
+    let mut rank = vec![u32::MAX; n];
+    for (position, &id) in order.iter().enumerate() {
+        match rank.get_mut(id as usize) {
+            Some(slot) if *slot == u32::MAX => *slot = position as u32,
+            _ => {
+                return Err(ModelError::Mask {
+                    found: format!("sample {sample} has patch {id} at {position}"),
+                    expected: format!("each of 0..{n} once"),
+                });
+            }
+        }
+    }
+    Ok(rank)
+}

@@ -1,0 +1,298 @@
+//! The vision transformer encoder (Dosovitskiy et al., ICLR 2021) as MAE and CropMAE use it: fixed 2-D
+//! sin-cos positions added before masking, a class token with its own position, pre-norm blocks, a final
+//! layer norm (MAE, section 3 "MAE encoder"; CropMAE, section 3.2).
+//!
+//! Symbols: B batch, N patches, n tokens, D width, H heads, P patch size, PP3 = 3·P².
+
+use candle_core::Tensor;
+use candle_nn::{Init, VarBuilder};
+use cropmae_config::ModelConfig;
+use cropmae_kernels as kernels;
+
+use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention, check_width, xavier_uniform};
+use crate::{ModelError, PatchMask, Result};
+
+/// Linear map of flattened patches. The weight has the reference's convolution layout (D, 3, P, P).
+#[derive(Debug, Clone)]
+pub struct PatchEmbed {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl PatchEmbed {
+    /// Reads `proj.weight` (dim, 3, P, P) and `proj.bias` (dim).
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(patch_size: usize, dim: usize, vb: &VarBuilder) -> Result<Self> {
+        let vb = vb.pp("proj");
+        let fan_in = 3 * patch_size * patch_size;
+        // Torch's default for a convolution's bias, which the reference leaves as it is.
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        Ok(Self {
+            weight: vb.get_with_hints(
+                (dim, 3, patch_size, patch_size),
+                "weight",
+                xavier_uniform(fan_in, dim),
+            )?,
+            bias: vb.get_with_hints(
+                dim,
+                "bias",
+                Init::Uniform {
+                    lo: -bound,
+                    up: bound,
+                },
+            )?,
+        })
+    }
+
+    /// Embeds `patches` (B, N, PP3), channel fastest, and adds the rows of the position table `pos`
+    /// (N, D): all of them -> (B, N, D), or those at `ids_keep` (B, K) -> (B, K, D).
+    ///
+    /// # Errors
+    /// The patches are of another number or size.
+    pub fn forward(
+        &self,
+        patches: &Tensor,
+        ids_keep: Option<&Tensor>,
+        pos: &Tensor,
+    ) -> Result<Tensor> {
+        Ok(kernels::patch_embed(
+            patches,
+            ids_keep,
+            &self.weight,
+            &self.bias,
+            pos,
+        )?)
+    }
+}
+
+/// Pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)).
+#[derive(Debug, Clone)]
+pub struct Block {
+    norm1: LayerNorm,
+    attn: SelfAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    /// Reads `norm1`, `attn.{qkv,proj}`, `norm2` and `mlp.{fc1,fc2}`.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn new(dim: usize, num_heads: usize, mlp_ratio: f64, vb: &VarBuilder) -> Result<Self> {
+        let hidden = (dim as f64 * mlp_ratio) as usize;
+        let (attn, mlp) = (vb.pp("attn"), vb.pp("mlp"));
+        Ok(Self {
+            norm1: LayerNorm::new(dim, &vb.pp("norm1"))?,
+            attn: SelfAttention {
+                qkv: Linear::new(dim, 3 * dim, &attn.pp("qkv"))?,
+                proj: Linear::new(dim, dim, &attn.pp("proj"))?,
+                num_heads,
+            },
+            norm2: LayerNorm::new(dim, &vb.pp("norm2"))?,
+            mlp: Mlp::new(
+                Linear::new(dim, hidden, &mlp.pp("fc1"))?,
+                Linear::new(hidden, dim, &mlp.pp("fc2"))?,
+            ),
+        })
+    }
+
+    /// (B, n, D) -> (B, n, D).
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = (x + self.attention(x)?)?;
+        Ok((&x + self.mlp(&x)?)?)
+    }
+
+    /// The attention branch, before it is added to `x` (B, n, D).
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn attention(&self, x: &Tensor) -> Result<Tensor> {
+        self.attn.forward(&self.norm1.forward(x)?, None)
+    }
+
+    /// The MLP branch, before it is added to `x` (B, n, D).
+    ///
+    /// # Errors
+    /// `x` has another rank or width.
+    pub fn mlp(&self, x: &Tensor) -> Result<Tensor> {
+        self.mlp.forward(&self.norm2.forward(x)?, None)
+    }
+}
+
+/// The encoder that pre-training is for.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    patch_embed: PatchEmbed,
+    cls_token: Tensor,
+    pos_embed: Tensor,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    patch_size: usize,
+}
+
+impl Encoder {
+    /// Reads `patch_embed`, `cls_token`, `pos_embed`, `blocks.N` and `norm`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for an impossible shape; a tensor is missing or has another shape.
+    pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
+        let dim = config.embed_dim;
+        check_width("embed_dim", dim, config.num_heads)?;
+        if config.patch_size == 0 || !config.image_size.is_multiple_of(config.patch_size) {
+            return Err(ModelError::Config {
+                field: "image_size",
+                found: config.image_size,
+                expected: format!("a multiple of model.patch_size = {}", config.patch_size),
+            });
+        }
+        Ok(Self {
+            patch_embed: PatchEmbed::new(config.patch_size, dim, &vb.pp("patch_embed"))?,
+            cls_token: vb.get_with_hints((1, 1, dim), "cls_token", TOKEN_INIT)?,
+            pos_embed: fixed_pos_embed(config.num_patches(), dim, vb, "pos_embed")?,
+            blocks: (0..config.depth)
+                .map(|i| {
+                    Block::new(
+                        dim,
+                        config.num_heads,
+                        config.mlp_ratio,
+                        &vb.pp(format!("blocks.{i}")),
+                    )
+                })
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::new(dim, &vb.pp("norm"))?,
+            patch_size: config.patch_size,
+        })
+    }
+
+    /// Latent tokens, class token first: all patches (B, N, PP3) -> (B, 1 + N, D) without a mask, the
+    /// visible ones (B, 1 + K, D) in the mask's order with one.
+    ///
+    /// # Errors
+    /// The patches are of another number or size.
+    pub fn forward(&self, patches: &Tensor, mask: Option<&PatchMask>) -> Result<Tensor> {
+        self.encode(&self.embed(patches, &self.pos_embed, mask)?)
+    }
+
+    /// Tokens as they enter the first block; removed patches are never embedded. `pos_embed`
+    /// (1, 1 + N, D) is [`Self::pos_embed`] or its interpolation to the grid of `patches` (B, N, PP3).
+    ///
+    /// # Errors
+    /// The patches are of another number or size.
+    pub fn embed(
+        &self,
+        patches: &Tensor,
+        pos_embed: &Tensor,
+        mask: Option<&PatchMask>,
+    ) -> Result<Tensor> {
+        let (batch, num_patches, values) = patches.dims3()?;
+        let dim = self.dim();
+        let expected = (pos_embed.dim(1)? - 1, 3 * self.patch_size * self.patch_size);
+        let masked = mask.map_or((batch, num_patches), |m| (m.batch(), m.num_patches()));
+        if (num_patches, values) != expected || masked != (batch, num_patches) {
+            return Err(ModelError::Input {
+                what: "patches",
+                found: patches.dims().to_vec(),
+                expected: format!("({}, {}, {})", masked.0, expected.0, expected.1),
+            });
+        }
+        let cls = (&self.cls_token + pos_embed.narrow(1, 0, 1)?)?
+            .broadcast_as((batch, 1, dim))?
+            .contiguous()?;
+        let ids_keep = mask.and_then(PatchMask::ids_keep);
+        if mask.is_some() && ids_keep.is_none() {
+            return Ok(cls); // nothing is visible
+        }
+        let pos = pos_embed
+            .narrow(1, 1, num_patches)?
+            .reshape((num_patches, dim))?;
+        let tokens = self.patch_embed.forward(patches, ids_keep, &pos)?;
+        Ok(Tensor::cat(&[&cls, &tokens], 1)?)
+    }
+
+    /// The blocks and the final norm: (B, n, D) -> (B, n, D).
+    ///
+    /// # Errors
+    /// `tokens` has another rank or width.
+    pub fn encode(&self, tokens: &Tensor) -> Result<Tensor> {
+        let mut x = tokens.clone();
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    /// The last block's attention from the class token to the patches: (B, 1 + N, D) -> (B, H, N), rows
+    /// of probabilities short of the class token's attention to itself. Not differentiable.
+    ///
+    /// # Errors
+    /// `tokens` has another rank or width.
+    pub fn cls_attention(&self, tokens: &Tensor) -> Result<Tensor> {
+        let mut x = tokens.clone();
+        let Some((last, rest)) = self.blocks.split_last() else {
+            return Err(ModelError::Config {
+                field: "depth",
+                found: 0,
+                expected: "at least 1".to_owned(),
+            });
+        };
+        for block in rest {
+            x = block.forward(&x)?;
+        }
+        let map = last.attn.first_token_map(&last.norm1.forward(&x)?)?; // (B, H, 1 + N)
+        Ok(map.narrow(2, 1, map.dim(2)? - 1)?)
+    }
+
+    /// The patch embedding.
+    #[must_use]
+    pub fn patch_embed(&self) -> &PatchEmbed {
+        &self.patch_embed
+    }
+
+    /// The fixed position embedding of the training grid, (1, 1 + N, D), class token first.
+    #[must_use]
+    pub fn pos_embed(&self) -> &Tensor {
+        &self.pos_embed
+    }
+
+    /// The blocks in order.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Width and height of a patch, in pixels.
+    #[must_use]
+    pub fn patch_size(&self) -> usize {
+        self.patch_size
+    }
+
+    /// Width D.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.cls_token.elem_count()
+    }
+}
+
+/// Class and mask tokens start from a normal distribution, not truncated.
+pub(crate) const TOKEN_INIT: Init = Init::Randn {
+    mean: 0.0,
+    stdev: 0.02,
+};
+
+/// Reads a fixed position embedding (1, 1 + num_patches, dim). It is detached, so that a variable of
+/// that name is carried along in weight files but neither tracked nor trained.
+pub(crate) fn fixed_pos_embed(
+    num_patches: usize,
+    dim: usize,
+    vb: &VarBuilder,
+    name: &str,
+) -> Result<Tensor> {
+    let shape = (1, 1 + num_patches, dim);
+    Ok(vb.get_with_hints(shape, name, Init::Const(0.0))?.detach())
+}

@@ -1,0 +1,240 @@
+//! Weight files: safetensors under the reference's tensor names, with the model's config, its method and
+//! where it comes from as JSON under the metadata key `cropmae`.
+//!
+//! A file is checked as a whole, names, shapes and types against the architecture it claims, before any
+//! tensor of it is used.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, safetensors::Load};
+use candle_nn::{VarBuilder, VarMap};
+use cropmae_config::{Method, ModelConfig};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::parameters::{self, Parameter};
+use crate::vit::Encoder;
+use crate::{ModelError, Result};
+
+const METADATA_KEY: &str = "cropmae";
+
+/// What a weight file says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WeightsInfo {
+    /// Which decoder the file holds.
+    pub method: Method,
+    /// Shapes of the model.
+    pub model: ModelConfig,
+    /// Free entries on where the weights come from: revision, fingerprints of config and data, epoch.
+    #[serde(default)]
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// How much of a model to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Encoder and decoder; the file must hold exactly these.
+    Whole,
+    /// The encoder; the file may or may not hold a decoder.
+    Encoder,
+}
+
+/// A weight file's contents, checked.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// What the file says about itself.
+    pub info: WeightsInfo,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Weights {
+    /// The encoder, not trainable.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn encoder(self, device: &Device) -> Result<Encoder> {
+        let vb = VarBuilder::from_tensors(self.tensors, DType::F32, device);
+        Encoder::new(&self.info.model, &vb)
+    }
+
+    /// Variables to train on, or to build a [`crate::Pretrainer`] on.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn into_vars(self) -> Result<VarMap> {
+        parameters::var_map(self.tensors)
+    }
+}
+
+/// Writes `vars` to `path`, which appears only once it is complete.
+///
+/// # Errors
+/// [`ModelError::Missing`], [`ModelError::Unexpected`] or [`ModelError::Shape`] when `vars` is not the
+/// model that `info` describes; [`ModelError::Io`] when the file cannot be written.
+pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
+    let tensors: BTreeMap<String, Tensor> = parameters::entries(vars)
+        .into_iter()
+        .map(|(name, var)| (name, var.as_detached_tensor()))
+        .collect();
+    let shapes = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.dims()))
+        .collect();
+    check_layout(
+        path,
+        &parameters::layout(info.method, &info.model)?,
+        &shapes,
+    )?;
+    let json = serde_json::to_string(info).map_err(|error| ModelError::Metadata {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })?;
+    let failed = |source| ModelError::Io {
+        path: path.to_owned(),
+        action: "write",
+        source,
+    };
+    // One key only: the format writes its metadata in hash order, and equal weights shall be equal files.
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
+    let partial = path.with_extension("partial");
+    safetensors::serialize_to_file(&tensors, Some(metadata), &partial)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    fs::File::open(&partial)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&partial, path))
+        .map_err(failed)
+}
+
+/// Reads the file that [`save`] wrote to `path`.
+///
+/// # Errors
+/// [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`] when it is not such a file;
+/// [`ModelError::Missing`], [`ModelError::Unexpected`], [`ModelError::Shape`] or [`ModelError::Dtype`] when
+/// its tensors are not those of the model it claims to hold.
+pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
+    let bytes = read(path)?;
+    let info = parse_info(path, &bytes)?;
+    read_tensors(path, &bytes, info, part, device)
+}
+
+/// Reads a safetensors file without our metadata, such as a converted reference checkpoint, as the model
+/// that `info` describes.
+///
+/// # Errors
+/// As [`load`], short of [`ModelError::Metadata`].
+pub fn load_as(path: &Path, info: WeightsInfo, part: Part, device: &Device) -> Result<Weights> {
+    read_tensors(path, &read(path)?, info, part, device)
+}
+
+/// Reads what the file at `path` says about itself.
+///
+/// # Errors
+/// [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`].
+pub fn load_info(path: &Path) -> Result<WeightsInfo> {
+    parse_info(path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        action: "read",
+        source,
+    })
+}
+
+fn damaged(path: &Path) -> impl Fn(safetensors::SafeTensorError) -> ModelError {
+    move |error| ModelError::Damaged {
+        path: path.to_owned(),
+        message: error.to_string(),
+    }
+}
+
+fn parse_info(path: &Path, bytes: &[u8]) -> Result<WeightsInfo> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged(path))?;
+    let missing = |message: String| ModelError::Metadata {
+        path: path.to_owned(),
+        message,
+    };
+    let json = header
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA_KEY))
+        .ok_or_else(|| missing("not in the file".to_owned()))?;
+    serde_json::from_str(json).map_err(|error| missing(error.to_string()))
+}
+
+fn read_tensors(
+    path: &Path,
+    bytes: &[u8],
+    info: WeightsInfo,
+    part: Part,
+    device: &Device,
+) -> Result<Weights> {
+    let file = SafeTensors::deserialize(bytes).map_err(damaged(path))?;
+    let of_decoder = |name: &str| name.starts_with("decoder_") || name == "mask_token";
+    let found: BTreeMap<String, _> = file
+        .tensors()
+        .into_iter()
+        .filter(|(name, _)| part == Part::Whole || !of_decoder(name))
+        .collect();
+    let layout = match part {
+        Part::Whole => parameters::layout(info.method, &info.model)?,
+        Part::Encoder => parameters::encoder_layout(&info.model)?,
+    };
+    let shapes = found
+        .iter()
+        .map(|(name, view)| (name.as_str(), view.shape()))
+        .collect();
+    check_layout(path, &layout, &shapes)?;
+    if let Some((name, view)) = found.iter().find(|(_, view)| view.dtype() != Dtype::F32) {
+        return Err(ModelError::Dtype {
+            path: path.to_owned(),
+            tensor: name.clone(),
+            found: format!("{:?}", view.dtype()),
+        });
+    }
+    let tensors = found
+        .into_iter()
+        .map(|(name, view)| Ok((name, view.load(device)?)))
+        .collect::<Result<_>>()?;
+    Ok(Weights { info, tensors })
+}
+
+fn check_layout(
+    path: &Path,
+    expected: &BTreeMap<String, Parameter>,
+    found: &BTreeMap<&str, &[usize]>,
+) -> Result<()> {
+    let mut missing = expected
+        .keys()
+        .filter(|name| !found.contains_key(name.as_str()));
+    if let Some(tensor) = missing.next() {
+        return Err(ModelError::Missing {
+            path: path.to_owned(),
+            tensor: tensor.clone(),
+            others: missing.count(),
+        });
+    }
+    let mut unexpected = found.keys().filter(|name| !expected.contains_key(**name));
+    if let Some(tensor) = unexpected.next() {
+        return Err(ModelError::Unexpected {
+            path: path.to_owned(),
+            tensor: (*tensor).to_owned(),
+            others: unexpected.count(),
+        });
+    }
+    match expected
+        .iter()
+        .find(|(name, parameter)| found[name.as_str()] != parameter.shape)
+    {
+        None => Ok(()),
+        Some((name, parameter)) => Err(ModelError::Shape {
+            path: path.to_owned(),
+            tensor: name.clone(),
+            found: found[name.as_str()].to_vec(),
+            expected: parameter.shape.clone(),
+        }),
+    }
+}
