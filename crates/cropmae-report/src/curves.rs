@@ -1,0 +1,326 @@
+//! Loss and learning rate over steps, as SVG text: crisp at every zoom, and it takes the page's text colour.
+
+use crate::error::ReportError;
+use crate::page::escape;
+
+/// One line of a [`Chart`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// (x, y) in any order of x; points that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A line chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// Title above the chart.
+    pub title: String,
+    /// What x counts, for example `step`.
+    pub x_label: String,
+    /// The lines.
+    pub series: Vec<Series>,
+}
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 290.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 56.0;
+const BOTTOM: f64 = 44.0;
+/// Long series are averaged into this many bins, drawn in a band from each bin's least to its largest value.
+const BINS: usize = 320;
+/// Middle tones that read on white and on black.
+const COLORS: [&str; 4] = ["#3b82f6", "#f0883e", "#2da44e", "#d2569b"];
+
+/// Some neighbouring points of a series as one: x and mean, least and largest y.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bin {
+    x: f64,
+    mean: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Chart {
+    /// The chart as one `<svg>` element, both for a page and for a file of its own.
+    ///
+    /// # Errors
+    /// No series has a finite point.
+    pub fn svg(&self) -> Result<String, ReportError> {
+        let series: Vec<Vec<Bin>> = self.series.iter().map(|s| binned(&s.points)).collect();
+        let bins = || series.iter().flatten();
+        if bins().next().is_none() {
+            let what = format!("chart {:?}", self.title);
+            return Err(ReportError::Empty {
+                what,
+                item: "finite point",
+            });
+        }
+        let x_axis = Axis::over(bins().map(|b| b.x), bins().map(|b| b.x), false);
+        let y_axis = Axis::over(bins().map(|b| b.low), bins().map(|b| b.high), true);
+        let x = |v: f64| LEFT + x_axis.share(v) * (WIDTH - LEFT - RIGHT);
+        let y = |v: f64| HEIGHT - BOTTOM - y_axis.share(v) * (HEIGHT - TOP - BOTTOM);
+
+        let title = escape(&self.title);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+             font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"currentColor\">\
+             <title>{title}</title>\
+             <text x=\"{LEFT}\" y=\"20\" font-size=\"15\" font-weight=\"600\">{title}</text>\n"
+        );
+        for tick in y_axis.ticks() {
+            let (at, label) = (y(tick), number(tick));
+            svg += &format!(
+                "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"currentColor\" \
+                 stroke-opacity=\"0.15\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" \
+                 fill-opacity=\"0.7\">{label}</text>\n",
+                WIDTH - RIGHT,
+                LEFT - 8.0,
+                at + 4.5,
+            );
+        }
+        for tick in x_axis.ticks() {
+            svg += &format!(
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill-opacity=\"0.7\">{}</text>\n",
+                x(tick),
+                HEIGHT - BOTTOM + 18.0,
+                number(tick),
+            );
+        }
+        svg += &format!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill-opacity=\"0.7\">{}</text>\n",
+            (LEFT + WIDTH - RIGHT) / 2.0,
+            HEIGHT - 8.0,
+            escape(&self.x_label),
+        );
+        let mut legend = LEFT;
+        for (i, (series, bins)) in self.series.iter().zip(&series).enumerate() {
+            let color = COLORS[i % COLORS.len()];
+            let path = |points: &mut dyn Iterator<Item = (f64, f64)>| {
+                let points: Vec<String> = points
+                    .map(|(a, b)| format!("{:.1},{:.1}", x(a), y(b)))
+                    .collect();
+                points.join(" ")
+            };
+            if bins.iter().any(|b| b.low < b.high) {
+                let mut band = bins
+                    .iter()
+                    .map(|b| (b.x, b.high))
+                    .chain(bins.iter().rev().map(|b| (b.x, b.low)));
+                let points = path(&mut band);
+                svg += &format!(
+                    "<polygon points=\"{points}\" fill=\"{color}\" fill-opacity=\"0.2\"/>\n"
+                );
+            }
+            let points = path(&mut bins.iter().map(|b| (b.x, b.mean)));
+            svg += &format!(
+                "<polyline points=\"{points}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\" \
+                 stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\n\
+                 <circle cx=\"{:.1}\" cy=\"37\" r=\"4.5\" fill=\"{color}\"/>\
+                 <text x=\"{:.1}\" y=\"41.5\">{}</text>\n",
+                legend + 4.5,
+                legend + 15.0,
+                escape(&series.name),
+            );
+            // Proportional text cannot be measured here: 8 units per letter is a little more than it takes.
+            legend += 15.0 + 8.0 * series.name.chars().count() as f64 + 16.0;
+        }
+        svg += "</svg>\n";
+        Ok(svg)
+    }
+}
+
+/// Finite points in order of x, as at most [`BINS`] bins.
+fn binned(points: &[(f64, f64)]) -> Vec<Bin> {
+    let mut points: Vec<(f64, f64)> = points
+        .iter()
+        .copied()
+        .filter(|(x, y)| x.is_finite() && y.is_finite())
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let size = points.len().div_ceil(BINS).max(1);
+    let bin = |points: &[(f64, f64)]| {
+        let n = points.len() as f64;
+        let ys = || points.iter().map(|p| p.1);
+        Bin {
+            x: points.iter().map(|p| p.0).sum::<f64>() / n,
+            mean: ys().sum::<f64>() / n,
+            low: ys().fold(f64::INFINITY, f64::min),
+            high: ys().fold(f64::NEG_INFINITY, f64::max),
+        }
+    };
+    points.chunks(size).map(bin).collect()
+}
+
+/// A linear axis with ticks at round numbers.
+struct Axis {
+    low: f64,
+    high: f64,
+    step: f64,
+}
+
+impl Axis {
+    /// An axis that holds all values; `whole` widens it to whole steps.
+    fn over(
+        lows: impl Iterator<Item = f64>,
+        highs: impl Iterator<Item = f64>,
+        whole: bool,
+    ) -> Self {
+        let low = lows.fold(f64::INFINITY, f64::min);
+        let mut high = highs.fold(f64::NEG_INFINITY, f64::max);
+        if high - low <= low.abs() * 1e-9 {
+            high = low + if low == 0.0 { 1.0 } else { low.abs() };
+        }
+        let rough = (high - low) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let round = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .find(|r| r * power >= rough);
+        let step = round.unwrap_or(10.0) * power;
+        if whole {
+            Self {
+                low: (low / step).floor() * step,
+                high: (high / step).ceil() * step,
+                step,
+            }
+        } else {
+            Self { low, high, step }
+        }
+    }
+
+    /// Where `value` lies between the ends, 0 to 1.
+    fn share(&self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low)
+    }
+
+    /// Multiples of the step between the ends.
+    fn ticks(&self) -> impl Iterator<Item = f64> {
+        let (first, last) = (
+            (self.low / self.step).ceil(),
+            (self.high / self.step + 1e-9).floor(),
+        );
+        (0..=(last - first) as usize).map(move |i| (first + i as f64) * self.step)
+    }
+}
+
+/// A tick's label: thousands as `k`, millions as `M`, tiny numbers with an exponent.
+fn number(value: f64) -> String {
+    let trim = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    };
+    match value.abs() {
+        0.0 => "0".into(),
+        a if a < 1e-3 => {
+            let text = format!("{value:.3e}");
+            match text.split_once('e') {
+                Some((digits, exponent)) => format!("{}e{exponent}", trim(digits.to_string())),
+                None => text,
+            }
+        }
+        a if a >= 1e6 => format!("{}M", trim(format!("{:.4}", value / 1e6))),
+        a if a >= 1e3 => format!("{}k", trim(format!("{:.4}", value / 1e3))),
+        _ => trim(format!("{value:.6}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> Chart {
+        let series = vec![Series {
+            name: "a<b".into(),
+            points,
+        }];
+        Chart {
+            title: "Loss".into(),
+            x_label: "step".into(),
+            series,
+        }
+    }
+
+    /// The points of the first polyline.
+    fn line(svg: &str) -> Vec<(f64, f64)> {
+        let points = svg
+            .split("<polyline points=\"")
+            .nth(1)
+            .and_then(|s| s.split('"').next());
+        let points = points.unwrap_or_default().split(' ');
+        points
+            .filter_map(|p| p.split_once(','))
+            .filter_map(|(x, y)| Some((x.parse().ok()?, y.parse().ok()?)))
+            .collect()
+    }
+
+    #[test]
+    fn a_line_spans_the_plot_and_holds_its_values() -> Result<(), ReportError> {
+        let svg = chart(vec![
+            (100.0, 0.0),
+            (0.0, 1.0),
+            (50.0, f64::NAN),
+            (50.0, 0.5),
+        ])
+        .svg()?;
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        let middle = ((LEFT + right) / 2.0, (TOP + bottom) / 2.0);
+        assert_eq!(line(&svg), [(LEFT, TOP), middle, (right, bottom)]);
+        assert!(svg.contains("a&lt;b") && !svg.contains("NaN"));
+        assert!(!svg.contains("<polygon"), "no band around plain points");
+        Ok(())
+    }
+
+    #[test]
+    fn long_series_are_averaged_with_a_band() -> Result<(), ReportError> {
+        let points: Vec<_> = (0..100_000)
+            .map(|i| (f64::from(i), f64::from(i % 2)))
+            .collect();
+        let svg = chart(points).svg()?;
+        let drawn = line(&svg);
+        assert!(
+            (BINS / 2..=BINS).contains(&drawn.len()),
+            "{} points",
+            drawn.len()
+        );
+        let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
+        assert!(
+            drawn.iter().all(|p| (p.1 - middle).abs() < 1.0),
+            "means lie half way"
+        );
+        assert!(svg.contains("<polygon"));
+        Ok(())
+    }
+
+    #[test]
+    fn constants_and_single_points_have_axes_and_nothing_is_an_error() -> Result<(), ReportError> {
+        for value in [0.0, 1e-9, -3.0, 1e12] {
+            let svg = chart(vec![(5.0, value)]).svg()?;
+            assert!(
+                !svg.contains("NaN") && !svg.contains("inf"),
+                "{value}: {svg}"
+            );
+            assert_eq!(line(&svg).len(), 1, "{value}");
+        }
+        assert!(chart(vec![(f64::NAN, 1.0)]).svg().is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn ticks_are_round_and_labels_short() {
+        let ticks = |low, high| -> Vec<String> {
+            Axis::over([low].into_iter(), [high].into_iter(), true)
+                .ticks()
+                .map(number)
+                .collect()
+        };
+        assert_eq!(ticks(0.31, 0.98), ["0.2", "0.4", "0.6", "0.8", "1"]);
+        assert_eq!(ticks(0.0, 8e-4), ["0", "2e-4", "4e-4", "6e-4", "8e-4"]);
+        assert_eq!(
+            ticks(0.0, 250_000.0),
+            ["0", "50k", "100k", "150k", "200k", "250k"]
+        );
+        assert_eq!(number(2_500_000.0), "2.5M");
+    }
+}

@@ -1,0 +1,131 @@
+//! Label maps over video frames: propagated objects (DAVIS) and human parts (VIP).
+//!
+//! Labels wear the colours of the PASCAL VOC palette, which DAVIS stores in its annotation PNGs.
+
+use image::{GrayImage, Rgb, RgbImage};
+
+use crate::draw::blend;
+use crate::error::{ReportError, same_size};
+
+/// Share of the label's colour in the inside of a region.
+const ALPHA: f32 = 0.45;
+
+/// The frame tinted with the colour of each label, with a contour along the regions' inner edges.
+///
+/// `labels` holds palette indices; 0 is background and leaves the frame as it is.
+///
+/// # Errors
+/// The label map has another size than the frame.
+pub fn overlay(frame: &RgbImage, labels: &GrayImage) -> Result<RgbImage, ReportError> {
+    same_size(
+        "label map",
+        labels.dimensions(),
+        "frame",
+        frame.dimensions(),
+    )?;
+    let thickness = (frame.height() / 160).max(1);
+    let mut out = frame.clone();
+    for (x, y, pixel) in out.enumerate_pixels_mut() {
+        let label = labels.get_pixel(x, y).0[0];
+        if label == 0 {
+            continue;
+        }
+        let color = label_color(label);
+        if on_contour(labels, x, y, thickness) {
+            // Most palette colours are dark: a lighter rim stands out against any frame.
+            *pixel = color;
+            blend(pixel, Rgb([255; 3]), 0.4);
+        } else {
+            blend(pixel, color, ALPHA);
+        }
+    }
+    Ok(out)
+}
+
+/// Whether another label, but not the border of the picture, lies within `thickness` pixels.
+fn on_contour(labels: &GrayImage, x: u32, y: u32, thickness: u32) -> bool {
+    let label = labels.get_pixel(x, y);
+    (1..=thickness).any(|d| {
+        [
+            (x.wrapping_sub(d), y),
+            (x + d, y),
+            (x, y.wrapping_sub(d)),
+            (x, y + d),
+        ]
+        .into_iter()
+        .any(|(x, y)| {
+            labels
+                .get_pixel_checked(x, y)
+                .is_some_and(|other| other != label)
+        })
+    })
+}
+
+/// Colour of a label in the PASCAL VOC palette: the label's bits, taken three at a time, fill the colour
+/// channels from their highest bit down.
+pub fn label_color(label: u8) -> Rgb<u8> {
+    let mut rgb = [0u8; 3];
+    for level in 0..3 {
+        for (channel, value) in rgb.iter_mut().enumerate() {
+            let bit = u32::from(label) >> (3 * level + channel) & 1;
+            *value |= (bit << (7 - level)) as u8;
+        }
+    }
+    Rgb(rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    #[test]
+    fn the_palette_is_the_one_of_davis() {
+        // Read from an annotation PNG of DAVIS-2017.
+        let known = [
+            (0, [0, 0, 0]),
+            (1, [128, 0, 0]),
+            (2, [0, 128, 0]),
+            (3, [128, 128, 0]),
+            (8, [64, 0, 0]),
+            (21, [128, 64, 128]),
+            (255, [224, 224, 192]),
+        ];
+        for (label, color) in known {
+            assert_eq!(label_color(label).0, color, "label {label}");
+        }
+    }
+
+    #[test]
+    fn regions_are_tinted_rimmed_and_background_is_left() -> Result<(), ReportError> {
+        let frame = RgbImage::from_pixel(12, 12, Rgb([100, 100, 100]));
+        // A square of label 2 in the lower right corner, touching the picture's border.
+        let labels =
+            GrayImage::from_fn(12, 12, |x, y| Luma([if x >= 4 && y >= 4 { 2 } else { 0 }]));
+        let out = overlay(&frame, &labels)?;
+        assert_eq!(out.get_pixel(3, 8).0, [100, 100, 100]);
+        assert_eq!(
+            out.get_pixel(8, 8).0,
+            [55, 113, 55],
+            "100 + 0.45 * (colour - 100)"
+        );
+        assert_eq!(
+            out.get_pixel(4, 8).0,
+            [102, 179, 102],
+            "rim: colour + 0.4 * (255 - colour)"
+        );
+        assert_eq!(
+            out.get_pixel(11, 8),
+            out.get_pixel(8, 8),
+            "no rim along the border"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_that_disagree_are_named() {
+        let found = overlay(&RgbImage::new(4, 3), &GrayImage::new(3, 4)).err();
+        let message = "label map is 3 x 4 pixels: expected 4 x 3, the size of the frame";
+        assert_eq!(found.map(|e| e.to_string()).as_deref(), Some(message));
+    }
+}
