@@ -1,1 +1,29 @@
 //! Optimizer, schedules, training loop, checkpoints and run records of CropMAE in Rust.
+//!
+//! [`pretrain`](fn@pretrain) is the loop. It is fed by a [`BatchSource`], does its arithmetic through a [`Trainer`], tells
+//! an [`Observer`] how it goes, and keeps its [`RunFolder`] such that the same call continues a run that was
+//! stopped, bit for bit.
+
+pub mod checkpoint;
+mod error;
+mod estimate;
+mod files;
+mod meter;
+mod observer;
+mod optimizer;
+mod pretrain;
+mod record;
+mod schedule;
+mod source;
+mod trainer;
+
+pub use checkpoint::{Checkpoint, Cursor, Progress};
+pub use error::TrainError;
+pub use estimate::{Estimate, estimate};
+pub use observer::{EpochEnd, HookError, Observer, Plan, StepStats};
+pub use optimizer::{AdamW, GroupSize};
+pub use pretrain::{Outcome, PretrainOptions, pretrain};
+pub use record::RunFolder;
+pub use schedule::Schedule;
+pub use source::{BatchSource, Batches, DatasetSource, RepeatFirstBatch};
+pub use trainer::{BatchTensors, Effect, Fault, MicroStep, Reading, Trainer, Update};

@@ -1,0 +1,220 @@
+//! What a run will cost, before it starts: arithmetic from the shapes, memory by a rule of thumb, time by
+//! doing one real update on random pixels.
+
+use std::time::Instant;
+
+use candle_core::Device;
+use cropmae_config::{Experiment, Method, ModelConfig, Stream};
+use cropmae_data::Batch;
+use rand::Rng;
+use serde::Serialize;
+
+use crate::{Cursor, Plan, TrainError, Trainer};
+
+/// Width of the cross-attention decoder's feed-forward layers, whatever the decoder's own width.
+const CROSS_FEED_FORWARD: usize = 2048;
+
+/// The cost of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Its length.
+    pub plan: Plan,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Floating-point operations of forward and backward pass per image.
+    pub flops_per_image: f64,
+    /// Weights, gradients and both moments, in bytes: exact.
+    pub state_bytes: usize,
+    /// Activations of one batch, in bytes: a rule of thumb, good to a factor of about 1.5.
+    pub activation_bytes: usize,
+    /// Time of one update, in seconds, where it was measured.
+    pub seconds_per_update: Option<f64>,
+}
+
+impl Estimate {
+    /// Time of the whole run, in seconds, where it was measured. Decoding is not counted: it runs beside
+    /// the model.
+    pub fn seconds(&self) -> Option<f64> {
+        self.seconds_per_update
+            .map(|seconds| seconds * self.plan.total_updates as f64)
+    }
+}
+
+/// Estimates `experiment` on a source of `batches_per_epoch` batches; with `measure`, two real updates run
+/// on `device` and the second is timed.
+///
+/// # Errors
+/// As for the run itself: an epoch too short for an update, a model that does not fit the device.
+pub fn estimate(
+    experiment: &Experiment,
+    batches_per_epoch: usize,
+    device: &Device,
+    measure: bool,
+) -> Result<Estimate, TrainError> {
+    let plan = Plan::new(experiment, batches_per_epoch)?;
+    let mut trainer = Trainer::new(experiment, batches_per_epoch, device)?;
+    let [decayed, not_decayed] = trainer.optimizer().group_sizes();
+    let parameters = decayed.values + not_decayed.values;
+    Ok(Estimate {
+        plan,
+        parameters,
+        flops_per_image: 3.0 * forward_flops(experiment),
+        state_bytes: 4 * size_of::<f32>() * parameters,
+        activation_bytes: activation_bytes(experiment),
+        seconds_per_update: if measure {
+            Some(time_update(&mut trainer, experiment)?)
+        } else {
+            None
+        },
+    })
+}
+
+/// Seconds of one update on random pixels. One goes before it, uncounted: it fills caches and pools.
+fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, TrainError> {
+    let mut seconds = 0.0;
+    let mut at = Cursor::default();
+    for _ in 0..2 {
+        let start = Instant::now();
+        for _ in 0..experiment.train.accum_iter {
+            let batch = trainer.tensors(random_batch(experiment))?;
+            trainer.micro_step(&batch, at, true)?;
+            at.batch += 1;
+        }
+        at.step += 1;
+        seconds = start.elapsed().as_secs_f64();
+    }
+    Ok(seconds)
+}
+
+/// A batch of noise in the shape of `experiment`.
+fn random_batch(experiment: &Experiment) -> Batch {
+    let (b, n) = (experiment.train.batch_size, experiment.model.num_patches());
+    let mut rng = experiment.seed.rng(Stream::Views, 0, 0);
+    let values = b * n * experiment.model.patch_values();
+    let mut view = || (0..values).map(|_| rng.random_range(-2.0..2.0)).collect();
+    Batch {
+        size: b,
+        views: (0..experiment.data.views.count()).map(|_| view()).collect(),
+        ids_shuffle: (0..b).flat_map(|_| 0..n as u32).collect(),
+        first_index: 0,
+        bad_files: 0,
+    }
+}
+
+/// A linear layer on `n` tokens.
+fn linear(n: usize, d_in: usize, d_out: usize) -> f64 {
+    2.0 * n as f64 * d_in as f64 * d_out as f64
+}
+
+/// Attention of `n` queries on `m` keys of width `d`, with the four projections.
+fn attention(n: usize, m: usize, d: usize) -> f64 {
+    2.0 * linear(n, d, d) + 2.0 * linear(m, d, d) + 2.0 * linear(n, m, d)
+}
+
+/// A pre-norm transformer block on `n` tokens.
+fn block(n: usize, d: usize, hidden: usize) -> f64 {
+    attention(n, n, d) + 2.0 * linear(n, d, hidden)
+}
+
+/// The encoder on `patches` visible patches.
+fn encoder(model: &ModelConfig, patches: usize) -> f64 {
+    let (d, hidden) = (model.embed_dim, mlp_width(model.embed_dim, model));
+    linear(patches, model.patch_values(), d) + model.depth as f64 * block(patches + 1, d, hidden)
+}
+
+fn mlp_width(dim: usize, model: &ModelConfig) -> usize {
+    (dim as f64 * model.mlp_ratio) as usize
+}
+
+/// Floating-point operations of the forward pass of one sample.
+fn forward_flops(experiment: &Experiment) -> f64 {
+    let model = &experiment.model;
+    let (patches, dd) = (model.num_patches(), model.decoder_embed_dim);
+    let (kept, n) = (experiment.mask.len_keep(patches), patches + 1);
+    let depth = model.decoder_depth as f64;
+    let head = linear(patches - kept, dd, model.patch_values());
+    encoder(model, kept)
+        + linear(kept + 1, model.embed_dim, dd)
+        + head
+        + match experiment.method {
+            Method::Mae => depth * block(n, dd, mlp_width(dd, model)),
+            Method::CropMae | Method::SiamMae => {
+                let layer = attention(n, n, dd)
+                    + 2.0 * linear(n, dd, CROSS_FEED_FORWARD)
+                    + attention(n, n, dd);
+                encoder(model, patches) + linear(n, model.embed_dim, dd) + depth * layer
+            }
+        }
+}
+
+/// What the backward pass needs of one batch. The fused operations keep, per token of a block of width D
+/// and hidden width F, about 9 D + F values: inputs of both norms, qkv, attention's output, its
+/// projection, both residual sums, and the hidden layer before its activation.
+fn activation_bytes(experiment: &Experiment) -> usize {
+    let model = &experiment.model;
+    let (patches, d, dd) = (
+        model.num_patches(),
+        model.embed_dim,
+        model.decoder_embed_dim,
+    );
+    let kept = experiment.mask.len_keep(patches);
+    let encoder = model.depth * (9 * d + mlp_width(d, model));
+    let pixels = 2 * experiment.data.views.count() * patches * model.patch_values();
+    let per_sample = match experiment.method {
+        Method::Mae => {
+            let layer = 9 * dd + mlp_width(dd, model);
+            (kept + 1) * encoder + (patches + 1) * model.decoder_depth * layer
+        }
+        Method::CropMae | Method::SiamMae => {
+            let layer = 14 * dd + CROSS_FEED_FORWARD;
+            (patches + kept + 2) * encoder + (patches + 1) * model.decoder_depth * layer
+        }
+    };
+    experiment.train.batch_size * (per_sample + pixels) * size_of::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(preset: &str) -> Experiment {
+        let mut experiment = Experiment::parse(
+            include_str!("../../../configs/cropmae_in1k_vits16.toml"),
+            "cropmae_in1k_vits16.toml",
+            &["train.batch_size=16".to_owned()],
+        )
+        .unwrap();
+        experiment.model = ModelConfig::preset(preset).unwrap();
+        experiment
+    }
+
+    #[test]
+    fn arithmetic_per_image_agrees_with_counts_made_by_hand() {
+        for (preset, gflop) in [("vits16", 36.7), ("vitb16", 115.8), ("vitl16", 383.7)] {
+            let found = 3e-9 * forward_flops(&published(preset));
+            assert!(
+                (found / gflop - 1.0).abs() < 0.01,
+                "{preset}: {found} against {gflop}"
+            );
+        }
+    }
+
+    #[test]
+    fn activations_of_a_small_batch_are_of_the_measured_size() {
+        let gb = activation_bytes(&published("vits16")) as f64 / 1e9;
+        assert!((0.8..2.1).contains(&gb), "{gb} GB");
+    }
+
+    #[test]
+    fn an_estimate_counts_updates_and_times_one() {
+        let overrides = ["train.batch_size=2", "train.accum_iter=3", "train.epochs=4"];
+        let experiment = Experiment::demo(&overrides.map(str::to_owned)).unwrap();
+        let estimate = estimate(&experiment, 10, &Device::Cpu, true).unwrap();
+        assert_eq!(
+            (estimate.plan.updates_per_epoch, estimate.plan.total_updates),
+            (3, 12)
+        );
+        let one = estimate.seconds_per_update.unwrap();
+        assert!(one > 0.0 && (estimate.seconds().unwrap() / one - 12.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,374 @@
+//! The run folder: what was run, how it went, and the way back into it.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.json` | the experiment, every key spelled out |
+//! | `run.json` | versions, device, data and start of each session |
+//! | `metrics.jsonl` | one JSON object per logged update |
+//! | `last.safetensors` | the newest weights |
+//! | `optim-epochE-batchB.safetensors` | the optimizer's state that goes with them |
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use candle_core::Device;
+use cropmae_config::Experiment;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Checkpoint, Progress, StepStats, TrainError, checkpoint, files};
+
+/// Keys that may change between two sessions of one run: none of them changes what is computed up to a
+/// given update.
+const FREE_KEYS: [&str; 5] = [
+    "about",
+    "data.prefetch_batches",
+    "train.max_steps",
+    "train.log_every_steps",
+    "checkpoint",
+];
+
+/// What `run.json` holds: everything beside the experiment that a number may depend on.
+#[derive(Debug, Serialize, Deserialize)]
+struct RunRecord {
+    experiment_fingerprint: String,
+    data_fingerprint: String,
+    sessions: Vec<Session>,
+}
+
+/// One start of the program in a run folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Session {
+    version: String,
+    git_revision: Option<String>,
+    device: String,
+    threads: usize,
+    started_unix_s: u64,
+    from_step: u64,
+}
+
+/// A run folder that this process alone writes to.
+pub struct RunFolder {
+    dir: PathBuf,
+    metrics: File,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens or makes `dir` for a run of `experiment` on the data of `data_fingerprint`, and gives the
+    /// checkpoint to continue from, if there is one.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherExperiment`] or [`TrainError::OtherData`] when the folder holds another run,
+    /// [`TrainError::InUse`] when another process trains in it, [`TrainError::Damaged`] when a file in it is
+    /// not ours, [`TrainError::Io`] when it cannot be written. Nothing in the folder has changed then.
+    pub fn open(
+        dir: &Path,
+        experiment: &Experiment,
+        data_fingerprint: &str,
+        device: &Device,
+    ) -> Result<(Self, Option<Checkpoint>), TrainError> {
+        std::fs::create_dir_all(dir).map_err(TrainError::io(dir, "create"))?;
+        let lock = lock(dir)?;
+        let found = read_json(&dir.join("config.json"))?;
+        if let Some(found) = &found {
+            same_experiment(dir, found, experiment)?;
+        }
+        let resumed = checkpoint::load(dir, device)?;
+        if let Some(Checkpoint { progress, .. }) = &resumed {
+            let found = serde_json::to_value(&progress.experiment).unwrap_or_default();
+            same_experiment(dir, &found, experiment)?;
+            if progress.data_fingerprint != data_fingerprint {
+                return Err(TrainError::OtherData {
+                    dir: dir.to_owned(),
+                    found: progress.data_fingerprint.clone(),
+                    expected: data_fingerprint.to_owned(),
+                });
+            }
+        }
+        let metrics = dir.join("metrics.jsonl");
+        if found.is_none() && resumed.is_none() && metrics.exists() {
+            return Err(TrainError::Damaged {
+                path: metrics,
+                problem: "belongs to a run without a config.json".to_owned(),
+                remedy: "choose another run folder",
+            });
+        }
+        files::replace_json(&dir.join("config.json"), experiment)?;
+        let step = resumed
+            .as_ref()
+            .map_or(0, |checkpoint| checkpoint.progress.cursor.step);
+        let metrics = open_metrics(&metrics, step)?;
+        Ok((
+            Self {
+                dir: dir.to_owned(),
+                metrics,
+                _lock: lock,
+            },
+            resumed,
+        ))
+    }
+
+    /// Adds a session to `run.json`.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn record_session(&self, progress: &Progress, device: &Device) -> Result<(), TrainError> {
+        let path = self.dir.join("run.json");
+        // The sessions before are history: if they cannot be read they are not worth stopping for.
+        let before = read_json(&path)?
+            .and_then(|value| serde_json::from_value::<RunRecord>(value).ok())
+            .map_or_else(Vec::new, |record| record.sessions);
+        let session = Session {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_revision: progress.git_revision.clone(),
+            device: format!("{:?}", device.location()),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            started_unix_s: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
+            from_step: progress.cursor.step,
+        };
+        let record = RunRecord {
+            experiment_fingerprint: progress.experiment_fingerprint.clone(),
+            data_fingerprint: progress.data_fingerprint.clone(),
+            sessions: before.into_iter().chain([session]).collect(),
+        };
+        files::replace_json(&path, &record)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the batch of a non-finite loss goes.
+    pub fn bad_batch_path(&self, step: u64) -> PathBuf {
+        self.dir.join(format!("nonfinite-step{step}.safetensors"))
+    }
+
+    /// Adds a line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn log(&mut self, line: &StepStats) -> Result<(), TrainError> {
+        let path = self.dir.join("metrics.jsonl");
+        let write = TrainError::io(&path, "write");
+        let mut text = serde_json::to_string(line).map_err(|error| write(error.into()))?;
+        text.push('\n');
+        // One system call per line: a reader never sees half of one.
+        self.metrics.write_all(text.as_bytes()).map_err(write)
+    }
+}
+
+/// Holds `dir` for this process until the file is dropped.
+fn lock(dir: &Path) -> Result<File, TrainError> {
+    let path = dir.join(".lock");
+    let file = File::create(&path).map_err(TrainError::io(&path, "create"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(TrainError::InUse {
+            dir: dir.to_owned(),
+        }),
+        // Some network file systems have no locks; training there is still wanted.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(path = %path.display(), %error, "the run folder cannot be locked");
+            Ok(file)
+        }
+    }
+}
+
+/// The JSON in `path`, none when there is no such file.
+fn read_json(path: &Path) -> Result<Option<Value>, TrainError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(TrainError::io(path, "read")(error)),
+    };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| TrainError::Damaged {
+            path: path.to_owned(),
+            problem: format!("not valid JSON ({error})"),
+            remedy: "choose another run folder",
+        })
+}
+
+fn same_experiment(dir: &Path, found: &Value, experiment: &Experiment) -> Result<(), TrainError> {
+    let expected = serde_json::to_value(experiment).unwrap_or_default();
+    match first_difference("", found, &expected) {
+        None => Ok(()),
+        Some((key, found, expected)) => Err(TrainError::OtherExperiment {
+            dir: dir.to_owned(),
+            key,
+            found,
+            expected,
+        }),
+    }
+}
+
+/// The first key, in name order, whose values differ, with both values as text.
+fn first_difference(
+    key: &str,
+    found: &Value,
+    expected: &Value,
+) -> Option<(String, String, String)> {
+    if found == expected || FREE_KEYS.contains(&key) {
+        return None;
+    }
+    let (Value::Object(left), Value::Object(right)) = (found, expected) else {
+        let text = |value: &Value| match value {
+            Value::Null => "nothing".to_owned(),
+            value => value.to_string(),
+        };
+        return Some((key.to_owned(), text(found), text(expected)));
+    };
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    names.into_iter().find_map(|name| {
+        let path = if key.is_empty() {
+            name.clone()
+        } else {
+            format!("{key}.{name}")
+        };
+        let value = |object: &serde_json::Map<String, Value>| {
+            object.get(name).cloned().unwrap_or(Value::Null)
+        };
+        first_difference(&path, &value(left), &value(right))
+    })
+}
+
+/// Opens `metrics.jsonl` for appending after the lines up to `step`; later ones are of updates that the
+/// checkpoint does not hold and that will run again.
+fn open_metrics(path: &Path, step: u64) -> Result<File, TrainError> {
+    let io = |action| TrainError::io(path, action);
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(io("read")(error)),
+    };
+    let kept: usize = text
+        .split_inclusive('\n')
+        .take_while(|line| {
+            line.ends_with('\n')
+                && serde_json::from_str::<StepStats>(line).is_ok_and(|line| line.step <= step)
+        })
+        .map(str::len)
+        .sum();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(io("open"))?;
+    file.set_len(kept as u64).map_err(io("write"))?;
+    file.seek(std::io::SeekFrom::End(0)).map_err(io("write"))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: u64) -> StepStats {
+        StepStats {
+            step,
+            epoch: 0,
+            loss: 1.0 / step as f64,
+            lr: 1e-3,
+            grad_norm: 0.5,
+            images_per_s: 10.0,
+            data_wait_share: 0.0,
+            seconds: step as f64,
+        }
+    }
+
+    fn experiment(overrides: &[&str]) -> Experiment {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Experiment::demo(&overrides).unwrap()
+    }
+
+    fn open(dir: &Path, experiment: &Experiment) -> Result<RunFolder, TrainError> {
+        RunFolder::open(dir, experiment, "data", &Device::Cpu).map(|(folder, _)| folder)
+    }
+
+    #[test]
+    fn another_experiment_is_refused_with_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), &experiment(&[])).unwrap();
+        let error = open(dir.path(), &experiment(&["optim.blr=0.5"]))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("optim.blr = 0.002, this one has 0.5"),
+            "{error}"
+        );
+        let error = open(dir.path(), &experiment(&["optim.clip_grad_norm=1.0"]))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("optim.clip_grad_norm = nothing"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_change_no_update_may_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), &experiment(&[])).unwrap();
+        let changed = [
+            "train.max_steps=9",
+            "checkpoint.every_epochs=3",
+            "about.name=other",
+        ];
+        open(dir.path(), &experiment(&changed)).unwrap();
+        let config = read_json(&dir.path().join("config.json")).unwrap().unwrap();
+        assert_eq!(config["train"]["max_steps"], 9);
+    }
+
+    #[test]
+    fn a_folder_serves_one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = open(dir.path(), &experiment(&[])).unwrap();
+        assert!(matches!(
+            open(dir.path(), &experiment(&[])),
+            Err(TrainError::InUse { .. })
+        ));
+        drop(held);
+        open(dir.path(), &experiment(&[])).unwrap();
+    }
+
+    #[test]
+    fn foreign_files_are_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("metrics.jsonl"), "precious\n").unwrap();
+        assert!(matches!(
+            open(dir.path(), &experiment(&[])),
+            Err(TrainError::Damaged { .. })
+        ));
+        let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
+        assert_eq!(text, "precious\n");
+    }
+
+    #[test]
+    fn metrics_are_cut_back_to_the_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let mut folder = open(dir.path(), &experiment(&[])).unwrap();
+        for step in 1..=4 {
+            folder.log(&line(step)).unwrap();
+        }
+        drop(folder);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}{{\"step\": 5, \"ep")).unwrap();
+        drop(open_metrics(&path, 9).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+        drop(open_metrics(&path, 2).unwrap());
+        let kept = std::fs::read_to_string(&path).unwrap();
+        let steps: Vec<u64> = kept
+            .lines()
+            .map(|line| serde_json::from_str::<StepStats>(line).unwrap().step)
+            .collect();
+        assert_eq!(steps, [1, 2]);
+    }
+}

@@ -1,0 +1,168 @@
+//! A tiny experiment, and batches of noise that are the same each time they are asked for.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use cropmae_config::{Experiment, ModelConfig, Seed, Stream};
+use cropmae_data::{Batch, DataError};
+use cropmae_train::{
+    BatchSource, Batches, EpochEnd, HookError, Observer, PretrainOptions, StepStats,
+};
+use rand::Rng;
+
+/// A model of 16 patches with dropout, three epochs, one update per two batches, a line for each update.
+pub fn experiment(overrides: &[&str]) -> Experiment {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    let mut experiment = Experiment::demo(&[]).unwrap();
+    experiment.model = ModelConfig {
+        image_size: 16,
+        patch_size: 4,
+        embed_dim: 32,
+        depth: 2,
+        num_heads: 2,
+        mlp_ratio: 2.0,
+        decoder_embed_dim: 16,
+        decoder_depth: 1,
+        decoder_num_heads: 2,
+        decoder_dropout: 0.1,
+    };
+    experiment.mask.ratio = 0.75;
+    experiment.schedule.warmup_epochs = 1.0;
+    experiment.train.epochs = 3;
+    experiment.train.batch_size = 4;
+    experiment.train.accum_iter = 2;
+    experiment.train.log_every_steps = 1;
+    for text in overrides {
+        let (key, value) = text.split_once('=').unwrap();
+        match key {
+            "accum_iter" => experiment.train.accum_iter = value.parse().unwrap(),
+            "batch_size" => experiment.train.batch_size = value.parse().unwrap(),
+            "blr" => experiment.optim.blr = value.parse().unwrap(),
+            "clip_grad_norm" => experiment.optim.clip_grad_norm = value.parse().ok(),
+            "compat" => experiment.schedule.compat = value.parse().unwrap(),
+            "dropout" => experiment.model.decoder_dropout = value.parse().unwrap(),
+            "epochs" => experiment.train.epochs = value.parse().unwrap(),
+            "max_steps" => experiment.train.max_steps = value.parse().ok(),
+            "norm_pix" => experiment.loss.norm_pix = value.parse().unwrap(),
+            "warmup_epochs" => experiment.schedule.warmup_epochs = value.parse().unwrap(),
+            _ => panic!("{key}"),
+        }
+    }
+    experiment.validate().unwrap();
+    experiment
+}
+
+/// Noise; each batch is a function of its epoch and index alone.
+pub struct Noise {
+    pub experiment: Experiment,
+    pub batches: usize,
+    /// Epoch and batch that hold a NaN.
+    pub broken: Option<(u64, usize)>,
+}
+
+impl Noise {
+    pub fn new(experiment: &Experiment, batches: usize) -> Self {
+        Self {
+            experiment: experiment.clone(),
+            batches,
+            broken: None,
+        }
+    }
+
+    fn batch(&self, epoch: u64, index: usize) -> Batch {
+        let model = &self.experiment.model;
+        let (b, n) = (self.experiment.train.batch_size, model.num_patches());
+        let sample = |i: usize| {
+            let mut rng = Seed(5).rng(Stream::Views, epoch, (index * b + i) as u64);
+            let values = n * model.patch_values();
+            let mut view = || -> Vec<f32> {
+                (0..values)
+                    .map(|_| rng.random_range(-2.0f32..2.0))
+                    .collect()
+            };
+            (
+                view(),
+                view(),
+                cropmae_data::masks::noise(Seed(5), epoch, (index * b + i) as u64, n),
+            )
+        };
+        let samples: Vec<_> = (0..b).map(sample).collect();
+        let mut views = vec![
+            samples
+                .iter()
+                .flat_map(|(view, ..)| view.clone())
+                .collect::<Vec<f32>>(),
+            samples
+                .iter()
+                .flat_map(|(_, view, _)| view.clone())
+                .collect(),
+        ];
+        if self.broken == Some((epoch, index)) {
+            views[1][7] = f32::NAN;
+        }
+        let order = |noise: &[f32]| cropmae_data::masks::ids_shuffle(noise);
+        Batch {
+            size: b,
+            views,
+            ids_shuffle: samples
+                .iter()
+                .flat_map(|(.., noise)| order(noise))
+                .collect(),
+            first_index: (index * b) as u64,
+            bad_files: 0,
+        }
+    }
+}
+
+impl BatchSource for Noise {
+    fn fingerprint(&self) -> String {
+        format!("noise of {} batches", self.batches)
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.batches
+    }
+
+    fn epoch(&self, epoch: u64, first_batch: usize) -> Batches<'_> {
+        let batch = move |index| Ok::<_, DataError>(self.batch(epoch, index));
+        Box::new((first_batch..self.batches).map(batch))
+    }
+}
+
+pub fn options(dir: &Path) -> PretrainOptions {
+    PretrainOptions {
+        run_dir: dir.to_owned(),
+        device: Device::Cpu,
+        stop: Arc::new(AtomicBool::new(false)),
+        git_revision: None,
+    }
+}
+
+/// Records what a run says, and raises the stop flag after `stop_after` updates or batches.
+#[derive(Default)]
+pub struct Recorder {
+    pub steps: Vec<StepStats>,
+    pub epochs: Vec<u64>,
+    pub checkpoints: usize,
+    pub stop_after: Option<(u64, Arc<AtomicBool>)>,
+}
+
+impl Observer for Recorder {
+    fn on_step(&mut self, stats: &StepStats) {
+        self.steps.push(*stats);
+        if let Some((step, stop)) = &self.stop_after {
+            stop.store(stats.step >= *step, Ordering::Relaxed);
+        }
+    }
+
+    fn on_checkpoint(&mut self, _path: &Path, _at: cropmae_train::Cursor) {
+        self.checkpoints += 1;
+    }
+
+    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
+        self.epochs.push(end.epoch);
+        Ok(())
+    }
+}
