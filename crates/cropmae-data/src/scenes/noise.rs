@@ -1,0 +1,145 @@
+//! Counter-based noise of the plane: gradient noise, its fractal sum, and cells.
+//!
+//! Every value is a pure function of position and seed, so neighbouring pixels can be rendered by any
+//! thread in any order. Gradient noise after Perlin (SIGGRAPH 2002), cells after Worley (SIGGRAPH 1996).
+
+use glam::Vec2;
+
+/// A well-mixed 32-bit word for a lattice point (the finaliser of MurmurHash3 on a linear key).
+pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
+    let mut h = (x as u32).wrapping_mul(0x8da6_b343)
+        ^ (y as u32).wrapping_mul(0xd816_3841)
+        ^ seed.wrapping_mul(0xcb1a_b31f);
+    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^ (h >> 16)
+}
+
+/// `hash` as a number in `[0, 1)`.
+pub(super) fn unit(x: i32, y: i32, seed: u32) -> f32 {
+    (hash(x, y, seed) >> 8) as f32 / (1 << 24) as f32
+}
+
+/// Gradient noise with features of size 1: smooth, zero on the lattice, within about ±0.8.
+pub(super) fn gradient(p: Vec2, seed: u32) -> f32 {
+    let cell = p.floor();
+    let f = p - cell;
+    let (x, y) = (cell.x as i32, cell.y as i32);
+    let ease = f * f * f * (f * (f * 6.0 - 15.0) + 10.0);
+    let corner = |dx: i32, dy: i32| {
+        let offset = f - Vec2::new(dx as f32, dy as f32);
+        // Eight directions are enough once octaves are summed; the rest of the hash varies their length.
+        let h = hash(x + dx, y + dy, seed);
+        let (a, b) = if h & 1 == 0 { (1.0, 0.4) } else { (0.4, 1.0) };
+        let a = if h & 2 == 0 { a } else { -a };
+        let b = if h & 4 == 0 { b } else { -b };
+        a * offset.x + b * offset.y
+    };
+    let top = lerp(corner(0, 0), corner(1, 0), ease.x);
+    let bottom = lerp(corner(0, 1), corner(1, 1), ease.x);
+    lerp(top, bottom, ease.y)
+}
+
+/// Fractal noise: octaves of halving size and strength, about `[-1, 1]`.
+///
+/// Octaves finer than `footprint` (the size of a pixel) would only alias; they are left out.
+pub(super) fn fractal(p: Vec2, octaves: u32, footprint: f32, seed: u32) -> f32 {
+    let (mut sum, mut amplitude, mut frequency) = (0.0, 1.0, 1.0);
+    for octave in 0..octaves {
+        if octave > 0 && frequency * footprint > 0.5 {
+            break;
+        }
+        sum += amplitude * gradient(p * frequency, seed.wrapping_add(octave));
+        amplitude *= 0.5;
+        frequency *= 2.0;
+    }
+    sum
+}
+
+/// The cell a point lies in.
+pub(super) struct Cell {
+    /// Random word of the cell.
+    pub id: u32,
+    /// Distance to the cell's centre.
+    pub centre: f32,
+    /// Distance to the second nearest centre, minus `centre`: 0 on borders.
+    pub border: f32,
+}
+
+/// Cells of size 1 around jittered lattice points.
+pub(super) fn cells(p: Vec2, seed: u32) -> Cell {
+    let base = p.floor();
+    let (x, y) = (base.x as i32, base.y as i32);
+    let (mut first, mut second, mut id) = (f32::MAX, f32::MAX, 0);
+    for dy in -1..=1 {
+        for dx in -1..=1 {
+            let h = hash(x + dx, y + dy, seed);
+            let jitter = Vec2::new((h & 0xffff) as f32, (h >> 16) as f32) / 65536.0 * 0.8 + 0.1;
+            let d = (base + Vec2::new(dx as f32, dy as f32) + jitter).distance_squared(p);
+            if d < first {
+                (second, first, id) = (first, d, h);
+            } else if d < second {
+                second = d;
+            }
+        }
+    }
+    let (first, second) = (first.sqrt(), second.sqrt());
+    Cell {
+        id,
+        centre: first,
+        border: second - first,
+    }
+}
+
+/// `a` at 0, `b` at 1.
+pub(super) fn lerp(a: f32, b: f32, t: f32) -> f32 {
+    a + (b - a) * t
+}
+
+/// 0 below `low`, 1 above `high`, smooth between.
+pub(super) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
+    let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractal_noise_is_centred_varied_and_bounded() {
+        let samples: Vec<f32> = (0..10_000)
+            .map(|i| {
+                fractal(
+                    Vec2::new(i as f32 * 0.137, (i % 97) as f32 * 0.31),
+                    4,
+                    0.01,
+                    5,
+                )
+            })
+            .collect();
+        let mean = samples.iter().sum::<f32>() / samples.len() as f32;
+        let variance = samples.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 10_000.0;
+        assert!(mean.abs() < 0.05, "mean {mean}");
+        assert!(variance.sqrt() > 0.15, "deviation {}", variance.sqrt());
+        assert!(samples.iter().all(|v| v.abs() < 1.6));
+    }
+
+    #[test]
+    fn noise_is_continuous_across_lattice_lines() {
+        for i in -20..20 {
+            let x = i as f32;
+            let (left, right) = (Vec2::new(x - 1e-4, 0.37), Vec2::new(x + 1e-4, 0.37));
+            assert!((gradient(left, 3) - gradient(right, 3)).abs() < 1e-3);
+            let (left, right) = (cells(left, 3), cells(right, 3));
+            assert!((left.centre - right.centre).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn octaves_below_the_footprint_are_left_out() {
+        let p = Vec2::new(3.3, 1.7);
+        assert_eq!(fractal(p, 6, 1.0, 9), gradient(p, 9));
+        assert_ne!(fractal(p, 6, 0.01, 9), gradient(p, 9));
+    }
+}
