@@ -1,1 +1,31 @@
 //! Image sources, decoding, crop pairs, masks and the batch loader of CropMAE in Rust.
+//!
+//! A [`Dataset`] lists a folder of images (or of videos as frames); a [`Loader`] turns it into
+//! [`Batch`]es of normalised patches and masks. Everything lies in plain CPU buffers: no tensor library
+//! and no device. Every random choice is keyed by (seed, epoch, sample), so a batch depends neither on
+//! the number of threads nor on what was loaded before it.
+//!
+//! Views leave the crate as *patches*: `(B, N, P*P*3)` f32, one row per patch, patches row-major over
+//! the grid, values in (row in patch, column in patch, channel) order, normalised with ImageNet's mean
+//! and standard deviation.
+
+pub mod boxes;
+mod dataset;
+pub mod decode;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod loader;
+pub mod masks;
+pub mod normalize;
+mod order;
+pub mod patchify;
+mod random;
+pub mod resize;
+mod sources;
+pub mod views;
+
+pub use dataset::Dataset;
+pub use error::{BadFile, DataError};
+pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use order::Order;

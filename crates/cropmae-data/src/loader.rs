@@ -1,0 +1,259 @@
+//! Batches of patches, built ahead of the model by a pool of threads.
+//!
+//! Every sample's randomness is keyed by (seed, epoch, sample), the order of an epoch is a keyed
+//! permutation, and batches are delivered in order: the stream does not depend on the number of workers,
+//! and an epoch can be entered at any batch. Batch b of an epoch covers the positions
+//! `[b * W * B, (b + 1) * W * B)` of the permutation for W processes of B samples; process r takes the
+//! r-th block of B. A last incomplete batch is dropped, as in the reference.
+//!
+//! **Unusable files.** A sample whose file cannot be read is replaced by the next good one of a second
+//! keyed permutation, so batches keep their size and runs repeat exactly. Each such file is reported once
+//! (`tracing::warn`). When the distinct unusable files exceed `data.max_bad_fraction` of all files the
+//! epoch ends with an error. One file is always tolerated in sets of 20 or more, unless the fraction is 0.
+
+mod batch;
+mod epoch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cropmae_config::{Experiment, Seed};
+
+pub use batch::Batch;
+pub use epoch::Epoch;
+
+use crate::views::ViewSampler;
+use crate::{BadFile, DataError, Dataset};
+
+/// From this many files on, one unusable file never ends a run (5 % of the smallest such set); below it
+/// a single file is too large a part of the data to go on without asking.
+const FILES_TO_SPARE_ONE: usize = 20;
+/// Unusable files named in an error.
+const NAMED_FILES: usize = 3;
+
+/// What a [`Loader`] delivers, and with how many hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoaderConfig {
+    /// Samples per batch of this process, B.
+    pub batch_size: usize,
+    /// Width and height of a view, in pixels.
+    pub image_size: usize,
+    /// Width and height of a patch, in pixels.
+    pub patch_size: usize,
+    /// Root of all randomness.
+    pub seed: Seed,
+    /// Batches built ahead of the model.
+    pub prefetch_batches: usize,
+    /// Threads that decode.
+    pub workers: usize,
+    /// Which of the processes this is, from 0.
+    pub rank: usize,
+    /// Processes that share every epoch.
+    pub world_size: usize,
+}
+
+impl LoaderConfig {
+    /// The settings of an experiment, for one process with `workers` threads.
+    pub fn of(experiment: &Experiment, workers: usize) -> Self {
+        Self {
+            batch_size: experiment.train.batch_size,
+            image_size: experiment.model.image_size,
+            patch_size: experiment.model.patch_size,
+            seed: experiment.seed,
+            prefetch_batches: experiment.data.prefetch_batches,
+            workers,
+            rank: 0,
+            world_size: 1,
+        }
+    }
+
+    /// Patches of a view, N.
+    pub fn num_patches(&self) -> usize {
+        (self.image_size / self.patch_size).pow(2)
+    }
+
+    /// Samples per batch of all processes together.
+    fn global_batch(&self) -> usize {
+        self.batch_size * self.world_size
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        let expect = |holds, field, found, expected: &str| {
+            let expected = expected.to_owned();
+            if holds {
+                Ok(())
+            } else {
+                Err(DataError::Setting {
+                    field,
+                    found,
+                    expected,
+                })
+            }
+        };
+        for (field, found) in [
+            ("batch_size", self.batch_size),
+            ("patch_size", self.patch_size),
+            ("prefetch_batches", self.prefetch_batches),
+            ("workers", self.workers),
+            ("world_size", self.world_size),
+        ] {
+            expect(found > 0, field, found, "at least 1")?;
+        }
+        expect(
+            self.rank < self.world_size,
+            "rank",
+            self.rank,
+            "less than world_size",
+        )?;
+        expect(
+            self.image_size > 0 && self.image_size.is_multiple_of(self.patch_size),
+            "image_size",
+            self.image_size,
+            "a multiple of patch_size",
+        )
+    }
+}
+
+/// Delivers the batches of any epoch.
+pub struct Loader {
+    shared: Arc<Shared>,
+    pool: Arc<rayon::ThreadPool>,
+}
+
+/// What the loader, its epochs and its workers hold in common.
+struct Shared {
+    dataset: Arc<Dataset>,
+    config: LoaderConfig,
+    sampler: ViewSampler,
+    bad_files: Mutex<BTreeMap<PathBuf, String>>,
+    /// Unusable files that are tolerated.
+    allowed_bad_files: usize,
+    waited_nanos: AtomicU64,
+}
+
+impl Loader {
+    /// A loader over `dataset`; starts its threads.
+    ///
+    /// # Errors
+    /// [`DataError::TooFewSamples`] when not even one batch can be filled, [`DataError::Setting`] for
+    /// settings out of range, [`DataError::Workers`] when threads cannot be started.
+    pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        if dataset.len() < config.global_batch() {
+            return Err(DataError::TooFewSamples {
+                count: dataset.len(),
+                batch_size: config.batch_size,
+                world_size: config.world_size,
+            });
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.workers)
+            .thread_name(|index| format!("loader-{index}"))
+            // Without a handler a panic would end the process; the epoch notices the missing batch.
+            .panic_handler(|_| tracing::error!("a loader thread panicked"))
+            .build()
+            .map_err(|error| DataError::Workers {
+                workers: config.workers,
+                message: error.to_string(),
+            })?;
+        let recipe = dataset.recipe();
+        let shared = Shared {
+            sampler: ViewSampler::new(recipe, config.image_size as u32),
+            allowed_bad_files: allowed_bad_files(recipe.max_bad_fraction, dataset.file_count()),
+            dataset,
+            config,
+            bad_files: Mutex::default(),
+            waited_nanos: AtomicU64::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            pool: Arc::new(pool),
+        })
+    }
+
+    /// Full batches of an epoch, at least 1.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.shared.batches_per_epoch()
+    }
+
+    /// The batches of `epoch` from `first_batch` on, in order. Dropping the iterator stops the work on
+    /// batches not yet delivered.
+    ///
+    /// The iterator ends early after an error.
+    pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
+        Epoch::start(self.shared.clone(), self.pool.clone(), epoch, first_batch)
+    }
+
+    /// Seconds that consumers have waited for batches so far: the time by which a faster source would
+    /// shorten the run.
+    pub fn wait_seconds(&self) -> f64 {
+        self.shared.waited_nanos.load(Ordering::Relaxed) as f64 * 1e-9
+    }
+
+    /// Unusable files met so far, in order of their paths.
+    pub fn bad_files(&self) -> Vec<BadFile> {
+        let files = self
+            .shared
+            .bad_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entry = |(path, reason): (&PathBuf, &String)| BadFile {
+            path: path.clone(),
+            reason: reason.clone(),
+        };
+        files.iter().map(entry).collect()
+    }
+}
+
+impl Shared {
+    fn batches_per_epoch(&self) -> usize {
+        self.dataset.len() / self.config.global_batch()
+    }
+
+    /// Takes note of unusable files, in the order of delivery, and judges whether the run may go on.
+    fn report(&self, found: Vec<BadFile>, replaceable: bool) -> Result<(), DataError> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut known = self
+            .bad_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for BadFile { path, reason } in found {
+            if !known.contains_key(&path) {
+                tracing::warn!(path = %path.display(), reason, "unusable file, replaced by another");
+                known.insert(path, reason);
+            }
+        }
+        if replaceable && known.len() <= self.allowed_bad_files {
+            return Ok(());
+        }
+        let name = |(path, reason): (&PathBuf, &String)| format!("{} ({reason})", path.display());
+        Err(DataError::TooManyBadFiles {
+            count: known.len(),
+            total: self.dataset.file_count(),
+            max_fraction: self.dataset.recipe().max_bad_fraction,
+            allowed: self.allowed_bad_files,
+            first: known
+                .iter()
+                .take(NAMED_FILES)
+                .map(name)
+                .collect::<Vec<_>>()
+                .join("; "),
+        })
+    }
+}
+
+fn allowed_bad_files(max_fraction: f64, files: usize) -> usize {
+    let share = (max_fraction * files as f64) as usize;
+    if max_fraction > 0.0 && files >= FILES_TO_SPARE_ONE {
+        share.max(1)
+    } else {
+        share
+    }
+}
+
+#[cfg(test)]
+mod tests;

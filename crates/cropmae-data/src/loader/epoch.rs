@@ -1,0 +1,114 @@
+//! The batches of one epoch as an iterator, with a bounded number under construction.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, bounded};
+
+use super::batch::Built;
+use super::{Batch, Shared};
+use crate::DataError;
+
+/// Iterates over the batches of an epoch; made by [`super::Loader::epoch`].
+pub struct Epoch {
+    shared: Arc<Shared>,
+    pool: Arc<rayon::ThreadPool>,
+    epoch: u64,
+    /// Batches under construction or ready, in order of delivery.
+    pending: VecDeque<Receiver<Built>>,
+    /// The next batch to deliver.
+    next: usize,
+    /// One past the last batch to deliver.
+    end: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Epoch {
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        pool: Arc<rayon::ThreadPool>,
+        epoch: u64,
+        first_batch: usize,
+    ) -> Self {
+        let end = shared.batches_per_epoch();
+        let mut this = Self {
+            shared,
+            pool,
+            epoch,
+            pending: VecDeque::new(),
+            next: first_batch.min(end),
+            end,
+            stop: Arc::default(),
+        };
+        this.top_up();
+        this
+    }
+
+    /// Puts as many batches under construction as may be.
+    fn top_up(&mut self) {
+        let missing = self
+            .shared
+            .config
+            .prefetch_batches
+            .saturating_sub(self.pending.len());
+        let first = self.next + self.pending.len();
+        for number in (first..self.end).take(missing) {
+            let (sender, receiver) = bounded(1);
+            let (shared, stop, epoch) = (self.shared.clone(), self.stop.clone(), self.epoch);
+            self.pool.spawn(move || {
+                if !stop.load(Ordering::Relaxed) {
+                    // The receiver is gone when the epoch was dropped; the batch goes with it.
+                    let _ = sender.send(shared.build(epoch, number, &stop));
+                }
+            });
+            self.pending.push_back(receiver);
+        }
+    }
+
+    /// Waits for the next batch in order.
+    fn receive(&mut self) -> Option<Result<Batch, DataError>> {
+        let receiver = self.pending.pop_front()?;
+        let start = Instant::now();
+        let built = receiver.recv();
+        let nanos = start.elapsed().as_nanos() as u64;
+        self.shared.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
+        let Ok(built) = built else {
+            return Some(Err(DataError::WorkerPanicked { batch: self.next }));
+        };
+        Some(
+            self.shared
+                .report(built.found, built.complete)
+                .map(|()| built.batch),
+        )
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.receive()?;
+        self.next += 1;
+        if batch.is_err() {
+            self.end = self.next;
+            self.stop.store(true, Ordering::Relaxed);
+            self.pending.clear();
+        }
+        self.top_up();
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // An error may end the epoch early.
+        let left = self.end - self.next;
+        (left.min(1), Some(left))
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

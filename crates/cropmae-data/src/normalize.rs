@@ -1,0 +1,64 @@
+//! From 8-bit values to the model's input: ImageNet's mean and standard deviation per channel.
+
+/// Mean of ImageNet's pixels per channel (red, green, blue), on the scale 0 to 1.
+pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Their standard deviation.
+pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// The normalised value of each 8-bit value, per channel.
+pub static TABLE: [[f32; 256]; 3] = table();
+
+const fn table() -> [[f32; 256]; 3] {
+    let mut table = [[0.0; 256]; 3];
+    let mut channel = 0;
+    while channel < 3 {
+        let mut value = 0;
+        while value < 256 {
+            // In the reference's order of operations, so that every bit agrees: a product with the
+            // reciprocal, a difference, a true division.
+            table[channel][value] = (value as f32 * (1.0 / 255.0) - MEAN[channel]) / STD[channel];
+            value += 1;
+        }
+        channel += 1;
+    }
+    table
+}
+
+/// The 8-bit value nearest to a normalised one; values outside the range of pixels are clamped.
+pub fn to_byte(value: f32, channel: usize) -> u8 {
+    // The cast saturates and takes NaN to 0.
+    ((value * STD[channel] + MEAN[channel]) * 255.0).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::shared;
+
+    #[test]
+    fn golden_table_is_exact() {
+        let Some(path) = shared("fixtures/e_crops/normalize_table.safetensors") else {
+            return;
+        };
+        let bytes = std::fs::read(path).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let table = tensors.tensor("table").unwrap();
+        assert_eq!(table.shape(), [3, 256]);
+        let (words, _) = table.data().as_chunks::<4>();
+        for (index, word) in words.iter().enumerate() {
+            let ours = TABLE[index / 256][index % 256];
+            assert_eq!(ours.to_bits(), u32::from_le_bytes(*word), "entry {index}");
+        }
+    }
+
+    #[test]
+    fn bytes_survive_the_round_trip() {
+        for channel in 0..3 {
+            for value in 0..=255u8 {
+                assert_eq!(to_byte(TABLE[channel][usize::from(value)], channel), value);
+            }
+            assert_eq!(to_byte(1e9, channel), 255);
+            assert_eq!(to_byte(-1e9, channel), 0);
+        }
+    }
+}
