@@ -22,6 +22,7 @@ mod order;
 pub mod patchify;
 mod random;
 pub mod resize;
+pub mod scenes;
 mod sources;
 pub mod views;
 
