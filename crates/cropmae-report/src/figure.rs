@@ -175,6 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn narrow_panels_stand_in_the_middle_of_their_column() -> Result<(), ReportError> {
+        let red = RgbImage::from_pixel(230, 10, Rgb([255, 0, 0]));
+        let wide = RgbImage::new(250, 10);
+        let figure = Figure::new([""])
+            .row("", vec![wide])
+            .row("", vec![red])
+            .render()?;
+        let y = MARGIN + 10 + GAP + 5;
+        let row: Vec<u32> = (0..figure.width())
+            .filter(|&x| figure.get_pixel(x, y).0 == [255, 0, 0])
+            .collect();
+        assert_eq!(row, (MARGIN + 10..MARGIN + 240).collect::<Vec<u32>>());
+        Ok(())
+    }
+
+    #[test]
     fn tiny_panels_grow_by_whole_factors_and_wide_ones_shrink() {
         let mut tiny = RgbImage::new(64, 64);
         tiny.put_pixel(1, 0, Rgb([9, 9, 9]));

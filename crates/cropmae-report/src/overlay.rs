@@ -99,26 +99,21 @@ mod tests {
     #[test]
     fn regions_are_tinted_rimmed_and_background_is_left() -> Result<(), ReportError> {
         let frame = RgbImage::from_pixel(12, 12, Rgb([100, 100, 100]));
-        // A square of label 2 in the lower right corner, touching the picture's border.
-        let labels =
-            GrayImage::from_fn(12, 12, |x, y| Luma([if x >= 4 && y >= 4 { 2 } else { 0 }]));
+        // A bar of label 2 that stands on the picture's lower border.
+        let labels = GrayImage::from_fn(12, 12, |x, y| {
+            Luma([if (4..9).contains(&x) && y >= 4 { 2 } else { 0 }])
+        });
         let out = overlay(&frame, &labels)?;
-        assert_eq!(out.get_pixel(3, 8).0, [100, 100, 100]);
-        assert_eq!(
-            out.get_pixel(8, 8).0,
-            [55, 113, 55],
-            "100 + 0.45 * (colour - 100)"
-        );
-        assert_eq!(
-            out.get_pixel(4, 8).0,
-            [102, 179, 102],
-            "rim: colour + 0.4 * (255 - colour)"
-        );
-        assert_eq!(
-            out.get_pixel(11, 8),
-            out.get_pixel(8, 8),
-            "no rim along the border"
-        );
+        for (x, y, pixel) in out.enumerate_pixels() {
+            let expected = match (x, y) {
+                (0..4 | 9.., _) | (_, 0..4) => [100, 100, 100],
+                // Rim: colour + 0.4 * (255 - colour).
+                (4 | 8, _) | (_, 4) => [102, 179, 102],
+                // Inside, down to the border: 100 + 0.45 * (colour - 100).
+                _ => [55, 113, 55],
+            };
+            assert_eq!(pixel.0, expected, "({x}, {y})");
+        }
         Ok(())
     }
 
