@@ -1,0 +1,112 @@
+//! Shared by the golden tests: where fixtures lie, and comparisons at the manifest's tolerances.
+#![allow(
+    dead_code,
+    reason = "each test binary compiles this file and uses its own part"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a test that could not run must say so aloud"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use cropmae_config::ModelConfig;
+use serde_json::Value;
+
+/// Fixture folders: the committed selection, and the full set when there is one. Full runs are larger
+/// but go through the same code.
+pub fn fixture_roots() -> Vec<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let shared = std::env::var_os("CROPMAE_SHARED")
+        .map_or_else(|| workspace.join("../shared"), PathBuf::from)
+        .join("fixtures");
+    let mut roots = vec![workspace.join("fixtures/golden")];
+    if shared.is_dir() {
+        roots.push(shared);
+    } else {
+        eprintln!(
+            "skipped: CROPMAE_SHARED not found at {}; only the committed cases run",
+            shared.display()
+        );
+    }
+    roots
+}
+
+/// The first fixture folder that holds `file`, if any.
+pub fn find(file: &str) -> Option<PathBuf> {
+    let found = fixture_roots()
+        .into_iter()
+        .map(|root| root.join(file))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("skipped: CROPMAE_SHARED not found, and {file} is not among the committed cases");
+    }
+    found
+}
+
+pub fn tensors(path: &Path) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path, &Device::Cpu)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The tiny model's config from `meta.json`, at the given image size.
+pub fn tiny_config(meta: &Value, image_size: usize) -> ModelConfig {
+    let config = &meta["config"];
+    let int = |key: &str| config[key].as_u64().expect(key) as usize;
+    ModelConfig {
+        image_size,
+        patch_size: int("patch_size"),
+        embed_dim: int("embed_dim"),
+        depth: int("depth"),
+        num_heads: int("num_heads"),
+        mlp_ratio: config["mlp_ratio"].as_f64().expect("mlp_ratio"),
+        decoder_embed_dim: int("decoder_embed_dim"),
+        decoder_depth: int("decoder_depth"),
+        decoder_num_heads: int("decoder_num_heads"),
+        decoder_dropout: config["dropout"].as_f64().expect("dropout"),
+    }
+}
+
+pub fn values(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>());
+    flat.expect("f32 tensor")
+        .into_iter()
+        .map(f64::from)
+        .collect()
+}
+
+pub fn max_abs(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |max, v| v.abs().max(max))
+}
+
+/// Asserts `|found - expected| <= atol + rtol·|expected|` for every element.
+pub fn assert_close(what: &str, found: &Tensor, expected: &Tensor, atol: f64, rtol: f64) {
+    assert_eq!(found.dims(), expected.dims(), "{what}: shape");
+    for (i, (a, b)) in values(found).into_iter().zip(values(expected)).enumerate() {
+        assert!(
+            (a - b).abs() <= atol + rtol * b.abs(),
+            "{what}[{i}]: found {a}, expected {b}"
+        );
+    }
+}
+
+/// The parameters of a `params.json` or `meta.json` list as name -> (shape, trainable).
+pub fn listed(parameters: &Value) -> BTreeMap<String, (Vec<usize>, bool)> {
+    let rows = parameters.as_array().expect("a list of parameters");
+    rows.iter()
+        .map(|row| {
+            let shape = row["shape"].as_array().expect("shape");
+            let shape = shape.iter().map(|d| d.as_u64().expect("int") as usize);
+            let name = row["name"].as_str().expect("name").to_owned();
+            let trainable = row["requires_grad"].as_bool().expect("requires_grad");
+            (name, (shape.collect(), trainable))
+        })
+        .collect()
+}
