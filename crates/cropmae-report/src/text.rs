@@ -39,6 +39,7 @@ pub(crate) fn draw_text(image: &mut RgbImage, text: &str, left: u32, top: u32, c
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::imageops::crop_imm;
 
     const WHITE: Rgb<u8> = Rgb([255; 3]);
     const BLACK: Rgb<u8> = Rgb([0; 3]);
@@ -52,6 +53,14 @@ mod tests {
     #[test]
     fn letters_differ_and_strangers_become_question_marks() {
         assert_ne!(drawn("a"), drawn("b"));
+        let second = crop_imm(
+            &drawn("ab"),
+            text_width("a"),
+            0,
+            text_width("b"),
+            LINE_HEIGHT,
+        );
+        assert_eq!(second.to_image(), drawn("b"), "letters follow one another");
         assert_eq!(drawn("\u{4e2d}"), drawn("?"));
         assert!(
             drawn("×").pixels().any(|p| p.0[0] < 64),
