@@ -1,0 +1,47 @@
+//! Temporary buffers that a thread keeps from call to call, so that their pages are cleared once.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A temporary buffer with unspecified contents.
+pub(crate) struct Scratch {
+    data: Vec<f32>,
+    len: usize,
+}
+
+impl Scratch {
+    /// A buffer of `len` elements.
+    pub(crate) fn new(len: usize) -> Self {
+        let mut data = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if data.len() < len {
+            data.resize(len, 0.0);
+        }
+        Self { data, len }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        // While a thread ends its list may be gone: the buffer is then freed here.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(data));
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.data[..self.len]
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[..self.len]
+    }
+}

@@ -1,0 +1,57 @@
+//! Packed rows that several tasks write at once, each its own columns and rows.
+
+use std::array;
+use std::marker::PhantomData;
+
+use super::gemm::MatMut;
+
+/// One of the parts that lie side by side in the rows of a matrix, such as q, k and v, for outputs whose
+/// pieces interleave in memory (heads inside of rows) and so cannot be split with `chunks_mut`.
+pub(crate) struct PartMut<'a> {
+    data: *mut f32,
+    rows: usize,
+    width: usize,
+    row_stride: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a part gives access to its elements only through `block`, whose callers promise that blocks
+// alive at the same time have no element in common.
+unsafe impl Send for PartMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for PartMut<'_> {}
+
+impl<'a> PartMut<'a> {
+    /// Splits `data` (rows, `PARTS` * `width`) into its parts.
+    pub(crate) fn split<const PARTS: usize>(data: &'a mut [f32], width: usize) -> [Self; PARTS] {
+        let row_stride = PARTS * width;
+        let rows = data.len() / row_stride;
+        let data = data.as_mut_ptr();
+        array::from_fn(|part| Self {
+            // In bounds, or one past the end of an empty slice.
+            data: data.wrapping_add(part * width),
+            rows,
+            width,
+            row_stride,
+            lifetime: PhantomData,
+        })
+    }
+
+    /// The block of `rows` x `cols` at (`row`, `col`).
+    ///
+    /// # Safety
+    /// No other block of this part with an element in common may be alive.
+    pub(crate) unsafe fn block(
+        &self,
+        (row, col): (usize, usize),
+        (rows, cols): (usize, usize),
+    ) -> MatMut<'_> {
+        assert!(row + rows <= self.rows && col + cols <= self.width);
+        // SAFETY: the assertion keeps the block inside this part, parts do not overlap, and the caller
+        // keeps blocks apart.
+        unsafe {
+            let first = self.data.wrapping_add(row * self.row_stride + col);
+            MatMut::from_raw(first, rows, cols, self.row_stride)
+        }
+    }
+}

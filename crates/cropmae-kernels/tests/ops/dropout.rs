@@ -1,0 +1,79 @@
+//! The mask's statistics; that forward and backward agree is part of every op's comparison.
+
+use candle_core::{DType, Device, Tensor};
+use cropmae_kernels::{Dropout, dropout};
+use proptest::prelude::*;
+
+use crate::support::{check, flat, var};
+
+fn mask(p: f32, key: u64, rows: usize, cols: usize) -> Vec<f64> {
+    let ones = Tensor::ones((rows, cols), DType::F32, &Device::Cpu).unwrap();
+    flat(&dropout(&ones, Dropout { p, key }).unwrap())
+}
+
+#[test]
+fn backward_uses_the_mask_of_the_forward() {
+    let drop = Dropout { p: 0.5, key: 9 };
+    let ones = Tensor::ones((2, 70, 5), DType::F32, &Device::Cpu).unwrap();
+    let mask = dropout(&ones, drop).unwrap();
+    check(
+        &[var(&[2, 70, 5], 1)],
+        |i| dropout(&i[0], drop),
+        |i| &i[0] * mask.to_dtype(DType::F64)?,
+    );
+}
+
+#[test]
+fn keep_rate_is_right_overall_and_in_each_row_and_column() {
+    let (rows, cols) = (400, 600);
+    for p in [0.0, 0.1, 0.5, 0.9] {
+        let mask = mask(p, 42, rows, cols);
+        let kept = |share: &[f64]| share.iter().filter(|&&v| v != 0.0).count() as f64;
+        let keep = f64::from(1.0 - p);
+        assert!(
+            mask.iter()
+                .all(|&v| v == 0.0 || (v * keep - 1.0).abs() < 1e-6)
+        );
+        // Six standard deviations of a binomial share.
+        let slack = |n: usize| 6.0 * (keep * (1.0 - keep) / n as f64).sqrt() + 1e-12;
+        assert!((kept(&mask) / mask.len() as f64 - keep).abs() <= slack(mask.len()));
+        for row in mask.chunks(cols) {
+            assert!((kept(row) / cols as f64 - keep).abs() <= slack(cols));
+        }
+        for col in 0..cols {
+            let column: Vec<f64> = mask.iter().skip(col).step_by(cols).copied().collect();
+            assert!((kept(&column) / rows as f64 - keep).abs() <= slack(rows));
+        }
+    }
+}
+
+#[test]
+fn neighbours_are_independent() {
+    let (rows, cols) = (300, 300);
+    let mask = mask(0.5, 7, rows, cols);
+    let sign = |i: usize| if mask[i] == 0.0 { -1.0 } else { 1.0 };
+    for offset in [1, 2, 4, 16, cols, cols + 1, 2 * cols] {
+        let n = mask.len() - offset;
+        let correlation: f64 = (0..n).map(|i| sign(i) * sign(i + offset)).sum::<f64>() / n as f64;
+        assert!(
+            correlation.abs() < 6.0 / (n as f64).sqrt(),
+            "offset {offset}: {correlation}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn different_keys_give_unrelated_masks(a: u64, b: u64) {
+        prop_assume!(a != b);
+        let (rows, cols) = (20, 500);
+        let same = mask(0.5, a, rows, cols)
+            .iter()
+            .zip(&mask(0.5, b, rows, cols))
+            .filter(|(x, y)| x == y)
+            .count() as f64;
+        let n = (rows * cols) as f64;
+        prop_assert!((same / n - 0.5).abs() < 6.0 * 0.5 / n.sqrt());
+        prop_assert_eq!(mask(0.5, a, 3, 5), mask(0.5, a, 3, 5));
+    }
+}

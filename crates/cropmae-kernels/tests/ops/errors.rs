@@ -1,0 +1,133 @@
+//! Wrong inputs are refused with the op, the tensor, what was found and what was expected.
+
+use candle_core::{DType, Device, Result, Tensor};
+use cropmae_kernels::{
+    Dropout, cross_attention, dropout, layer_norm, linear, masked_pixel_loss, mlp, patch_embed,
+    pixel_loss, residual_layer_norm, self_attention,
+};
+
+use crate::support::{tensor, var};
+
+#[track_caller]
+fn refused(result: Result<Tensor>, words: &[&str]) {
+    let message = result.expect_err("accepted").to_string();
+    let first_line = message.lines().next().unwrap_or_default();
+    for word in words {
+        assert!(
+            first_line.contains(word),
+            "{first_line:?} does not say {word:?}"
+        );
+    }
+}
+
+#[test]
+fn wrong_shapes_and_types() {
+    let (x, row, square) = (tensor(&[2, 3, 4], 1), tensor(&[4], 2), tensor(&[4, 4], 3));
+    let long = tensor(&[5], 4);
+    let wide = x.to_dtype(DType::F64).unwrap();
+    refused(
+        layer_norm(&x, &long, &row, 1e-6),
+        &["layer_norm", "weight", "[5]", "[4]"],
+    );
+    refused(
+        layer_norm(&wide, &row, &row, 1e-6),
+        &["layer_norm", "x", "F64", "f32"],
+    );
+    refused(
+        linear(&x, &square, &long),
+        &["linear", "weight", "[4, 4]", "[5, 4]"],
+    );
+    refused(
+        residual_layer_norm(&x, &row, &row, &row, 1e-6, None),
+        &["residual_layer_norm", "residual", "[2, 3, 4]"],
+    );
+    refused(
+        mlp(&x, (&square, &row), (&square, &square), None),
+        &["mlp", "fc2.bias"],
+    );
+    refused(
+        mlp(&x, (&square, &long), (&square, &row), None),
+        &["mlp", "fc1.weight"],
+    );
+    refused(self_attention(&x, 1, None), &["self_attention", "3 D"]);
+    refused(
+        self_attention(&tensor(&[1, 2, 12], 1), 3, None),
+        &["width 4", "3 heads"],
+    );
+    refused(
+        cross_attention(&x, &x, 2, None),
+        &["cross_attention", "kv", "[2, 3, 8]"],
+    );
+    refused(
+        pixel_loss(&x, &tensor(&[2, 3, 5], 1), true),
+        &["pixel_loss", "target"],
+    );
+    let bad = Dropout { p: 1.0, key: 0 };
+    refused(dropout(&x, bad), &["dropout", "p is 1"]);
+    refused(
+        dropout(
+            &x,
+            Dropout {
+                p: f32::NAN,
+                key: 0,
+            },
+        ),
+        &["dropout", "NaN"],
+    );
+    refused(
+        self_attention(&tensor(&[1, 2, 12], 1), 2, Some(bad)),
+        &["self_attention", "p is 1"],
+    );
+}
+
+#[test]
+fn ids_out_of_range() {
+    let (patches, weight) = (tensor(&[1, 4, 12], 1), tensor(&[5, 3, 2, 2], 2));
+    let (bias, pos) = (tensor(&[5], 3), tensor(&[4, 5], 4));
+    let ids = Tensor::new(&[[0u32, 4]], &Device::Cpu).unwrap();
+    refused(
+        patch_embed(&patches, Some(&ids), &weight, &bias, &pos),
+        &["patch_embed", "ids_keep", "4", "below 4"],
+    );
+    let pred = tensor(&[1, 2, 12], 5);
+    refused(
+        masked_pixel_loss(&pred, &patches, &ids, true),
+        &["masked_pixel_loss", "ids", "below 4"],
+    );
+    let signed = ids.to_dtype(DType::I64).unwrap();
+    refused(
+        masked_pixel_loss(&pred, &patches, &signed, true),
+        &["ids", "I64", "u32"],
+    );
+    refused(
+        patch_embed(&patches, None, &tensor(&[5, 3, 2, 3], 2), &bias, &pos),
+        &["patch_embed", "weight", "[5, 3, 2, 3]"],
+    );
+}
+
+/// Gradients that could not be delivered are refused when the op is applied.
+#[test]
+fn lost_gradients() {
+    let (x, row, square) = (tensor(&[1, 3, 4], 1), tensor(&[4], 2), tensor(&[4, 4], 3));
+    let scaled = (var(&[4, 4], 4).as_tensor() * 2.0).unwrap();
+    let scaled_row = (var(&[4], 4).as_tensor() * 2.0).unwrap();
+    refused(
+        mlp(&x, (&square, &row), (&scaled, &row), None),
+        &["mlp", "fc2.weight", "another op", "detach"],
+    );
+    refused(
+        residual_layer_norm(&x, &x, &row, &scaled_row, 1e-6, None),
+        &["residual_layer_norm", "bias", "another op"],
+    );
+    let (weight, bias, pos) = (
+        tensor(&[5, 3, 1, 1], 2),
+        tensor(&[5], 3),
+        tensor(&[2, 5], 4),
+    );
+    let pixels = var(&[1, 2, 3], 1);
+    refused(
+        patch_embed(&pixels, None, &weight, &bias, &pos),
+        &["patches", "detach"],
+    );
+    refused(pixel_loss(&pixels, &pixels, false), &["target", "detach"]);
+}

@@ -1,0 +1,279 @@
+//! `backward` and `Gradients`: nothing is lost, nothing counted twice, NaN arrives.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use cropmae_kernels::{
+    Dropout, Gradients, backward, cross_attention, dropout, layer_norm, linear, masked_pixel_loss,
+    mlp, patch_embed, pixel_loss, residual_layer_norm, self_attention,
+};
+
+use crate::support::{assert_close, bits, tensor, var};
+
+/// A small network that uses every op and owns every kind of weight.
+struct Network {
+    vars: Vec<Var>,
+    patches: Tensor,
+    pos: Tensor,
+    ids: Tensor,
+}
+
+impl Network {
+    fn new() -> Self {
+        let d = 16;
+        let shapes: [&[usize]; 17] = [
+            &[d, 3, 2, 2],
+            &[d],
+            &[d],
+            &[d],
+            &[3 * d, d],
+            &[3 * d],
+            &[2 * d, d],
+            &[2 * d],
+            &[d, 2 * d],
+            &[d],
+            &[d],
+            &[d],
+            &[12, d],
+            &[12],
+            &[1, 1, d],
+            &[2 * d, d],
+            &[2 * d],
+        ];
+        let vars = shapes
+            .iter()
+            .zip(0..)
+            .map(|(shape, seed)| var(shape, seed))
+            .collect();
+        let ids = Tensor::new(&[[0u32, 1, 2, 3, 4], [4, 3, 2, 1, 0]], &Device::Cpu).unwrap();
+        Self {
+            vars,
+            patches: tensor(&[2, 9, 12], 50),
+            pos: tensor(&[9, d], 51),
+            ids,
+        }
+    }
+
+    fn loss(&self, key: u64) -> Result<Tensor> {
+        let v = |i: usize| self.vars[i].as_tensor();
+        let drop = Some(Dropout { p: 0.1, key });
+        let x = patch_embed(&self.patches, Some(&self.ids), v(0), v(1), &self.pos)?;
+        let x = x.broadcast_add(v(14))?;
+        let y = layer_norm(&x, v(2), v(3), 1e-6)?;
+        let y = self_attention(&linear(&y, v(4), v(5))?, 2, drop)?;
+        let y = cross_attention(&y, &linear(&x, v(15), v(16))?, 4, drop)?;
+        let y = dropout(
+            &y,
+            Dropout {
+                p: 0.2,
+                key: key + 1,
+            },
+        )?;
+        let y = residual_layer_norm(&y, &x, v(10), v(11), 1e-6, drop)?;
+        let y = (mlp(&y, (v(6), v(7)), (v(8), v(9)), drop)? + y)?;
+        masked_pixel_loss(&linear(&y, v(12), v(13))?, &self.patches, &self.ids, true)
+    }
+}
+
+#[test]
+fn every_variable_gets_a_gradient() {
+    let network = Network::new();
+    let store = backward(&network.loss(1).unwrap()).unwrap();
+    for (i, var) in network.vars.iter().enumerate() {
+        let grad = store
+            .get(var)
+            .unwrap_or_else(|| panic!("variable {i} has no gradient"));
+        assert_eq!(grad.dims(), var.dims());
+        let norm = cropmae_kernels::grad_norm(&[grad]).unwrap();
+        assert!(norm.is_finite() && norm > 1e-6, "variable {i}: norm {norm}");
+    }
+    assert_eq!(
+        store.get_ids().count(),
+        network.vars.len(),
+        "only variables are in the store"
+    );
+}
+
+#[test]
+fn gradients_sum_over_losses_and_restart_after_clear() {
+    let network = Network::new();
+    let losses = [network.loss(1).unwrap(), network.loss(2).unwrap()];
+    let stores = losses.each_ref().map(|loss| backward(loss).unwrap());
+    let mut gradients = Gradients::new();
+    for _ in 0..2 {
+        for loss in &losses {
+            gradients.accumulate(loss).unwrap();
+        }
+        for var in &network.vars {
+            let expected = (stores[0].get(var).unwrap() + stores[1].get(var).unwrap()).unwrap();
+            assert_close(gradients.get(var).unwrap(), &expected, 1e-6, "sum");
+        }
+        gradients.clear();
+        assert!(network.vars.iter().all(|var| gradients.get(var).is_none()));
+    }
+    gradients.accumulate(&losses[0]).unwrap();
+    for var in &network.vars {
+        assert_eq!(
+            bits(gradients.get(var).unwrap()),
+            bits(stores[0].get(var).unwrap())
+        );
+    }
+}
+
+#[test]
+fn a_weight_used_twice_gets_both_shares() {
+    let (weight, bias, x) = (var(&[4, 4], 1), var(&[4], 2), tensor(&[3, 4], 3));
+    let once = |x: &Tensor| linear(x, &weight, &bias).unwrap();
+    let both = (once(&x) + once(&(&x * 2.0).unwrap()))
+        .unwrap()
+        .sum_all()
+        .unwrap();
+    let also_plain = (both + weight.as_tensor().sum_all().unwrap()).unwrap();
+    let store = backward(&also_plain).unwrap();
+    let column_sums = x.sum_keepdim(0).unwrap();
+    let expected = ((column_sums * 3.0).unwrap() + 1.0)
+        .unwrap()
+        .broadcast_as((4, 4))
+        .unwrap();
+    assert_close(store.get(&weight).unwrap(), &expected, 1e-6, "weight");
+    let expected = Tensor::full(6f32, 4, &Device::Cpu).unwrap();
+    assert_close(store.get(&bias).unwrap(), &expected, 1e-6, "bias");
+}
+
+#[test]
+fn weights_of_a_first_layer_train_without_a_tracked_input() {
+    let x = tensor(&[1, 3, 8], 1);
+    let constant = |shape: &[usize]| tensor(shape, 2);
+    let (square, row) = (constant(&[8, 8]), constant(&[8]));
+    type Layer<'a> = (&'a [usize], Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>);
+    let layers: Vec<Layer> = vec![
+        (&[8, 8], Box::new(|w| linear(&x, w, &row))),
+        (&[8], Box::new(|b| linear(&x, &square, b))),
+        (&[8], Box::new(|w| layer_norm(&x, w, &row, 1e-6))),
+        (&[8], Box::new(|b| layer_norm(&x, &row, b, 1e-6))),
+        (
+            &[8],
+            Box::new(|w| residual_layer_norm(&x, &x, w, &row, 1e-6, None)),
+        ),
+        (
+            &[8],
+            Box::new(|b| residual_layer_norm(&x, &x, &row, b, 1e-6, None)),
+        ),
+        (
+            &[8, 8],
+            Box::new(|w| mlp(&x, (w, &row), (&square, &row), None)),
+        ),
+        (
+            &[8],
+            Box::new(|b| mlp(&x, (&square, b), (&square, &row), None)),
+        ),
+        (
+            &[8, 8],
+            Box::new(|w| mlp(&x, (&square, &row), (w, &row), None)),
+        ),
+        (
+            &[8],
+            Box::new(|b| mlp(&x, (&square, &row), (&square, b), None)),
+        ),
+    ];
+    for (i, (shape, layer)) in layers.iter().enumerate() {
+        let only_var = var(shape, 3);
+        let y = layer(&only_var).unwrap();
+        // Squared, as the mean of a normalised row would have no slope.
+        let store = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        let grad = store
+            .get(&only_var)
+            .unwrap_or_else(|| panic!("layer {i} lost its gradient"));
+        assert!(
+            cropmae_kernels::grad_norm(&[grad]).unwrap() > 1e-3,
+            "layer {i}"
+        );
+        assert_eq!(
+            store.get_ids().count(),
+            1,
+            "layer {i} has gradients of constants"
+        );
+    }
+}
+
+#[test]
+fn plain_backward_is_refused_not_silent() {
+    let (weight, bias) = (var(&[4, 4], 1), var(&[4], 2));
+    let loss = linear(&tensor(&[2, 4], 3), &weight, &bias)
+        .unwrap()
+        .sum_all()
+        .unwrap();
+    let message = loss.backward().unwrap_err().to_string();
+    assert!(message.contains("cropmae_kernels::backward"), "{message}");
+    // A failed pass leaves nothing behind.
+    assert!(backward(&loss).is_ok());
+}
+
+#[test]
+fn a_failed_pass_uninstalls_the_sums() {
+    let weight = var(&[4, 4], 1);
+    let y = linear(&tensor(&[2, 4], 3), &weight, &tensor(&[4], 4)).unwrap();
+    // An op without a backward pass, downstream of ours.
+    let broken = y.apply_op1(NoBackward).unwrap().sum_all().unwrap();
+    assert!(backward(&broken).is_err());
+    assert!(
+        y.sum_all().unwrap().backward().is_err(),
+        "sums were left installed"
+    );
+    assert!(backward(&y.sum_all().unwrap()).is_ok());
+}
+
+struct NoBackward;
+
+impl candle_core::CustomOp1 for NoBackward {
+    fn name(&self) -> &'static str {
+        "no_backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &candle_core::CpuStorage,
+        layout: &candle_core::Layout,
+    ) -> Result<(candle_core::CpuStorage, candle_core::Shape)> {
+        Ok((storage.clone(), layout.shape().clone()))
+    }
+}
+
+#[test]
+fn nan_reaches_the_loss() {
+    let network = Network::new();
+    for var in &network.vars {
+        let good = var.as_tensor().copy().unwrap();
+        let mut values: Vec<f32> = good.flatten_all().unwrap().to_vec1().unwrap();
+        let middle = values.len() / 2;
+        values[middle] = f32::NAN;
+        var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap())
+            .unwrap();
+        let loss = network.loss(1).unwrap().to_scalar::<f32>().unwrap();
+        assert!(
+            loss.is_nan(),
+            "a NaN in a variable of shape {:?} vanished",
+            var.dims()
+        );
+        var.set(&good).unwrap();
+    }
+    assert!(
+        !network
+            .loss(1)
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+            .is_nan()
+    );
+
+    let pred = var(&[1, 1, 4], 1);
+    let nan = Tensor::full(f32::NAN, (1, 1, 4), &Device::Cpu).unwrap();
+    for norm_pix in [false, true] {
+        let loss = pixel_loss(&pred, &nan, norm_pix).unwrap();
+        assert!(
+            loss.to_dtype(DType::F32)
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
+                .is_nan()
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! layer_norm, residual_layer_norm, linear, mlp, patch_embed.
+
+use candle_core::{DType, Device, Tensor};
+use cropmae_kernels::{
+    Dropout, dropout, layer_norm, linear, mlp, patch_embed, residual_layer_norm,
+};
+
+use crate::reference;
+use crate::support::{check, tensor, var};
+
+const EPS: f64 = 1e-6;
+
+/// Shapes of inputs: one row, odd counts, more rows than one task has, a 2-D and a 4-D input.
+const SHAPES: [&[usize]; 6] = [
+    &[1, 1, 8],
+    &[2, 3, 33],
+    &[1, 197, 16],
+    &[3, 65, 48],
+    &[70, 24],
+    &[2, 2, 3, 5],
+];
+
+#[test]
+fn layer_norm_matches() {
+    for shape in SHAPES {
+        let d = shape[shape.len() - 1];
+        check(
+            &[var(shape, 1), var(&[d], 2), var(&[d], 3)],
+            |i| layer_norm(&i[0], &i[1], &i[2], EPS),
+            |i| reference::layer_norm(&i[0], &i[1], &i[2], EPS),
+        );
+    }
+}
+
+#[test]
+fn residual_layer_norm_matches() {
+    for shape in SHAPES {
+        let d = shape[shape.len() - 1];
+        for drop in [None, Some(Dropout { p: 0.3, key: 5 })] {
+            let ones = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+            let mask = drop.map(|d| dropout(&ones, d).unwrap()).unwrap_or(ones);
+            check(
+                &[var(shape, 1), var(shape, 2), var(&[d], 3), var(&[d], 4)],
+                |i| residual_layer_norm(&i[0], &i[1], &i[2], &i[3], EPS, drop),
+                |i| {
+                    let sum = (&i[1] + (&i[0] * mask.to_dtype(DType::F64)?)?)?;
+                    reference::layer_norm(&sum, &i[2], &i[3], EPS)
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn linear_matches() {
+    for shape in SHAPES {
+        let d_in = shape[shape.len() - 1];
+        for d_out in [1, 7, 64, 129] {
+            check(
+                &[var(shape, 1), var(&[d_out, d_in], 2), var(&[d_out], 3)],
+                |i| linear(&i[0], &i[1], &i[2]),
+                |i| reference::linear(&i[0], &i[1], &i[2]),
+            );
+        }
+    }
+}
+
+#[test]
+fn linear_takes_a_slice_of_a_packed_weight() {
+    let d = 12;
+    check(
+        &[var(&[2, 5, d], 1), var(&[3 * d, d], 2), var(&[3 * d], 3)],
+        |i| {
+            linear(
+                &i[0],
+                &i[1].narrow(0, d, 2 * d)?,
+                &i[2].narrow(0, d, 2 * d)?,
+            )
+        },
+        |i| {
+            reference::linear(
+                &i[0],
+                &i[1].narrow(0, d, 2 * d)?,
+                &i[2].narrow(0, d, 2 * d)?,
+            )
+        },
+    );
+}
+
+#[test]
+fn strided_inputs_are_read_right() {
+    check(
+        &[var(&[2, 6, 9], 1), var(&[6], 2), var(&[6], 3)],
+        |i| layer_norm(&i[0].transpose(1, 2)?, &i[1], &i[2], EPS),
+        |i| reference::layer_norm(&i[0].transpose(1, 2)?.contiguous()?, &i[1], &i[2], EPS),
+    );
+    check(
+        &[var(&[2, 6, 9], 1), var(&[6, 4], 2), var(&[4], 3)],
+        |i| linear(&i[0].transpose(1, 2)?, &i[1].t()?, &i[2]),
+        |i| reference::linear(&i[0].transpose(1, 2)?.contiguous()?, &i[1].t()?, &i[2]),
+    );
+}
+
+#[test]
+fn mlp_matches() {
+    // The last input has more rows than the activations that exist at a time.
+    let shapes = SHAPES.iter().copied().chain([&[2, 600, 4][..]]);
+    for shape in shapes {
+        let d = shape[shape.len() - 1];
+        for (hidden, d_out, drop) in [
+            (40, d, None),
+            (1, 3, None),
+            (65, d, Some(Dropout { p: 0.25, key: 3 })),
+        ] {
+            let rows = shape.iter().product::<usize>() / d;
+            let ones = Tensor::ones((rows, hidden), DType::F32, &Device::Cpu).unwrap();
+            let mask = drop.map(|d| dropout(&ones, d).unwrap());
+            check(
+                &[
+                    var(shape, 1),
+                    var(&[hidden, d], 2),
+                    var(&[hidden], 3),
+                    var(&[d_out, hidden], 4),
+                    var(&[d_out], 5),
+                ],
+                |i| mlp(&i[0], (&i[1], &i[2]), (&i[3], &i[4]), drop),
+                |i| reference::mlp(&i[0], (&i[1], &i[2]), (&i[3], &i[4]), mask.as_ref()),
+            );
+        }
+    }
+}
+
+#[test]
+fn patch_embed_matches() {
+    for (b, n, p, d) in [(1, 1, 2, 5), (2, 9, 4, 24), (3, 49, 8, 16)] {
+        let patches = tensor(&[b, n, p * p * 3], 1);
+        let pos = tensor(&[n, d], 2);
+        let weight = var(&[d, 3, p, p], 3);
+        let bias = var(&[d], 4);
+        for keep in [None, Some(0), Some(1), Some(n.div_ceil(2))] {
+            // Every third patch, counted backwards from the last.
+            let ids = keep.map(|k| {
+                let ids: Vec<u32> = (0..b * k)
+                    .map(|i| ((n - 1 + 2 * n * i - i % n) % n) as u32)
+                    .collect();
+                Tensor::from_vec(ids, (b, k), &Device::Cpu).unwrap()
+            });
+            if keep == Some(0) {
+                let y = patch_embed(&patches, ids.as_ref(), &weight, &bias, &pos).unwrap();
+                assert_eq!(y.dims(), [b, 0, d]);
+                continue;
+            }
+            check(
+                &[weight.clone(), bias.clone()],
+                |i| patch_embed(&patches, ids.as_ref(), &i[0], &i[1], &pos),
+                |i| {
+                    let weight = i[0].permute((0, 2, 3, 1))?.contiguous()?.reshape((d, ()))?;
+                    let patches = patches.to_dtype(DType::F64)?;
+                    let pos = pos.to_dtype(DType::F64)?;
+                    let y = reference::linear(&patches, &weight, &i[1])?.broadcast_add(&pos)?;
+                    match &ids {
+                        Some(ids) => reference::gather_rows(&y, ids),
+                        None => Ok(y),
+                    }
+                },
+            );
+        }
+    }
+}
+
+/// The convolution that the checkpoint's weight belongs to.
+#[test]
+fn patch_embed_is_the_convolution() {
+    let (b, p, d, grid) = (2, 4, 6, 3);
+    let images = tensor(&[b, 3, grid * p, grid * p], 1);
+    let weight = tensor(&[d, 3, p, p], 2);
+    let bias = tensor(&[d], 3);
+    let pos = Tensor::zeros((grid * grid, d), DType::F32, &Device::Cpu).unwrap();
+    // (B, 3, g, P, g, P) -> (B, g, g, P, P, 3)
+    let patches = images
+        .reshape(&[b, 3, grid, p, grid, p][..])
+        .unwrap()
+        .permute(vec![0, 2, 4, 3, 5, 1])
+        .unwrap()
+        .reshape((b, grid * grid, p * p * 3))
+        .unwrap();
+    let y = patch_embed(&patches, None, &weight, &bias, &pos).unwrap();
+    let expected = images
+        .conv2d(&weight, 0, p, 1, 1)
+        .unwrap()
+        .flatten_from(2)
+        .unwrap()
+        .transpose(1, 2)
+        .unwrap()
+        .broadcast_add(&bias)
+        .unwrap();
+    crate::support::assert_close(&y, &expected, 2e-6, "convolution");
+}

@@ -1,0 +1,141 @@
+//! Test tensors and the comparison that every op goes through.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use cropmae_kernels::backward;
+
+/// Values in -1..1 that depend on `seed`.
+pub fn values(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
+    (0..len)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+pub fn tensor(shape: &[usize], seed: u64) -> Tensor {
+    let len = shape.iter().product();
+    Tensor::from_vec(values(len, seed), shape, &Device::Cpu).unwrap()
+}
+
+pub fn var(shape: &[usize], seed: u64) -> Var {
+    Var::from_tensor(&tensor(shape, seed)).unwrap()
+}
+
+/// All elements in order.
+pub fn flat(x: &Tensor) -> Vec<f64> {
+    x.flatten_all()
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap()
+        .to_vec1()
+        .unwrap()
+}
+
+pub fn bits(x: &Tensor) -> Vec<u32> {
+    let x: Vec<f32> = x.flatten_all().unwrap().to_vec1().unwrap();
+    x.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Every element of `found` within `tolerance` of `expected`, as a share of the largest one.
+#[track_caller]
+pub fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
+    assert_eq!(found.dims(), expected.dims(), "{what}: shape");
+    let (found, expected) = (flat(found), flat(expected));
+    let scale = expected.iter().fold(1e-2, |max: f64, v| max.max(v.abs()));
+    for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
+        assert!(
+            (f - e).abs() <= tolerance * scale,
+            "{what}[{i}]: {f}, expected {e}"
+        );
+    }
+}
+
+/// A scalar that weighs every output element differently.
+fn weighed(y: &Tensor) -> Result<Tensor> {
+    let weights = tensor(y.dims(), 99).to_dtype(y.dtype())?;
+    (y * weights)?.sum_all()
+}
+
+/// Output and gradients of an op at `inputs`.
+fn run(inputs: &[Var], op: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)) -> (Tensor, Vec<Tensor>) {
+    let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = op(&tensors).unwrap();
+    let store = backward(&weighed(&y).unwrap()).unwrap();
+    let grads = inputs
+        .iter()
+        .map(|v| store.get(v).expect("a gradient for each input").clone());
+    (y, grads.collect())
+}
+
+pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+        .install(f)
+}
+
+/// `op` must agree with `reference` (which sees the same inputs in f64) in value and in all gradients,
+/// must give the same bits on 1 and on 3 threads, and the reference's own gradient must agree with a
+/// finite difference.
+#[track_caller]
+pub fn check(
+    inputs: &[Var],
+    op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
+    reference: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
+) {
+    let (y, grads) = in_pool(3, || run(inputs, &op));
+    let (y1, grads1) = in_pool(1, || run(inputs, &op));
+    assert_eq!(bits(&y), bits(&y1), "value on 1 and 3 threads");
+    for (i, (a, b)) in grads.iter().zip(&grads1).enumerate() {
+        assert_eq!(bits(a), bits(b), "gradient {i} on 1 and 3 threads");
+    }
+
+    let wide: Vec<Var> = inputs
+        .iter()
+        .map(|v| Var::from_tensor(&v.to_dtype(DType::F64).unwrap()).unwrap())
+        .collect();
+    let (expected, expected_grads) = run(&wide, &reference);
+    assert_close(&y, &expected, 2e-6, "value");
+    for (i, (grad, expected)) in grads.iter().zip(&expected_grads).enumerate() {
+        assert_close(grad, expected, 1e-5, &format!("gradient {i}"));
+    }
+
+    let directions: Vec<Tensor> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, v)| tensor(v.dims(), 7 + i as u64).to_dtype(DType::F64).unwrap())
+        .collect();
+    let shifted = |step: f64| {
+        let inputs: Vec<Tensor> = wide
+            .iter()
+            .zip(&directions)
+            .map(|(v, d)| (v.as_tensor() + (d * step).unwrap()).unwrap())
+            .collect();
+        weighed(&reference(&inputs).unwrap())
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap()
+    };
+    let difference = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+    let slope: f64 = expected_grads
+        .iter()
+        .zip(&directions)
+        .map(|(g, d)| {
+            (g * d)
+                .unwrap()
+                .sum_all()
+                .unwrap()
+                .to_scalar::<f64>()
+                .unwrap()
+        })
+        .sum();
+    assert!(
+        (slope - difference).abs() <= 1e-6 * slope.abs().max(1.0),
+        "slope {slope}, finite difference {difference}"
+    );
+}
