@@ -1,6 +1,12 @@
 //! AdamW training of a tiny model, update by update, against the CropMAE reference implementation:
 //! `fixtures/golden/b_train`, and the same folder of `CROPMAE_SHARED`, which also holds final tensors.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "tells what was compared, and what was skipped"
+)]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 

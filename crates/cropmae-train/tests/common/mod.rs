@@ -42,6 +42,7 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
             "blr" => experiment.optim.blr = value.parse().unwrap(),
             "clip_grad_norm" => experiment.optim.clip_grad_norm = value.parse().ok(),
             "compat" => experiment.schedule.compat = value.parse().unwrap(),
+            "decoder_width" => experiment.model.decoder_embed_dim = value.parse().unwrap(),
             "dropout" => experiment.model.decoder_dropout = value.parse().unwrap(),
             "epochs" => experiment.train.epochs = value.parse().unwrap(),
             "max_steps" => experiment.train.max_steps = value.parse().ok(),
