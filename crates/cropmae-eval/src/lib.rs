@@ -1,1 +1,38 @@
 //! Label propagation on DAVIS-2017, VIP and JHMDB with their official metrics.
+//!
+//! [`evaluate`] reads a data set in its official layout, sends its frames through a
+//! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the
+//! result. The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
+//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`mat5`].
+
+mod encode;
+mod error;
+mod evaluate;
+pub mod frames;
+pub mod labels;
+pub mod mat5;
+pub mod metrics;
+mod nan;
+mod observer;
+mod output;
+mod palette;
+pub mod pose;
+pub mod propagation;
+mod protocol;
+mod report;
+mod resize;
+mod scores;
+mod tasks;
+
+#[cfg(test)]
+mod golden;
+
+pub use error::{EvalError, Size};
+pub use evaluate::{EvalOptions, Task, evaluate};
+pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
+pub use palette::Palette;
+pub use report::{Failure, TaskReport};
+pub use scores::{
+    DavisObject, DavisScores, DavisSequence, JhmdbClip, JhmdbScores, PckAt, Scores, VipScores,
+    VipVideo,
+};

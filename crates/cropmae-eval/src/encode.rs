@@ -1,0 +1,132 @@
+//! Frames to packed features, as a pipeline: decoding, encoding and the consumer run side by side.
+//!
+//! The only file that touches tensors. Decoding runs one batch ahead of the encoder and the encoder one
+//! batch ahead of the consumer, so memory is bounded by a few batches whatever the length of the video.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use candle_core::{DType, Device, Tensor};
+use cropmae_model::{FeatureExtractor, ModelError};
+use rayon::prelude::*;
+
+use crate::error::{EvalError, Size};
+use crate::frames::encoder_input;
+use crate::propagation::{Grid, PackedFeatures};
+
+/// Frames that go through the encoder together.
+const BATCH: usize = 5;
+
+/// Calls `consume(index, features)` for every frame in order; stops at the first error of any stage.
+///
+/// # Errors
+/// Those of [`encoder_input`], [`EvalError::Encoder`], [`EvalError::Features`], and `consume`'s own.
+pub(crate) fn for_each_frame(
+    frames: &[PathBuf],
+    original: Size,
+    size: Size,
+    encoder: &dyn FeatureExtractor,
+    mut consume: impl FnMut(usize, PackedFeatures) -> Result<(), EvalError>,
+) -> Result<(), EvalError> {
+    let (decoded, to_encode) = sync_channel(1);
+    let (encoded, to_consume) = sync_channel(1);
+    std::thread::scope(|scope| {
+        // Each stage ends when the one before is done, or the one after has stopped listening.
+        scope.spawn(move || {
+            for batch in frames.chunks(BATCH) {
+                let pixels = decode(batch, original, &frames[0], size);
+                if decoded.send((batch, pixels)).is_err() {
+                    break;
+                }
+            }
+        });
+        scope.spawn(move || {
+            for (batch, pixels) in to_encode {
+                let features = pixels.and_then(|pixels| encode(batch, pixels, size, encoder));
+                if encoded.send(features).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut index = 0;
+        for features in to_consume {
+            for frame in features? {
+                consume(index, frame)?;
+                index += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// (B, 3, H, W) pixels of a batch.
+fn decode(
+    batch: &[PathBuf],
+    original: Size,
+    reference: &Path,
+    size: Size,
+) -> Result<Vec<f32>, EvalError> {
+    let frames: Vec<Vec<f32>> = batch
+        .par_iter()
+        .map(|path| encoder_input(path, original, reference, size))
+        .collect::<Result<_, _>>()?;
+    Ok(frames.concat())
+}
+
+fn encode(
+    batch: &[PathBuf],
+    pixels: Vec<f32>,
+    size: Size,
+    encoder: &dyn FeatureExtractor,
+) -> Result<Vec<PackedFeatures>, EvalError> {
+    let grid = grid(size, encoder.patch_size());
+    let failed = |error: ModelError| EvalError::Encoder {
+        path: batch[0].clone(),
+        message: error.to_string(),
+    };
+    let unusable = |path: &PathBuf, message| EvalError::Features {
+        path: path.clone(),
+        message,
+    };
+    let shape = (batch.len(), 3, size.height, size.width);
+    let images = Tensor::from_vec(pixels, shape, &Device::Cpu).map_err(|e| failed(e.into()))?;
+    let features = encoder.features(&images).map_err(failed)?;
+    if features.grid != (grid.height, grid.width) {
+        let (height, width) = features.grid;
+        let message = format!(
+            "a grid of {height}x{width} cells, expected {}x{}",
+            grid.height, grid.width
+        );
+        return Err(unusable(&batch[0], message));
+    }
+    let to_rows = |values: &Tensor| -> candle_core::Result<Vec<f32>> {
+        values.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+    };
+    let channels = encoder.dim();
+    let rows = to_rows(&features.values).map_err(|e| failed(e.into()))?;
+    let per_frame = grid.cells() * channels;
+    if rows.len() != batch.len() * per_frame {
+        let message = format!(
+            "shape {:?}, expected {:?}",
+            features.values.dims(),
+            [batch.len(), grid.cells(), channels]
+        );
+        return Err(unusable(&batch[0], message));
+    }
+    batch
+        .iter()
+        .zip(rows.chunks_exact(per_frame))
+        .map(|(path, rows)| {
+            PackedFeatures::normalised(rows, grid, channels)
+                .map_err(|message| unusable(path, message))
+        })
+        .collect()
+}
+
+/// Cells of an encoder's input.
+pub(crate) fn grid(size: Size, patch_size: usize) -> Grid {
+    Grid {
+        height: size.height / patch_size,
+        width: size.width / patch_size,
+    }
+}

@@ -1,0 +1,238 @@
+//! Frames as the encoder sees them: decoded, resized in memory, normalised.
+//!
+//! The reference evaluates privately resized copies of the data sets; here the official files are read and
+//! resized by the rule it uses for sizes: bilinear, half-pixel centres, no antialiasing (`cv2.resize`), on
+//! RGB values in 0..1 (f32). JPEG pixels may differ from another decoder's by 1 or 2 levels.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use crate::error::{EvalError, Size};
+use crate::resize::{bilinear, widen};
+
+/// ImageNet mean of R, G, B in 0..1.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// ImageNet standard deviation of R, G, B in 0..1.
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Decodes a JPEG or PNG file to RGB; grey is replicated, alpha dropped, EXIF orientation ignored.
+///
+/// # Errors
+/// [`EvalError::Read`] or [`EvalError::Image`], naming the file.
+pub fn read_frame(path: &Path) -> Result<RgbImage, EvalError> {
+    let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
+        path: path.into(),
+        source,
+    })?;
+    let image = image::load_from_memory(&bytes).map_err(|error| EvalError::Image {
+        path: path.into(),
+        message: error.to_string(),
+    })?;
+    Ok(image.into_rgb8())
+}
+
+/// Size of an image file, from its header alone.
+///
+/// # Errors
+/// [`EvalError::Image`], naming the file.
+pub(crate) fn read_size(path: &Path) -> Result<Size, EvalError> {
+    let (width, height) = image::image_dimensions(path).map_err(|error| EvalError::Image {
+        path: path.into(),
+        message: error.to_string(),
+    })?;
+    Ok(Size {
+        height: height as usize,
+        width: width as usize,
+    })
+}
+
+/// Resizes to `size` and scales to 0..1 -> (3, H, W).
+pub fn resize_frame(frame: &RgbImage, size: Size) -> Vec<f32> {
+    let (input_width, input_height) = (frame.width() as usize, frame.height() as usize);
+    let columns = bilinear(input_width, size.width);
+    let unit: [f32; 256] = std::array::from_fn(|level| level as f32 / 255.0);
+    let mut output = vec![0.0; 3 * size.area()];
+    // The two input rows in use, widened; moving down the picture replaces one at a time.
+    let mut rows = [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())];
+    let load = |rows: &mut [(usize, Vec<f32>); 2], row: usize, keep: usize| {
+        if let Some(at) = rows.iter().position(|(loaded, _)| *loaded == row) {
+            return at;
+        }
+        let at = usize::from(rows[0].0 == keep);
+        let line = &frame.as_raw()[row * input_width * 3..][..input_width * 3];
+        let line: Vec<f32> = line.iter().map(|&level| unit[usize::from(level)]).collect();
+        rows[at].0 = row;
+        rows[at].1.resize(3 * size.width, 0.0);
+        widen(&line, 3, &columns, &mut rows[at].1);
+        at
+    };
+    for (y, tap) in bilinear(input_height, size.height).into_iter().enumerate() {
+        let low = load(&mut rows, tap.low, tap.high);
+        let high = load(&mut rows, tap.high, tap.low);
+        let (low, high) = (&rows[low].1, &rows[high].1);
+        for channel in 0..3 {
+            let target = &mut output[channel * size.area() + y * size.width..][..size.width];
+            let lines = low[channel * size.width..]
+                .iter()
+                .zip(&high[channel * size.width..]);
+            for (value, (&low, &high)) in target.iter_mut().zip(lines) {
+                *value = tap.blend(low, high);
+            }
+        }
+    }
+    output
+}
+
+/// `(x - mean) / std` with ImageNet's statistics, in place on (3, H, W) values in 0..1.
+pub fn normalise(pixels: &mut [f32]) {
+    let area = pixels.len() / 3;
+    for (plane, (mean, std)) in pixels.chunks_exact_mut(area).zip(MEAN.into_iter().zip(STD)) {
+        for value in plane {
+            *value = (*value - mean) / std;
+        }
+    }
+}
+
+/// One frame as the encoder's input (3, H, W); `original` is the size that every frame must have.
+///
+/// # Errors
+/// As [`read_frame`], and [`EvalError::Size`] for a frame of another size than the first.
+pub(crate) fn encoder_input(
+    path: &Path,
+    original: Size,
+    reference: &Path,
+    size: Size,
+) -> Result<Vec<f32>, EvalError> {
+    let frame = read_frame(path)?;
+    let found = Size {
+        height: frame.height() as usize,
+        width: frame.width() as usize,
+    };
+    if found != original {
+        return Err(EvalError::Size {
+            path: path.into(),
+            found,
+            expected: original,
+            reference: reference.into(),
+        });
+    }
+    let mut pixels = resize_frame(&frame, size);
+    normalise(&mut pixels);
+    Ok(pixels)
+}
+
+/// Image files of a folder in name order.
+///
+/// # Errors
+/// [`EvalError::Layout`] if the folder does not exist or holds no image; [`EvalError::Read`].
+pub(crate) fn list_images(
+    folder: &Path,
+    extensions: &[&str],
+    expected: &str,
+) -> Result<Vec<PathBuf>, EvalError> {
+    let layout = || EvalError::Layout {
+        path: folder.into(),
+        expected: expected.into(),
+    };
+    if !folder.is_dir() {
+        return Err(layout());
+    }
+    let read = |source| EvalError::Read {
+        path: folder.into(),
+        source,
+    };
+    let mut images = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        let wanted = path
+            .extension()
+            .is_some_and(|found| extensions.iter().any(|e| found.eq_ignore_ascii_case(e)));
+        // Dot files are other systems' side files ("._00000.jpg"), not frames.
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if wanted && !hidden {
+            images.push(path);
+        }
+    }
+    if images.is_empty() {
+        return Err(layout());
+    }
+    images.sort();
+    Ok(images)
+}
+
+/// File name without extension, for pairing frames with annotations.
+pub(crate) fn stem(path: &Path) -> &str {
+    path.file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default()
+}
+
+/// Checks that every frame has an annotation of the same name and no annotation is left over.
+///
+/// # Errors
+/// [`EvalError::Layout`], naming the first file that is missing.
+pub(crate) fn require_pairs(frames: &[PathBuf], annotations: &[PathBuf]) -> Result<(), EvalError> {
+    let missing = |from: &[PathBuf], to: &[PathBuf], what: &str| {
+        let lacks = |path: &&PathBuf| to.iter().all(|other| stem(other) != stem(path));
+        from.iter().find(lacks).map(|path| {
+            let like = &to[0];
+            let name = stem(path);
+            EvalError::Layout {
+                path: like
+                    .with_file_name(name)
+                    .with_extension(like.extension().unwrap_or_default()),
+                expected: format!("the {what} that belongs to {}", path.display()),
+            }
+        })
+    };
+    missing(frames, annotations, "annotation")
+        .or_else(|| missing(annotations, frames, "frame"))
+        .map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resizing_to_the_same_size_is_division_by_255() {
+        let frame = RgbImage::from_fn(5, 4, |x, y| image::Rgb([x as u8 * 50, y as u8 * 60, 7]));
+        let size = Size {
+            height: 4,
+            width: 5,
+        };
+        let pixels = resize_frame(&frame, size);
+        for (x, y, pixel) in frame.enumerate_pixels() {
+            for channel in 0..3 {
+                let value = pixels[channel * 20 + y as usize * 5 + x as usize];
+                assert_eq!(value, f32::from(pixel.0[channel]) / 255.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_in_the_frames_is_named() {
+        let paths = |names: &[&str], ext: &str| -> Vec<PathBuf> {
+            names
+                .iter()
+                .map(|n| format!("seq/{n}.{ext}").into())
+                .collect()
+        };
+        let masks = paths(&["00000", "00001", "00002"], "png");
+        let error = require_pairs(&paths(&["00000", "00002"], "jpg"), &masks).unwrap_err();
+        assert!(
+            error.to_string().starts_with("seq/00001.jpg: not found"),
+            "{error}"
+        );
+        let error = require_pairs(&paths(&["00000", "00001", "00002"], "jpg"), &masks[..2]);
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .starts_with("seq/00002.png: not found")
+        );
+    }
+}

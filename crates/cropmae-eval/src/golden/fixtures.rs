@@ -1,0 +1,127 @@
+//! Finding and reading fixture files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+/// Folders that hold the group: the committed one and the shared one, where they are.
+pub(super) fn folders(group: &str) -> Vec<PathBuf> {
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let mut found = vec![workspace.join("fixtures/golden").join(group)];
+    found.extend(shared(&format!("fixtures/{group}")));
+    found.retain(|folder| folder.is_dir());
+    found
+}
+
+/// A path in the shared folder, or a note that the test is skipped.
+pub(super) fn shared(path: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let found = root.join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    #[allow(clippy::print_stderr)] // a skipped test must not look like one that ran
+    {
+        eprintln!("skipped: CROPMAE_SHARED not found ({})", found.display());
+    }
+    None
+}
+
+pub(super) fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A number, or one of the strings that stand for NaN and the infinities.
+pub(super) fn number(value: &Value) -> f64 {
+    match value {
+        Value::String(text) => text.parse().unwrap(),
+        _ => value.as_f64().unwrap(),
+    }
+}
+
+pub(super) fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(number).collect()
+}
+
+pub(super) fn count(value: &Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+/// Any tensor as f64; exact for every type the fixtures use.
+pub(super) struct Tensor {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+impl Tensor {
+    pub fn f32(&self) -> Vec<f32> {
+        self.values.iter().map(|&v| v as f32).collect()
+    }
+
+    pub fn u8(&self) -> Vec<u8> {
+        self.values.iter().map(|&v| v as u8).collect()
+    }
+}
+
+pub(super) fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let data = view.data();
+            let values: Vec<f64> = match view.dtype() {
+                Dtype::F32 => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| f64::from(f32::from_le_bytes(b)))
+                    .collect(),
+                Dtype::F64 => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| f64::from_le_bytes(b))
+                    .collect(),
+                Dtype::I64 => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| i64::from_le_bytes(b) as f64)
+                    .collect(),
+                Dtype::U8 => data.iter().map(|&b| f64::from(b)).collect(),
+                other => panic!("{name}: {other:?}"),
+            };
+            let shape = view.shape().to_vec();
+            (name, Tensor { shape, values })
+        })
+        .collect()
+}
+
+/// Asserts `|a - b| <= atol` everywhere and returns the largest difference.
+#[track_caller]
+pub(super) fn assert_close<A: Into<f64> + Copy>(
+    what: &str,
+    found: &[A],
+    expected: &[f64],
+    atol: f64,
+) -> f64 {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let mut worst = 0.0f64;
+    for (index, (&a, &b)) in found.iter().zip(expected).enumerate() {
+        let a: f64 = a.into();
+        if a.is_nan() && b.is_nan() {
+            continue;
+        }
+        let difference = (a - b).abs();
+        assert!(difference <= atol, "{what}[{index}]: {a}, expected {b}");
+        worst = worst.max(difference);
+    }
+    worst
+}

@@ -1,0 +1,307 @@
+//! Reader of real numeric arrays in MATLAB 5 files, plain or zlib-compressed.
+//!
+//! Written from the format's public description (MAT-File Format, Level 5). It reads what JHMDB's
+//! `joint_positions.mat` needs and skips the rest: no cells, structs, strings, sparse or complex arrays.
+//! Sizes come from the file and are never trusted: nothing is allocated before the bytes are there, and a
+//! compressed element may not unfold to more than 64 MiB.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::EvalError;
+
+/// Compressed elements that unfold to more are refused.
+const MAX_UNFOLDED: u64 = 64 << 20;
+
+const COMPRESSED: u32 = 15;
+const MATRIX: u32 = 14;
+
+/// A numeric array, first dimension fastest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Length of each dimension.
+    pub dims: Vec<usize>,
+    /// Values, column-major.
+    pub values: Vec<f64>,
+}
+
+/// Reads the array called `name` from a MATLAB 5 file.
+///
+/// # Errors
+/// [`EvalError::Read`]; [`EvalError::Mat`] if the file is damaged or has no numeric array of that name.
+pub fn read_array(path: &Path, name: &str) -> Result<Array, EvalError> {
+    let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
+        path: path.into(),
+        source,
+    })?;
+    find_array(&bytes, name).map_err(|message| EvalError::Mat {
+        path: path.into(),
+        message,
+    })
+}
+
+fn find_array(bytes: &[u8], name: &str) -> Result<Array, String> {
+    let header = bytes
+        .get(..128)
+        .ok_or("shorter than its 128-byte header: copy it again")?;
+    let big_endian = match &header[126..] {
+        b"IM" => false,
+        b"MI" => true,
+        _ => {
+            return Err("no MATLAB 5 signature (version 7.3 files are HDF5: save with -v7)".into());
+        }
+    };
+    let mut names = Vec::new();
+    let mut elements = Reader {
+        bytes: &bytes[128..],
+        big_endian,
+    };
+    while !elements.bytes.is_empty() {
+        let element = elements.element()?;
+        let found = match element.kind {
+            COMPRESSED => {
+                let unfolded = inflate(element.bytes)?;
+                let mut inner = Reader {
+                    bytes: &unfolded,
+                    big_endian,
+                };
+                let element = inner.element()?;
+                match element.kind {
+                    MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
+                    _ => None,
+                }
+            }
+            MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
+            _ => None,
+        };
+        if let Some(array) = found {
+            return Ok(array);
+        }
+    }
+    Err(format!(
+        "no array {name:?}: found {}",
+        if names.is_empty() {
+            "none".to_string()
+        } else {
+            names.join(", ")
+        }
+    ))
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut unfolded = Vec::new();
+    flate2::read::ZlibDecoder::new(bytes)
+        .take(MAX_UNFOLDED + 1)
+        .read_to_end(&mut unfolded)
+        .map_err(|error| format!("damaged compressed element: {error}"))?;
+    if unfolded.len() as u64 > MAX_UNFOLDED {
+        return Err(format!(
+            "a compressed element unfolds to more than {} MiB",
+            MAX_UNFOLDED >> 20
+        ));
+    }
+    Ok(unfolded)
+}
+
+/// One tagged piece of data.
+struct Element<'a> {
+    kind: u32,
+    bytes: &'a [u8],
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
+        let (head, tail) = self.bytes.split_at_checked(length).ok_or_else(|| {
+            format!(
+                "cut short: {} bytes left where {length} should follow",
+                self.bytes.len()
+            )
+        })?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    fn word(&self, bytes: &[u8]) -> u32 {
+        let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        if self.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        }
+    }
+
+    /// The next element; data are padded to 8 bytes, except those of compressed elements.
+    fn element(&mut self) -> Result<Element<'a>, String> {
+        let tag = self.take(8)?;
+        let kind = self.word(tag);
+        if kind >> 16 != 0 {
+            // Small element: its length, type and up to 4 bytes of data share the tag.
+            let length = (kind >> 16) as usize;
+            let bytes = tag[4..]
+                .get(..length)
+                .ok_or_else(|| format!("a small element of {length} bytes, at most 4 fit"))?;
+            let kind = kind & 0xffff;
+            return Ok(Element { kind, bytes });
+        }
+        let length = self.word(&tag[4..]) as usize;
+        let bytes = self.take(length)?;
+        if kind != COMPRESSED {
+            let padding = length.wrapping_neg() % 8;
+            self.take(padding.min(self.bytes.len()))?;
+        }
+        Ok(Element { kind, bytes })
+    }
+}
+
+/// The matrix element's array if it is called `wanted`; otherwise its name is noted.
+fn matrix(
+    bytes: &[u8],
+    big_endian: bool,
+    wanted: &str,
+    names: &mut Vec<String>,
+) -> Result<Option<Array>, String> {
+    let mut parts = Reader { bytes, big_endian };
+    let flags = parts.element()?;
+    let dims = parts.element()?;
+    let name = parts.element()?;
+    let name = String::from_utf8_lossy(name.bytes).into_owned();
+    if name != wanted {
+        names.push(name);
+        return Ok(None);
+    }
+    let flags = match flags.bytes.get(..4) {
+        Some(flags) => parts.word(flags),
+        None => return Err(format!("array {name:?}: its flags are cut short")),
+    };
+    let class = flags & 0xff;
+    if !(6..=15).contains(&class) || flags & 0x0800 != 0 {
+        return Err(format!(
+            "array {name:?} is of class {class}{}: expected real numbers",
+            if flags & 0x0800 != 0 { ", complex" } else { "" }
+        ));
+    }
+    let dims: Vec<usize> = dims
+        .bytes
+        .chunks_exact(4)
+        .map(|dim| parts.word(dim) as usize)
+        .collect();
+    let values = numbers(&parts.element()?, big_endian)
+        .ok_or_else(|| format!("array {name:?}: its data are of an unknown type"))?;
+    let expected = dims.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
+    if expected != Some(values.len()) {
+        return Err(format!(
+            "array {name:?} of {dims:?} holds {} values",
+            values.len()
+        ));
+    }
+    Ok(Some(Array { dims, values }))
+}
+
+/// Values of a data element; MATLAB stores doubles in any narrower type that holds them.
+fn numbers(element: &Element<'_>, big_endian: bool) -> Option<Vec<f64>> {
+    fn read<const N: usize>(
+        bytes: &[u8],
+        big_endian: bool,
+        convert: impl Fn([u8; N]) -> f64,
+    ) -> Vec<f64> {
+        bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|&value| {
+                let mut value = value;
+                if big_endian {
+                    value.reverse();
+                }
+                convert(value)
+            })
+            .collect()
+    }
+    let bytes = element.bytes;
+    Some(match element.kind {
+        1 => read(bytes, big_endian, |b| f64::from(i8::from_le_bytes(b))),
+        2 => read(bytes, big_endian, |b| f64::from(u8::from_le_bytes(b))),
+        3 => read(bytes, big_endian, |b| f64::from(i16::from_le_bytes(b))),
+        4 => read(bytes, big_endian, |b| f64::from(u16::from_le_bytes(b))),
+        5 => read(bytes, big_endian, |b| f64::from(i32::from_le_bytes(b))),
+        6 => read(bytes, big_endian, |b| f64::from(u32::from_le_bytes(b))),
+        7 => read(bytes, big_endian, |b| f64::from(f32::from_le_bytes(b))),
+        9 => read(bytes, big_endian, f64::from_le_bytes),
+        12 => read(bytes, big_endian, |b| i64::from_le_bytes(b) as f64),
+        13 => read(bytes, big_endian, |b| u64::from_le_bytes(b) as f64),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    /// A file with one array of doubles, for tests of readers above this one.
+    pub(crate) fn file(name: &str, dims: &[u32], values: &[f64]) -> Vec<u8> {
+        let le =
+            |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let matrix = [
+            element(6, &le(&[6, 0])),
+            element(5, &le(dims)),
+            element(1, name.as_bytes()),
+            element(9, &data),
+        ]
+        .concat();
+        let mut bytes = vec![b' '; 124];
+        bytes.extend([0, 1, b'I', b'M']);
+        bytes.extend(element(14, &matrix));
+        bytes
+    }
+
+    #[test]
+    fn reads_what_was_written_and_names_what_is_there() {
+        let bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+        let array = find_array(&bytes, "pos_img").unwrap();
+        assert_eq!(array.dims, [2, 3]);
+        assert_eq!(array.values, [1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+        let error = find_array(&bytes, "scale").unwrap_err();
+        assert_eq!(error, "no array \"scale\": found pos_img");
+    }
+
+    #[test]
+    fn a_bomb_is_refused() {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..65 {
+            encoder.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        let mut bytes = file("x", &[1], &[1.0]);
+        bytes.truncate(128);
+        bytes.extend(element(COMPRESSED, &encoder.finish().unwrap()));
+        assert!(find_array(&bytes, "x").unwrap_err().contains("64 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_errors(cut in 0usize..300, at in 128usize..300, byte in any::<u8>()) {
+            let mut bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+            let whole = bytes.len();
+            let at = at.min(whole - 1);
+            bytes[at] = byte;
+            let _ = find_array(&bytes, "pos_img");
+            let mut bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+            bytes.truncate(cut.min(whole - 1));
+            prop_assert!(find_array(&bytes, "pos_img").is_err());
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Label propagation: each cell of a frame takes the labels of the earlier cells most like it.
+//!
+//! The protocol of Jabri et al. (Space-Time Correspondence as a Contrastive Random Walk, NeurIPS 2020) in
+//! the form in which CropMAE and SiamMAE use it: affinity is the inner product of unit features; sources in
+//! recent frames count only within a radius on the grid, those in frame 0 always; the k strongest over all
+//! sources together vote with softmax weights.
+//!
+//! Nothing is approximated, and the affinity matrix is never formed: tiles of 6 queries by 32 sources are
+//! computed in registers, compared with each query's k-th best so far and forgotten. Memory is the packed
+//! features and soft labels of the source frames. Results do not depend on the number of threads.
+
+mod affinity;
+mod features;
+mod grid;
+mod top_k;
+mod video;
+
+use cropmae_config::Protocol;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+pub use features::PackedFeatures;
+pub use grid::Grid;
+pub use top_k::Neighbour;
+pub use video::VideoPropagation;
+
+use affinity::{PANEL, QUERIES, affinities};
+use grid::Neighbourhood;
+use top_k::TopK;
+
+/// Query blocks that one task searches for: they share each panel while it is in cache.
+const TASK_BLOCKS: usize = 12;
+
+/// A frame whose cells may be chosen as sources.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its features.
+    pub features: &'a PackedFeatures,
+    /// Its soft labels (h*w, L), row-major; empty if only neighbours are asked for.
+    pub labels: &'a [f32],
+    /// How often it is listed without a radius (frame 0: once).
+    pub unrestricted: usize,
+    /// How often it is listed within the radius: once for a recent frame; for frame 0 as often as the
+    /// padding repeats it. Copies have equal affinities, so they are compared once and counted.
+    pub restricted: usize,
+}
+
+/// Sources of every cell of a frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbours {
+    /// Per cell (row-major): its sources with their softmax weights, strongest first.
+    pub cells: Vec<Vec<(Neighbour, f32)>>,
+}
+
+/// The search on one grid, with one protocol's radius, k and temperature.
+#[derive(Debug)]
+pub struct Propagator {
+    hood: Neighbourhood,
+    top_k: usize,
+    temperature: f32,
+}
+
+impl Propagator {
+    /// Prepares the search for feature maps of `grid`.
+    pub fn new(grid: Grid, protocol: &Protocol) -> Self {
+        Self {
+            hood: Neighbourhood::new(grid, protocol.radius),
+            top_k: protocol.top_k,
+            temperature: protocol.temperature as f32,
+        }
+    }
+
+    /// The grid this search was prepared for.
+    pub fn grid(&self) -> Grid {
+        self.hood.grid
+    }
+
+    /// The sources that every cell of `query` would average, with their weights.
+    pub fn neighbours(&self, query: &PackedFeatures, sources: &[Source<'_>]) -> Neighbours {
+        let mut cells = vec![Vec::new(); self.grid().cells()];
+        for (cell, found) in self.search(query, sources, |ranked, weights| {
+            ranked
+                .iter()
+                .copied()
+                .zip(weights.iter().copied())
+                .collect()
+        }) {
+            cells[cell] = found;
+        }
+        Neighbours { cells }
+    }
+
+    /// Soft labels (h*w, L), row-major, of `query` from those of its sources.
+    pub fn propagate(
+        &self,
+        query: &PackedFeatures,
+        sources: &[Source<'_>],
+        classes: usize,
+    ) -> Vec<f32> {
+        let mut labels = vec![0.0; self.grid().cells() * classes];
+        for (cell, mean) in self.search(query, sources, |ranked, weights| {
+            let mut mean = vec![0.0; classes];
+            for (neighbour, weight) in ranked.iter().zip(weights) {
+                let source = sources[neighbour.source as usize].labels;
+                let source = &source[neighbour.cell as usize * classes..][..classes];
+                for (sum, label) in mean.iter_mut().zip(source) {
+                    *sum += weight * label;
+                }
+            }
+            mean
+        }) {
+            labels[cell * classes..][..classes].copy_from_slice(&mean);
+        }
+        labels
+    }
+
+    /// Finds the sources of every cell and turns each cell's into a `T`, in parallel.
+    fn search<T: Send>(
+        &self,
+        query: &PackedFeatures,
+        sources: &[Source<'_>],
+        finish: impl Fn(&[Neighbour], &[f32]) -> T + Sync,
+    ) -> Vec<(usize, T)> {
+        let grid = self.grid();
+        (0..grid.blocks().div_ceil(TASK_BLOCKS))
+            .into_par_iter()
+            .flat_map_iter(|task| {
+                let blocks = task * TASK_BLOCKS..grid.blocks().min((task + 1) * TASK_BLOCKS);
+                let first = blocks.start * QUERIES;
+                let last = grid.cells().min(blocks.end * QUERIES);
+                let top = Arch::new().dispatch(Search {
+                    hood: &self.hood,
+                    top_k: self.top_k,
+                    queries: query.queries(blocks.clone()),
+                    channels: query.channels(),
+                    sources,
+                    blocks,
+                });
+                let cells: Vec<_> = (first..last)
+                    .map(|number| {
+                        let (affinities, ranked) = top.ranked(number - first);
+                        let weights = self.softmax(affinities);
+                        (grid.cell(number), finish(ranked, &weights))
+                    })
+                    .collect();
+                cells
+            })
+            .collect()
+    }
+
+    /// Softmax of falling `affinities` over the temperature.
+    fn softmax(&self, affinities: &[f32]) -> Vec<f32> {
+        let strongest = affinities.first().map_or(0.0, |a| a / self.temperature);
+        let mut weights: Vec<f32> = affinities
+            .iter()
+            .map(|a| (a / self.temperature - strongest).exp())
+            .collect();
+        let sum: f32 = weights.iter().sum();
+        for weight in &mut weights {
+            *weight /= sum;
+        }
+        weights
+    }
+}
+
+/// The search of one task, compiled once per instruction set.
+struct Search<'a> {
+    hood: &'a Neighbourhood,
+    top_k: usize,
+    /// (blocks, C, 6)
+    queries: Vec<[f32; QUERIES]>,
+    channels: usize,
+    sources: &'a [Source<'a>],
+    blocks: std::ops::Range<usize>,
+}
+
+impl WithSimd for Search<'_> {
+    type Output = TopK;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> TopK {
+        let grid = self.hood.grid;
+        let mut top = TopK::new(self.blocks.len() * QUERIES, self.top_k);
+        let mut tile = [[0.0; PANEL]; QUERIES];
+        for (index, source) in self.sources.iter().enumerate() {
+            for panel in 0..grid.panels() {
+                let features = source.features.panel(panel);
+                for (slot, block) in self.blocks.clone().enumerate() {
+                    if source.unrestricted == 0 && !self.hood.near(block, panel) {
+                        continue;
+                    }
+                    let queries = &self.queries[slot * self.channels..][..self.channels];
+                    affinities(simd, queries, features, &mut tile);
+                    top.offer(slot * QUERIES, &tile, |query, lane| {
+                        let (query, number) = (block * QUERIES + query, panel * PANEL + lane);
+                        if query >= grid.cells() || number >= grid.cells() {
+                            return None; // padding of the last block or panel
+                        }
+                        let copies = if self.hood.within(query, number) {
+                            source.unrestricted + source.restricted
+                        } else {
+                            source.unrestricted
+                        };
+                        let neighbour = Neighbour {
+                            source: index as u32,
+                            cell: grid.cell(number) as u32,
+                        };
+                        (copies > 0).then_some((copies, neighbour))
+                    });
+                }
+            }
+        }
+        top
+    }
+}

@@ -1,0 +1,189 @@
+//! One video, start to end, under one protocol.
+
+use std::path::{Path, PathBuf};
+
+use cropmae_config::{FrameSize, Protocol};
+use cropmae_model::FeatureExtractor;
+
+use crate::encode::{for_each_frame, grid};
+use crate::error::{EvalError, Size};
+use crate::evaluate::EvalOptions;
+use crate::frames::read_size;
+use crate::propagation::{Grid, VideoPropagation};
+
+/// What every sequence of an evaluation shares.
+pub(crate) struct Run<'a> {
+    pub protocol: &'a Protocol,
+    pub encoder: &'a dyn FeatureExtractor,
+    pub options: &'a EvalOptions,
+}
+
+/// A video's frames and the sizes they have.
+pub(crate) struct Video {
+    pub frames: Vec<PathBuf>,
+    /// Size of the files.
+    pub original: Size,
+    /// Size of the encoder's input.
+    pub input: Size,
+    /// Cells of the input.
+    pub grid: Grid,
+}
+
+impl Run<'_> {
+    /// Measures a video's first frame and settles the sizes; the other frames are checked when decoded.
+    pub fn video(&self, frames: Vec<PathBuf>) -> Result<Video, EvalError> {
+        let original = read_size(&frames[0])?;
+        let patch_size = self.encoder.patch_size();
+        let input = input_size(self.protocol.frame_size, original, patch_size)?;
+        Ok(Video {
+            frames,
+            original,
+            input,
+            grid: grid(input, patch_size),
+        })
+    }
+
+    /// Propagates frame 0's soft labels (h*w, L) through the video; `on_frame(index, labels)` gets every
+    /// frame's in order, frame 0's included.
+    pub fn propagate(
+        &self,
+        video: &Video,
+        first_labels: Vec<f32>,
+        classes: usize,
+        mut on_frame: impl FnMut(usize, &[f32]) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let mut first_labels = Some(first_labels);
+        let mut propagation: Option<VideoPropagation> = None;
+        for_each_frame(
+            &video.frames,
+            video.original,
+            video.input,
+            self.encoder,
+            |index, features| match &mut propagation {
+                Some(propagation) => on_frame(index, propagation.advance(features)),
+                None => {
+                    let labels = first_labels.take().unwrap_or_default();
+                    let started = VideoPropagation::new(self.protocol, features, labels, classes);
+                    on_frame(index, propagation.insert(started).first_labels())
+                }
+            },
+        )
+    }
+}
+
+/// Size of the encoder's input for frames of `original` size.
+///
+/// Sides that are not multiples of the patch size, which no published protocol and patch size has, go to
+/// the nearest multiple: 480x880 becomes 476x882 with patches of 14.
+fn input_size(frame_size: FrameSize, original: Size, patch_size: usize) -> Result<Size, EvalError> {
+    let (height, width) = frame_size.resolve(original.height, original.width);
+    let nearest = |side: usize| ((side + patch_size / 2) / patch_size).max(1) * patch_size;
+    if height == 0 || width == 0 {
+        return Err(EvalError::Protocol {
+            field: "frame_size",
+            found: format!("{height}x{width} for frames of {original}"),
+            expected: "both sides above 0: the frames are too elongated for this rule",
+        });
+    }
+    Ok(Size {
+        height: nearest(height),
+        width: nearest(width),
+    })
+}
+
+/// Refuses a protocol that cannot be run.
+///
+/// # Errors
+/// [`EvalError::Protocol`] for the first value out of range.
+pub(crate) fn validate(protocol: &Protocol) -> Result<(), EvalError> {
+    let sides = match protocol.frame_size {
+        FrameSize::Exact { height, width } => height.min(width),
+        FrameSize::LongerSide(side) => side,
+    };
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    let checks = [
+        ("frame_size", sides.to_string(), sides > 0, "sides above 0"),
+        (
+            "top_k",
+            protocol.top_k.to_string(),
+            protocol.top_k > 0,
+            "at least 1",
+        ),
+        (
+            "radius",
+            protocol.radius.to_string(),
+            positive(protocol.radius),
+            "above 0",
+        ),
+        (
+            "temperature",
+            protocol.temperature.to_string(),
+            positive(protocol.temperature),
+            "above 0",
+        ),
+    ];
+    for (field, found, holds, expected) in checks {
+        if !holds {
+            return Err(EvalError::Protocol {
+                field,
+                found,
+                expected,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a video with fewer than `needed` frames.
+///
+/// # Errors
+/// [`EvalError::TooShort`], naming the folder.
+pub(crate) fn require_frames(
+    folder: &Path,
+    frames: &[PathBuf],
+    needed: usize,
+    reason: &'static str,
+) -> Result<(), EvalError> {
+    if frames.len() >= needed {
+        return Ok(());
+    }
+    Err(EvalError::TooShort {
+        path: folder.into(),
+        found: frames.len(),
+        needed,
+        reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_sizes_are_multiples_of_the_patch() {
+        let original = Size {
+            height: 480,
+            width: 854,
+        };
+        let size = |frame_size, patch| input_size(frame_size, original, patch).unwrap().to_string();
+        let davis = Protocol::davis().frame_size;
+        assert_eq!(size(davis, 16), "480x880");
+        assert_eq!(size(davis, 8), "480x880");
+        assert_eq!(size(davis, 14), "476x882");
+        assert_eq!(size(Protocol::vip().frame_size, 16), "448x880");
+        let strip = Size {
+            height: 20,
+            width: 854,
+        };
+        assert!(input_size(Protocol::vip().frame_size, strip, 16).is_err());
+    }
+
+    #[test]
+    fn impossible_protocols_are_refused() {
+        assert!(validate(&Protocol::davis()).is_ok());
+        let mut protocol = Protocol::vip();
+        protocol.temperature = 0.0;
+        let error = validate(&protocol).unwrap_err().to_string();
+        assert_eq!(error, "temperature = 0: expected above 0");
+    }
+}

@@ -1,0 +1,216 @@
+//! JHMDB, propagation of 15 joints (Jhuang et al., ICCV 2013).
+//!
+//! Layout of the official downloads: `Rename_Images/<action>/<clip>/00001.png`,
+//! `joint_positions/<action>/<clip>/joint_positions.mat`, and `splits/<action>_test_split1.txt` with lines
+//! `<clip>.avi 2` for test clips. Without a `splits` folder every clip with joint positions is evaluated.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{EvalError, Size};
+use crate::evaluate::{each_sequence, read_list, select};
+use crate::frames::list_images;
+use crate::mat5;
+use crate::metrics::Pck;
+use crate::observer::{FrameDone, Observer, Prediction};
+use crate::output;
+use crate::pose::{JOINTS, POSE_CHANNELS, joint_maps, key_points};
+use crate::propagation::Grid;
+use crate::protocol::{Run, require_frames};
+use crate::report::Failure;
+use crate::scores::{JhmdbClip, JhmdbScores, Scores};
+
+/// Annotated joints of a clip: per frame (x, y) in pixels, from 0.
+type Joints = Vec<[[f64; 2]; JOINTS]>;
+
+pub(crate) fn evaluate(
+    run: &Run<'_>,
+    data_dir: &Path,
+    observer: &mut dyn Observer,
+) -> Result<(Scores, Vec<Failure>), EvalError> {
+    let (listed, list) = list_clips(data_dir)?;
+    let names = select(listed, &list, run.options.sequences.as_deref())?;
+    let (clips, failures) = each_sequence(&names, observer, |name, observer| {
+        evaluate_clip(run, data_dir, name, observer)
+    })?;
+    Ok((Scores::Jhmdb(JhmdbScores::of(clips)), failures))
+}
+
+/// Clips `<action>/<clip>` to evaluate in name order, and where they were listed.
+fn list_clips(data_dir: &Path) -> Result<(Vec<String>, PathBuf), EvalError> {
+    let positions = data_dir.join("joint_positions");
+    let splits = data_dir.join("splits");
+    let expected = "JHMDB's joint positions, joint_positions/<action>/<clip>/joint_positions.mat";
+    let mut clips = Vec::new();
+    if !splits.is_dir() {
+        for action in folders(&positions, expected)? {
+            for clip in folders(&positions.join(&action), expected)? {
+                clips.push(format!("{action}/{clip}"));
+            }
+        }
+        return Ok((clips, positions));
+    }
+    for action in folders(&positions, expected)? {
+        let list = splits.join(format!("{action}_test_split1.txt"));
+        for line in read_list(
+            &list,
+            "JHMDB's split 1, a line `<clip>.avi 1` or `2` a clip",
+        )? {
+            if let Some(clip) = line.strip_suffix(" 2") {
+                clips.push(format!("{action}/{}", clip.trim_end_matches(".avi")));
+            }
+        }
+    }
+    Ok((clips, splits))
+}
+
+/// Names of the folders inside a folder, in order.
+fn folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
+    let entries = std::fs::read_dir(parent).map_err(|_| EvalError::Layout {
+        path: parent.into(),
+        expected: expected.into(),
+    })?;
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(EvalError::Layout {
+            path: parent.into(),
+            expected: expected.into(),
+        });
+    }
+    Ok(names)
+}
+
+fn evaluate_clip(
+    run: &Run<'_>,
+    data_dir: &Path,
+    name: &str,
+    observer: &mut dyn Observer,
+) -> Result<(JhmdbClip, Pck), EvalError> {
+    let folder = data_dir.join("Rename_Images").join(name);
+    let frames = list_images(&folder, &["png", "jpg", "jpeg"], "the frames of the clip")?;
+    require_frames(&folder, &frames, 2, "frame 0 is not scored")?;
+    let annotation = data_dir
+        .join("joint_positions")
+        .join(name)
+        .join("joint_positions.mat");
+    let joints = read_joints(&annotation)?;
+    if joints.len() != frames.len() {
+        return Err(EvalError::Mat {
+            path: annotation,
+            message: format!(
+                "joints of {} frames, expected {} as in {}",
+                joints.len(),
+                frames.len(),
+                folder.display()
+            ),
+        });
+    }
+    let video = run.video(frames)?;
+    let patch_size = run.encoder.patch_size();
+    let start = to_grid(&joints[0], video.original, video.input, patch_size);
+    let labels = joint_maps(&start, video.grid);
+    let frames = video.frames.len();
+    let mut predicted = Vec::with_capacity(frames);
+    run.propagate(&video, labels, POSE_CHANNELS, |index, soft| {
+        let points = to_pixels(&key_points(soft, video.grid), video.grid, video.original);
+        observer.frame_done(&FrameDone {
+            sequence: name,
+            index,
+            frames,
+            path: &video.frames[index],
+            prediction: Prediction::Joints(&points),
+        });
+        predicted.push(points);
+        Ok(())
+    })?;
+    if let Some(out) = &run.options.out {
+        output::write_joints(&out.join("joints"), name, &video.frames, &predicted)?;
+    }
+    let mut pck = Pck::default();
+    pck.add_clip(&joints, &predicted);
+    let clip = JhmdbClip {
+        name: name.into(),
+        frames,
+        pck: std::array::from_fn(|threshold| pck.mean(threshold)),
+    };
+    Ok((clip, pck))
+}
+
+/// `pos_img` (2, 15, T) of a clip, made to count from 0.
+pub(crate) fn read_joints(path: &Path) -> Result<Joints, EvalError> {
+    if !path.is_file() {
+        return Err(EvalError::Layout {
+            path: path.into(),
+            expected: "the joints of the clip".into(),
+        });
+    }
+    let array = mat5::read_array(path, "pos_img")?;
+    let frames = match array.dims[..] {
+        [2, JOINTS, frames] => frames,
+        [2, JOINTS] => 1, // MATLAB drops a last dimension of 1
+        _ => {
+            return Err(EvalError::Mat {
+                path: path.into(),
+                message: format!(
+                    "pos_img is {:?}, expected [2, {JOINTS}, frames]",
+                    array.dims
+                ),
+            });
+        }
+    };
+    let at = |frame: usize, joint: usize, axis: usize| {
+        array.values[(frame * JOINTS + joint) * 2 + axis] - 1.0
+    };
+    let joints: Joints = (0..frames)
+        .map(|t| std::array::from_fn(|joint| [at(t, joint, 0), at(t, joint, 1)]))
+        .collect();
+    if joints
+        .as_flattened()
+        .as_flattened()
+        .iter()
+        .all(|v| v.is_finite())
+    {
+        return Ok(joints);
+    }
+    Err(EvalError::Mat {
+        path: path.into(),
+        message: "pos_img has a value that is not finite".into(),
+    })
+}
+
+/// Pixels of the frame -> cells of the grid, in the reference's order of operations.
+pub(crate) fn to_grid(
+    joints: &[[f64; 2]; JOINTS],
+    original: Size,
+    input: Size,
+    patch_size: usize,
+) -> [[f64; 2]; JOINTS] {
+    let cell = |position: f64, input: usize, original: usize| {
+        position * input as f64 / original as f64 / patch_size as f64
+    };
+    joints.map(|[x, y]| {
+        [
+            cell(x, input.width, original.width),
+            cell(y, input.height, original.height),
+        ]
+    })
+}
+
+/// Cells of the grid -> pixels of the frame, without a half-pixel shift; lost joints stay negative.
+pub(crate) fn to_pixels(
+    points: &[[f32; 2]; JOINTS],
+    grid: Grid,
+    original: Size,
+) -> [[f32; 2]; JOINTS] {
+    points.map(|[x, y]| {
+        [
+            x / grid.width as f32 * original.width as f32,
+            y / grid.height as f32 * original.height as f32,
+        ]
+    })
+}
