@@ -53,13 +53,8 @@ mod tests {
     #[test]
     fn letters_differ_and_strangers_become_question_marks() {
         assert_ne!(drawn("a"), drawn("b"));
-        let second = crop_imm(
-            &drawn("ab"),
-            text_width("a"),
-            0,
-            text_width("b"),
-            LINE_HEIGHT,
-        );
+        let both = drawn("ab");
+        let second = crop_imm(&both, text_width("a"), 0, text_width("b"), LINE_HEIGHT);
         assert_eq!(second.to_image(), drawn("b"), "letters follow one another");
         assert_eq!(drawn("\u{4e2d}"), drawn("?"));
         assert!(
