@@ -164,7 +164,9 @@ impl Backdrop {
                             gradient(moved * 4.0, self.seed ^ 12),
                         );
                 let cell = cells(bent / *size, self.seed);
-                textures[cell.id as usize % textures.len()].sample(moved, footprint)
+                let seam = smoothstep(0.0, 2.0 * footprint / size, cell.border);
+                let texture = &textures[cell.id as usize % textures.len()];
+                texture.sample(moved, footprint) * (0.5 + 0.5 * seam)
             }
         };
         color * (1.0 + self.unevenness * 1.3 * gradient(moved * 1.4, self.seed ^ 13))

@@ -71,6 +71,15 @@ pub(super) struct Body<'a> {
 }
 
 impl Body<'_> {
+    /// Bounds in the scene: lower and upper corner.
+    pub fn bounds(&self) -> (Vec2, Vec2) {
+        let nothing = (Vec2::MAX, Vec2::MIN);
+        self.pieces
+            .iter()
+            .map(Piece::bounds)
+            .fold(nothing, |a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
     /// The same body with one id for all pieces.
     pub fn labelled(mut self, id: u8) -> Self {
         for piece in &mut self.pieces {

@@ -76,12 +76,16 @@ impl Lighting {
 }
 
 impl Light {
-    /// Gain of each channel at `p`, in a picture `aspect` wide and 1 high.
-    pub fn gain_at(&self, p: Vec2, aspect: f32) -> Vec3 {
+    /// Gain of each channel at a point of the scene.
+    pub fn gain_at(&self, p: Vec2) -> Vec3 {
         let pool = smoothstep(self.pool_radius, 0.0, p.distance(self.pool));
         let lit = 1.0 - self.pool_depth + 1.6 * self.pool_depth * pool;
-        let corner = (p / Vec2::new(aspect, 1.0) - 0.5).length_squared() * 2.0;
-        self.gain * lit * (1.0 - self.vignette * corner)
+        self.gain * lit
+    }
+
+    /// What the lens leaves of the light at a point of the picture, which spans 0 to 1.
+    pub fn vignette(&self, at: Vec2) -> f32 {
+        1.0 - self.vignette * 2.0 * (at - 0.5).length_squared()
     }
 
     /// Brightness of a surface with this unit normal; 1 for one that faces the camera.

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use self::layouts::failed;
 use self::pose::Action;
-use self::render::{Picture, render};
+use self::render::{Picture, Posed, render};
 use self::scene::Scene;
 use crate::DataError;
 
@@ -244,11 +244,12 @@ fn train_image(
     let rng = &mut seed.rng(Stream::Scenes, TRAIN, index as u64);
     let scene = Scene::for_training(rng, 1.0);
     let moment = rng.random_range(0.0..60.0);
-    let picture = render(
-        &scene.at(moment, rng.random()),
-        config.image_px,
-        config.image_px,
-    );
+    let view = scene.close_up(rng, moment, 1.0);
+    let posed = Posed {
+        view,
+        ..scene.at(moment, rng.random())
+    };
+    let picture = render(&posed, config.image_px, config.image_px);
     layouts::train_image(&paths.train, index, &picture.rgb)
 }
 

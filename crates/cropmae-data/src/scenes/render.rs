@@ -19,11 +19,29 @@ pub(super) struct Posed<'a> {
     pub backdrop: &'a Backdrop,
     /// How far the camera has panned.
     pub pan: Vec2,
+    /// The part of the scene that fills the picture.
+    pub view: View,
     /// Back to front.
     pub bodies: Vec<Body<'a>>,
     pub light: Light,
     /// Deviation of the sensor's noise, in 8-bit levels, and its seed.
     pub noise: (f32, u32),
+}
+
+/// A window on the scene, scene units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct View {
+    /// Its upper left corner.
+    pub corner: Vec2,
+    pub height: f32,
+}
+
+impl View {
+    /// The scene as it was composed.
+    pub const WHOLE: Self = Self {
+        corner: Vec2::ZERO,
+        height: 1.0,
+    };
 }
 
 /// A rendered picture and the id of each pixel, row-major.
@@ -39,6 +57,7 @@ const SHADOW: f32 = 0.55;
 struct Canvas {
     width: usize,
     height: usize,
+    corner: Vec2,
     /// Size of a pixel, scene units.
     pixel: f32,
     colors: Vec<Vec3>,
@@ -51,7 +70,8 @@ pub(super) fn render(posed: &Posed<'_>, width: u32, height: u32) -> Picture {
     let mut canvas = Canvas {
         width,
         height,
-        pixel: 1.0 / height as f32,
+        corner: posed.view.corner,
+        pixel: posed.view.height / height as f32,
         colors: vec![Vec3::ZERO; width * height],
         ids: vec![0; width * height],
     };
@@ -73,16 +93,19 @@ impl Canvas {
     fn window(&self, (low, high): (Vec2, Vec2), margin: f32) -> (usize, usize, usize, usize) {
         // The cast saturates, so that bounds outside the picture give an empty window.
         let clip = |x: f32, most: usize| (x.max(0.0) as usize).min(most);
-        let (low, high) = (
-            (low - margin) / self.pixel,
-            (high + margin) / self.pixel + 1.0,
-        );
+        let low = (low - margin - self.corner) / self.pixel;
+        let high = (high + margin - self.corner) / self.pixel + 1.0;
         (
             clip(low.x, self.width),
             clip(low.y, self.height),
             clip(high.x, self.width),
             clip(high.y, self.height),
         )
+    }
+
+    /// The centre of a pixel, scene units.
+    fn centre(&self, x: usize, y: usize) -> Vec2 {
+        self.corner + Vec2::new(x as f32 + 0.5, y as f32 + 0.5) * self.pixel
     }
 
     /// Calls `ink(centre, colour, id)` for the pixels of a window.
@@ -94,7 +117,7 @@ impl Canvas {
         for y in top..bottom {
             for x in left..right {
                 let at = y * self.width + x;
-                let centre = Vec2::new(x as f32 + 0.5, y as f32 + 0.5) * self.pixel;
+                let centre = self.centre(x, y);
                 ink(centre, &mut self.colors[at], &mut self.ids[at]);
             }
         }
@@ -113,10 +136,7 @@ impl Canvas {
             Shadow::Drop(height) => {
                 let offset = -light.direction.truncate() / light.direction.z * height;
                 let soft = height * 0.4 + self.pixel;
-                let bounds = body.pieces.iter().map(Piece::bounds);
-                let Some((low, high)) = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
-                    return;
-                };
+                let (low, high) = body.bounds();
                 let window = self.window((low + offset, high + offset), soft);
                 let back: Vec<_> = body
                     .pieces
@@ -165,13 +185,14 @@ impl Canvas {
 
     /// Light, exposure, the display's transfer curve and the sensor's noise.
     fn develop(self, posed: &Posed<'_>) -> Picture {
-        let aspect = self.width as f32 / self.height as f32;
+        let size = Vec2::new(self.width as f32, self.height as f32);
         let (deviation, seed) = posed.noise;
         let mut rgb = RgbImage::new(self.width as u32, self.height as u32);
         for (i, (out, color)) in rgb.pixels_mut().zip(&self.colors).enumerate() {
             let (x, y) = (i % self.width, i / self.width);
-            let p = Vec2::new(x as f32 + 0.5, y as f32 + 0.5) * self.pixel;
-            let lit = *color * posed.light.gain_at(p, aspect);
+            let lit = *color
+                * posed.light.gain_at(self.centre(x, y))
+                * posed.light.vignette(Vec2::new(x as f32, y as f32) / size);
             for (channel, linear) in lit.to_array().into_iter().enumerate() {
                 // The sum of two uniform numbers is close enough to a bell.
                 let h = hash(i as i32, channel as i32, seed);
@@ -225,6 +246,7 @@ mod tests {
         let posed = Posed {
             backdrop: &backdrop,
             pan: Vec2::ZERO,
+            view: View::WHOLE,
             bodies: vec![Body {
                 pieces,
                 shadow: Shadow::Drop(0.05),
@@ -258,6 +280,7 @@ mod tests {
         let posed = Posed {
             backdrop: &backdrop,
             pan: Vec2::ZERO,
+            view: View::WHOLE,
             bodies: Vec::new(),
             light: Lighting::draw(rng, 1.0).at(0.0),
             noise: (0.0, 1),

@@ -11,7 +11,7 @@ use super::figure::Figure;
 use super::light::Lighting;
 use super::motion::{Motion, Swing};
 use super::pose::{Action, JOINTS};
-use super::render::{Posed, render};
+use super::render::{Posed, View, render};
 use super::toy::Toy;
 
 /// A scene in motion. Scene units: the picture is 1 high and `aspect` wide.
@@ -139,6 +139,21 @@ impl Scene {
         stage.finish()
     }
 
+    /// A window on the scene at a frame, from a third of its height to all of it, around one of its
+    /// actors: photographs show their subject closer than the frames of a video do.
+    pub fn close_up(&self, rng: &mut impl Rng, frame: f32, aspect: f32) -> View {
+        let actor = &self.actors[rng.random_range(0..self.actors.len())];
+        let (low, high) = actor.pose(frame, self.pan(frame)).bounds();
+        let height = rng.random_range(0.33f32..1.0);
+        let size = Vec2::new(height * aspect, height);
+        let within = Vec2::new(rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
+        let corner = low + (high - low) * within - size * 0.5;
+        View {
+            corner: corner.clamp(Vec2::ZERO, Vec2::new(aspect, 1.0) - size),
+            height,
+        }
+    }
+
     /// The scene at a frame; `noise_seed` draws its sensor noise.
     pub fn at(&self, frame: f32, noise_seed: u32) -> Posed<'_> {
         let pan = self.pan(frame);
@@ -150,6 +165,7 @@ impl Scene {
         Posed {
             backdrop: &self.backdrop,
             pan,
+            view: View::WHOLE,
             bodies,
             light: self.lighting.at(frame),
             noise: (self.noise, noise_seed),
