@@ -47,3 +47,31 @@ impl DropoutStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_call_sites_share_a_mask() {
+        let sites = [
+            Site::CrossAttention,
+            Site::CrossResidual,
+            Site::FeedForward,
+            Site::FeedForwardResidual,
+            Site::SelfAttention,
+            Site::SelfResidual,
+        ];
+        let mut keys = std::collections::BTreeSet::new();
+        for step in 0..3 {
+            for part in 0..2 {
+                let stream = DropoutStream::new(0.1, Seed(0), step, part).unwrap();
+                for layer in 0..12 {
+                    keys.extend(sites.map(|site| stream.site(layer, site).key));
+                }
+            }
+        }
+        assert_eq!(keys.len(), 3 * 2 * 12 * sites.len());
+        assert_eq!(DropoutStream::new(0.0, Seed(0), 0, 0), None);
+    }
+}

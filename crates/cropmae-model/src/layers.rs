@@ -143,10 +143,7 @@ impl SelfAttention {
     /// `x` has another rank or width.
     pub fn first_token_map(&self, x: &Tensor) -> Result<Tensor> {
         let dim = x.dim(2)?;
-        let q = self
-            .qkv
-            .outputs(0, dim)?
-            .forward(&x.narrow(1, 0, 1)?.contiguous()?)?; // (B, 1, D)
+        let q = self.qkv.outputs(0, dim)?.forward(&x.narrow(1, 0, 1)?)?; // (B, 1, D)
         let k = self.qkv.outputs(dim, dim)?.forward(x)?;
         Ok(kernels::attention_map(&q, &k, self.num_heads)?.squeeze(2)?)
     }

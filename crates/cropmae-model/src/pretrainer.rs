@@ -67,7 +67,7 @@ impl Pretrainer {
     /// Wrong number of views, or shapes that do not match the model or the mask.
     pub fn predict(&self, views: &[Tensor], mask: &PatchMask) -> Result<Tensor> {
         let (hidden, _) = self.decode(views, mask, None)?;
-        let patches = hidden.narrow(1, 1, mask.num_patches())?.contiguous()?; // without the class token
+        let patches = hidden.narrow(1, 1, mask.num_patches())?; // without the class token
         Ok(self.ends().pixels(&patches)?.detach())
     }
 

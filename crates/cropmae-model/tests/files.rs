@@ -6,9 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use cropmae_config::{Method, ModelConfig, Seed};
 use cropmae_model::weights::{self, Part, WeightsInfo};
-use cropmae_model::{
-    FeatureExtractor, ModelError, RawPixels, VitFeatures, init_parameters, named_parameters,
-};
+use cropmae_model::{FeatureExtractor, ModelError, VitFeatures, init_parameters, named_parameters};
 
 fn info(method: Method) -> WeightsInfo {
     WeightsInfo {
@@ -178,30 +176,4 @@ fn what_is_wrong_is_named() {
         Err(ModelError::Missing { .. })
     ));
     assert!(!other.exists());
-}
-
-#[test]
-fn raw_pixels_average_tiles() {
-    let (h, w) = (8, 16);
-    let pixels: Vec<f32> = (0..3 * h * w).map(|i| i as f32).collect();
-    let images = Tensor::from_vec(pixels, (1, 3, h, w), &Device::Cpu).expect("images");
-    let extractor = RawPixels::new(8, 2).expect("extractor");
-    let found = extractor.features(&images).expect("features");
-    assert_eq!((found.grid, extractor.dim()), ((1, 2), 12));
-    let rows: Vec<Vec<f32>> = found
-        .values
-        .squeeze(0)
-        .and_then(|v| v.to_vec2())
-        .expect("rows");
-    // Tile (1, 0) of cell 1: rows 4..8, columns 8..12; the mean is the value at its centre.
-    for channel in 0..3 {
-        let expected = (channel * h * w) as f32 + 5.5 * w as f32 + 9.5;
-        assert_eq!(rows[1][2 * 3 + channel], expected);
-    }
-    assert!(RawPixels::new(8, 3).is_err());
-    let odd = Tensor::zeros((1, 3, 8, 12), DType::F32, &Device::Cpu).expect("images");
-    assert!(matches!(
-        extractor.features(&odd),
-        Err(ModelError::Input { .. })
-    ));
 }
