@@ -25,7 +25,7 @@ pub struct Estimate {
     pub flops_per_image: f64,
     /// Weights, gradients and both moments, in bytes: exact.
     pub state_bytes: usize,
-    /// Activations of one batch, in bytes: a rule of thumb, good to a factor of about 1.5.
+    /// Activations of one batch, in bytes: a rule of thumb, good to about a third.
     pub activation_bytes: usize,
     /// Time of one update, in seconds, where it was measured.
     pub seconds_per_update: Option<f64>,
@@ -201,8 +201,12 @@ mod tests {
 
     #[test]
     fn activations_of_a_small_batch_are_of_the_measured_size() {
-        let gb = activation_bytes(&published("vits16")) as f64 / 1e9;
-        assert!((0.8..2.1).contains(&gb), "{gb} GB");
+        // A process that made two updates of this experiment peaked at 1.70 GB, 0.45 GB of it state.
+        let found = activation_bytes(&published("vits16")) as f64 / 1.25e9;
+        assert!(
+            (0.75..1.33).contains(&found),
+            "{found} of what was measured"
+        );
     }
 
     #[test]

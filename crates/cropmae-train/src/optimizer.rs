@@ -243,3 +243,57 @@ impl AdamW {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn optimizer(weight_decay: f64) -> (AdamW, Var) {
+        let config = OptimConfig {
+            blr: 1.0,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay,
+            clip_grad_norm: None,
+        };
+        let var = |shape: &[usize]| Var::ones(shape, DType::F32, &Device::Cpu).unwrap();
+        let weight = var(&[2, 3]);
+        let parameters = [
+            ("fc.weight", weight.clone()),
+            ("fc.bias", var(&[1, 3])),
+            ("norm.weight", var(&[4])),
+            ("cls_token", var(&[1, 1, 4])),
+        ];
+        let parameters = parameters.map(|(name, var)| (name.to_owned(), var));
+        (AdamW::new(&config, parameters).unwrap(), weight)
+    }
+
+    #[test]
+    fn biases_and_vectors_are_not_decayed() {
+        let (optimizer, _) = optimizer(0.05);
+        let decays: Vec<(&str, f64)> = optimizer.weight_decays().collect();
+        let expected = [
+            ("cls_token", 0.05),
+            ("fc.bias", 0.0),
+            ("fc.weight", 0.05),
+            ("norm.weight", 0.0),
+        ];
+        assert_eq!(decays, expected);
+        let [decayed, not_decayed] = optimizer.group_sizes();
+        assert_eq!((decayed.tensors, decayed.values), (2, 10));
+        assert_eq!((not_decayed.tensors, not_decayed.values), (2, 7));
+    }
+
+    #[test]
+    fn a_parameter_that_the_loss_ignores_is_named() {
+        let (mut optimizer, weight) = optimizer(0.05);
+        let loss = weight.sqr().unwrap().sum_all().unwrap();
+        let error = optimizer.accumulate(&loss).unwrap_err();
+        assert!(
+            matches!(&error, TrainError::NoGradient { tensor } if tensor == "cls_token"),
+            "{error}"
+        );
+    }
+}

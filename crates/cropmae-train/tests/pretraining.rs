@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
 use common::{Noise, Recorder, experiment, options};
-use cropmae_config::Experiment;
+use cropmae_config::{Experiment, Method, Views};
 use cropmae_train::{Outcome, RepeatFirstBatch, StepStats, TrainError, checkpoint, pretrain};
 
 /// All tensors of the checkpoint in `dir`, weights and moments, as bits.
@@ -131,6 +131,21 @@ fn a_run_reports_and_records_itself() {
     let part = cropmae_model::weights::Part::Encoder;
     let path = checkpoint::last_weights(dir.path());
     cropmae_model::weights::load(&path, part, &candle_core::Device::Cpu).unwrap();
+}
+
+#[test]
+fn mae_trains_through_the_same_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut experiment = experiment(&["epochs=6"]);
+    experiment.method = Method::Mae;
+    experiment.data.views = Views::Single;
+    experiment.validate().unwrap();
+    let mut seen = Recorder::default();
+    let source = Noise::new(&experiment, 8);
+    let source = RepeatFirstBatch(&source);
+    pretrain(&experiment, &source, &options(dir.path()), &mut seen).unwrap();
+    let (first, last) = (seen.steps[0].loss, seen.steps.last().unwrap().loss);
+    assert!(last < first, "from {first} to {last}");
 }
 
 /// Stops after each number of updates or in the middle of one, goes on, and compares with one go.

@@ -100,8 +100,10 @@ impl Noise {
                 .flat_map(|(_, view, _)| view.clone())
                 .collect(),
         ];
+        // The masked view comes last; a single one is masked itself.
+        views.drain(..2 - self.experiment.data.views.count());
         if self.broken == Some((epoch, index)) {
-            views[1][7] = f32::NAN;
+            views.last_mut().unwrap()[7] = f32::NAN;
         }
         let order = |noise: &[f32]| cropmae_data::masks::ids_shuffle(noise);
         Batch {
