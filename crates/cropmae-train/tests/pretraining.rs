@@ -5,12 +5,16 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
 use common::{Noise, Recorder, experiment, options};
 use cropmae_config::{Experiment, Method, Views};
-use cropmae_train::{Outcome, RepeatFirstBatch, StepStats, TrainError, checkpoint, pretrain};
+use cropmae_data::{Dataset, LoaderConfig};
+use cropmae_train::{
+    DatasetSource, Outcome, RepeatFirstBatch, StepStats, TrainError, checkpoint, pretrain,
+};
 
 /// All tensors of the checkpoint in `dir`, weights and moments, as bits.
 fn bits(dir: &Path) -> Vec<(String, Vec<u32>)> {
@@ -191,6 +195,36 @@ fn a_stopped_run_continues_bit_for_bit() {
 #[test]
 fn gradients_carried_into_the_next_epoch_survive_a_stop() {
     resume_is_exact("compat=true");
+}
+
+#[test]
+fn images_on_the_disk_continue_exactly_with_other_worker_counts() {
+    let images = tempfile::tempdir().unwrap();
+    for i in 0..26u32 {
+        let pixel = |x, y| image::Rgb([x * i, y * 7 + i, x * y].map(|value| value as u8));
+        let picture = image::RgbImage::from_fn(30 + i, 50 - i, pixel);
+        picture
+            .save(images.path().join(format!("{i}.png")))
+            .unwrap();
+    }
+    let experiment = experiment(&[]);
+    let dataset = Arc::new(Dataset::open(images.path(), &experiment.data).unwrap());
+    let source = |workers| {
+        DatasetSource::new(dataset.clone(), LoaderConfig::of(&experiment, workers)).unwrap()
+    };
+    let whole = tempfile::tempdir().unwrap();
+    pretrain(&experiment, &source(1), &options(whole.path()), &mut ()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let stopped = options(dir.path());
+    let mut seen = Recorder {
+        stop_after: Some((5, stopped.stop.clone())),
+        ..Recorder::default()
+    };
+    let outcome = pretrain(&experiment, &source(2), &stopped, &mut seen).unwrap();
+    assert!(matches!(outcome, Outcome::Interrupted(at) if at.step == 5));
+    finished(pretrain(&experiment, &source(3), &options(dir.path()), &mut ()).unwrap());
+    assert_eq!(metrics(dir.path()), metrics(whole.path()));
+    assert!(bits(dir.path()) == bits(whole.path()));
 }
 
 #[test]
