@@ -222,10 +222,10 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         for BadFile { path, reason } in found {
-            if !known.contains_key(&path) {
+            known.entry(path).or_insert_with_key(|path| {
                 tracing::warn!(path = %path.display(), reason, "unusable file, replaced by another");
-                known.insert(path, reason);
-            }
+                reason
+            });
         }
         if replaceable && known.len() <= self.allowed_bad_files {
             return Ok(());

@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn bytes_survive_the_round_trip() {
-        for channel in 0..3 {
-            for value in 0..=255u8 {
-                assert_eq!(to_byte(TABLE[channel][usize::from(value)], channel), value);
+        for (channel, table) in TABLE.iter().enumerate() {
+            for (byte, &value) in (0..=255u8).zip(table) {
+                assert_eq!(to_byte(value, channel), byte);
             }
             assert_eq!(to_byte(1e9, channel), 255);
             assert_eq!(to_byte(-1e9, channel), 0);

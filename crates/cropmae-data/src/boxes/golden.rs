@@ -7,19 +7,13 @@ use serde_json::Value;
 /// Plays back recorded draws: a uniform `u`, or the start of an interval of `below`.
 struct Recorded(std::vec::IntoIter<u32>);
 
-impl Recorded {
-    fn new() -> Vec<u32> {
-        Vec::new()
-    }
+fn push_uniform(words: &mut Vec<u32>, u: &Value) {
+    words.push(((u.as_f64().unwrap() * f64::from(1u32 << 24)) as u32) << 8);
+}
 
-    fn push_uniform(words: &mut Vec<u32>, u: &Value) {
-        words.push(((u.as_f64().unwrap() * f64::from(1u32 << 24)) as u32) << 8);
-    }
-
-    fn push_below(words: &mut Vec<u32>, value: &Value, range: &Value) {
-        let (value, range) = (value.as_u64().unwrap(), range.as_u64().unwrap());
-        words.push(((value << 32).div_ceil(range)) as u32);
-    }
+fn push_below(words: &mut Vec<u32>, value: &Value, range: &Value) {
+    let (value, range) = (value.as_u64().unwrap(), range.as_u64().unwrap());
+    words.push(((value << 32).div_ceil(range)) as u32);
 }
 
 impl RngCore for Recorded {
@@ -78,7 +72,7 @@ fn golden_rejection_rows() {
     for row in rows {
         let sampler = recorded_sampler(Sampler::Rejection, row, &golden);
         let (width, height) = (int(&row["width"]), int(&row["height"]));
-        let mut words = Recorded::new();
+        let mut words = Vec::new();
         for draw in row["draws"].as_array().unwrap() {
             check_draw(&sampler, draw);
             let (area, aspect) = (&draw["area_fraction"], &draw["aspect_ratio"]);
@@ -89,12 +83,12 @@ fn golden_rejection_rows() {
                 aspect.as_f64().unwrap() as f32,
             );
             assert_eq!(sides, (int(&draw["w"]), int(&draw["h"])));
-            Recorded::push_uniform(&mut words, &draw["u_area"]);
-            Recorded::push_uniform(&mut words, &draw["u_ratio"]);
+            push_uniform(&mut words, &draw["u_area"]);
+            push_uniform(&mut words, &draw["u_ratio"]);
         }
         if row["fallback"] == false {
-            Recorded::push_below(&mut words, &row["i"], &row["i_range_exclusive"]);
-            Recorded::push_below(&mut words, &row["j"], &row["j_range_exclusive"]);
+            push_below(&mut words, &row["i"], &row["i_range_exclusive"]);
+            push_below(&mut words, &row["j"], &row["j_range_exclusive"]);
         }
         let mut rng = Recorded(words.into_iter());
         assert_eq!(
@@ -123,11 +117,11 @@ fn golden_uniform_rows() {
         if int(&row["w"]) == 0 || int(&row["h"]) == 0 {
             continue; // An empty box: ours has at least one pixel.
         }
-        let mut words = Recorded::new();
-        Recorded::push_uniform(&mut words, &row["u_area"]);
-        Recorded::push_uniform(&mut words, &row["u_ratio"]);
-        Recorded::push_below(&mut words, &row["i"], &row["i_range_exclusive"]);
-        Recorded::push_below(&mut words, &row["j"], &row["j_range_exclusive"]);
+        let mut words = Vec::new();
+        push_uniform(&mut words, &row["u_area"]);
+        push_uniform(&mut words, &row["u_ratio"]);
+        push_below(&mut words, &row["i"], &row["i_range_exclusive"]);
+        push_below(&mut words, &row["j"], &row["j_range_exclusive"]);
         let mut rng = Recorded(words.into_iter());
         let (width, height) = (int(&row["width"]), int(&row["height"]));
         assert_eq!(
