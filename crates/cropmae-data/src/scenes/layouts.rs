@@ -221,4 +221,22 @@ mod tests {
         assert_eq!(color(8), [64, 0, 0]);
         assert_eq!(color(255), [224, 224, 192]);
     }
+
+    #[test]
+    fn the_first_pixel_is_one_one_to_matlab() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut joints = [Vec2::ZERO; JOINTS];
+        joints[0] = Vec2::splat(0.5); // the centre of the first pixel
+        joints[1] = Vec2::new(20.0, 7.5);
+        jhmdb_joints(dir.path(), &clip(Action::Walk, 3), &[joints]).unwrap();
+        let path = dir
+            .path()
+            .join("joint_positions/walk/scene_03/joint_positions.mat");
+        let bytes = fs::read(path).unwrap();
+        let values: Vec<f64> = bytes[bytes.len() - 2 * JOINTS * 8..]
+            .chunks_exact(8)
+            .map(|word| f64::from_le_bytes(word.try_into().unwrap()))
+            .collect();
+        assert_eq!(values[..4], [1.0, 1.0, 20.5, 8.0]);
+    }
 }

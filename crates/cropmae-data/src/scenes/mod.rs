@@ -9,7 +9,7 @@
 //! what it needs on the latter. The videos are written in the layouts of DAVIS-2017, VIP and JHMDB and are
 //! read by the same code; their scores say nothing about the real benchmarks.
 //!
-//! Files, front to back: `scene` composes, `toy`, `figure` (on `pose`), `backdrop` and `light` are what it
+//! Files, front to back: `scene` composes, `toy`, `figure` (on `pose` and `wardrobe`), `backdrop` and `light` are what it
 //! is composed of, `render` paints, `layouts` writes.
 
 mod backdrop;
@@ -29,6 +29,7 @@ mod shape;
 mod tests;
 mod texture;
 mod toy;
+mod wardrobe;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -242,9 +243,9 @@ fn train_image(
     index: usize,
 ) -> Result<(), DataError> {
     let rng = &mut seed.rng(Stream::Scenes, TRAIN, index as u64);
-    let scene = Scene::for_training(rng, 1.0);
+    let scene = Scene::for_training(rng);
     let moment = rng.random_range(0.0..60.0);
-    let view = scene.close_up(rng, moment, 1.0);
+    let view = scene.close_up(rng, moment);
     let posed = Posed {
         view,
         ..scene.at(moment, rng.random())

@@ -4,7 +4,7 @@
 //! alone, so each pixel has one id. Surfaces are bevelled towards their outline and lit as if they were
 //! cushions.
 
-use glam::{Vec2, Vec3};
+use glam::{Affine2, Vec2, Vec3};
 use image::RgbImage;
 
 use super::backdrop::Backdrop;
@@ -138,22 +138,16 @@ impl Canvas {
                 let soft = height * 0.4 + self.pixel;
                 let (low, high) = body.bounds();
                 let window = self.window((low + offset, high + offset), soft);
-                let back: Vec<_> = body
+                let parts: Vec<_> = body
                     .pieces
                     .iter()
-                    .map(|piece| piece.place.inverse())
+                    .map(|piece| (piece, piece.place.inverse()))
                     .collect();
                 self.paint(window, |p, color, _| {
-                    let at = p - offset;
-                    let outside =
-                        body.pieces
-                            .iter()
-                            .zip(&back)
-                            .fold(soft, |nearest, (piece, back)| {
-                                let d =
-                                    piece.shape.distance(back.transform_point2(at)) * piece.scale;
-                                nearest.min(d)
-                            });
+                    let distance = |(piece, back): &(&Piece<'_>, Affine2)| {
+                        piece.shape.distance(back.transform_point2(p - offset)) * piece.scale
+                    };
+                    let outside = parts.iter().map(distance).fold(soft, f32::min);
                     *color *= 1.0 - SHADOW * smoothstep(soft, -soft, outside);
                 });
             }
@@ -232,7 +226,7 @@ mod tests {
     use cropmae_config::{Seed, Stream};
 
     /// A disc of radius 0.25 in the middle of a picture, under `id`.
-    fn disc(id: u8, covered_by: Option<u8>) -> Picture {
+    fn disc(id: u8, covered_by: Option<u8>, view: View) -> Picture {
         let rng = &mut Seed(5).rng(Stream::Scenes, 5, 0);
         let palette = Palette::draw(rng);
         let backdrop = Backdrop::draw(rng, &palette, false);
@@ -246,7 +240,7 @@ mod tests {
         let posed = Posed {
             backdrop: &backdrop,
             pan: Vec2::ZERO,
-            view: View::WHOLE,
+            view,
             bodies: vec![Body {
                 pieces,
                 shadow: Shadow::Drop(0.05),
@@ -260,18 +254,41 @@ mod tests {
     #[test]
     fn masks_have_the_area_of_their_shape() {
         let count = |picture: &Picture, id| picture.ids.iter().filter(|&&i| i == id).count() as f32;
-        let picture = disc(3, None);
+        let picture = disc(3, None, View::WHOLE);
         let area = std::f32::consts::PI * 50.0f32.powi(2);
         assert!((count(&picture, 3) - area).abs() < area * 0.005);
         assert_eq!(count(&picture, 0) + count(&picture, 3), 40_000.0);
-        let covered = disc(3, Some(4));
+        let covered = disc(3, Some(4), View::WHOLE);
         assert!((count(&covered, 4) - area * 0.16).abs() < area * 0.005);
         assert_eq!(count(&covered, 3) + count(&covered, 4), count(&picture, 3));
     }
 
     #[test]
+    fn views_magnify_their_window() {
+        let count = |picture: &Picture| picture.ids.iter().filter(|&&id| id == 3).count() as f32;
+        let whole = count(&disc(3, None, View::WHOLE));
+        let centred = View {
+            corner: Vec2::splat(0.2),
+            height: 0.6,
+        };
+        let ratio = count(&disc(3, None, centred)) / whole;
+        assert!((ratio - 1.0 / 0.36).abs() < 0.02, "{ratio}");
+        // The quarter of the scene that holds the lower right quarter of the disc.
+        let quarter = disc(
+            3,
+            None,
+            View {
+                corner: Vec2::splat(0.5),
+                height: 0.5,
+            },
+        );
+        assert!((count(&quarter) / whole - 1.0).abs() < 0.02);
+        assert_eq!((quarter.ids[0], quarter.ids[199 * 200 + 199]), (3, 0));
+    }
+
+    #[test]
     fn bodies_darken_what_lies_in_their_shadow_only() {
-        let picture = disc(3, None);
+        let picture = disc(3, None, View::WHOLE);
         let far = picture.rgb.get_pixel(2, 197);
         let rng = &mut Seed(5).rng(Stream::Scenes, 5, 0);
         let palette = Palette::draw(rng);

@@ -2,7 +2,6 @@
 
 use glam::Vec2;
 use rand::Rng;
-use rand::seq::SliceRandom;
 
 use super::backdrop::{Backdrop, HORIZON};
 use super::body::Body;
@@ -49,17 +48,16 @@ enum Label {
 }
 
 impl Scene {
-    /// A scene of one training image, `aspect` wide.
-    pub fn for_training(rng: &mut impl Rng, aspect: f32) -> Self {
-        let mut stage = Stage::set(rng, aspect, 0.5);
-        let zoom = stage.rng.random_range(0.75f32..1.35);
+    /// A scene of one training image, which is square.
+    pub fn for_training(rng: &mut impl Rng) -> Self {
+        let mut stage = Stage::set(rng, 1.0, 0.5);
         stage.clutter(2..=8);
         let mut actors = Vec::new();
         for _ in 0..stage.rng.random_range(3..=7) {
             let actor = if stage.rng.random_bool(0.3) {
-                stage.figure(0.4..0.9, zoom)
+                stage.figure(0.4..0.9)
             } else {
-                stage.toy(0.07..0.24, zoom)
+                stage.toy(0.07..0.24)
             };
             actors.push(actor);
         }
@@ -72,13 +70,11 @@ impl Scene {
         // Draws again until the first frame shows every object well: an id must be there to be followed.
         for _ in 0..20 {
             let scene = Self::draw_objects(rng, aspect);
-            let enough =
-                |frame: f32, share: f32| scene.shares(frame, aspect).iter().all(|&s| s > share);
-            if enough(0.0, 0.012)
-                && [5.0, 10.0, 15.0]
-                    .into_iter()
-                    .all(|frame| enough(frame, 0.004))
-            {
+            let shows = |frame: f32, least: f32| {
+                let shares = scene.shares(frame, aspect);
+                shares.iter().all(|&share| share > least)
+            };
+            if shows(0.0, 0.012) && shows(5.0, 0.004) && shows(10.0, 0.004) && shows(15.0, 0.004) {
                 return scene;
             }
         }
@@ -94,21 +90,21 @@ impl Scene {
             let palette = stage.palette();
             for _ in 0..stage.rng.random_range(0..=2) {
                 let colors = palette.look_alike(stage.rng);
-                let mut twin = stage.toy_of(&colors, 0.05..0.12, 1.0);
+                let mut twin = stage.toy_of(&colors, 0.05..0.12);
                 twin.standing = true;
                 stage.actors.push(twin);
             }
             let mut object = if stage.rng.random_bool(0.3) {
-                stage.figure(0.45..0.75, 1.0)
+                stage.figure(0.45..0.75)
             } else {
-                stage.toy_of(&palette, 0.12..0.23, 1.0)
+                stage.toy_of(&palette, 0.12..0.23)
             };
             object.label = Label::Object(id);
             objects.push(object);
         }
         stage.actors.extend(objects);
         if stage.rng.random_bool(0.4) {
-            let mut post = stage.toy(0.05..0.08, 1.0);
+            let mut post = stage.toy(0.05..0.08);
             post.standing = true;
             stage.actors.push(post);
         }
@@ -139,17 +135,16 @@ impl Scene {
         stage.finish()
     }
 
-    /// A window on the scene at a frame, from a third of its height to all of it, around one of its
+    /// A square window on a square scene, from a third of its height to all of it, around one of its
     /// actors: photographs show their subject closer than the frames of a video do.
-    pub fn close_up(&self, rng: &mut impl Rng, frame: f32, aspect: f32) -> View {
+    pub fn close_up(&self, rng: &mut impl Rng, frame: f32) -> View {
         let actor = &self.actors[rng.random_range(0..self.actors.len())];
         let (low, high) = actor.pose(frame, self.pan(frame)).bounds();
         let height = rng.random_range(0.33f32..1.0);
-        let size = Vec2::new(height * aspect, height);
         let within = Vec2::new(rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
-        let corner = low + (high - low) * within - size * 0.5;
+        let corner = low + (high - low) * within - height * 0.5;
         View {
-            corner: corner.clamp(Vec2::ZERO, Vec2::new(aspect, 1.0) - size),
+            corner: corner.clamp(Vec2::ZERO, Vec2::splat(1.0 - height)),
             height,
         }
     }
@@ -283,13 +278,13 @@ impl<'r, R: Rng> Stage<'r, R> {
         }
     }
 
-    fn toy(&mut self, sizes: std::ops::Range<f32>, zoom: f32) -> Actor {
+    fn toy(&mut self, sizes: std::ops::Range<f32>) -> Actor {
         let palette = self.palette();
-        self.toy_of(&palette, sizes, zoom)
+        self.toy_of(&palette, sizes)
     }
 
-    fn toy_of(&mut self, palette: &Palette, sizes: std::ops::Range<f32>, zoom: f32) -> Actor {
-        let size = self.rng.random_range(sizes) * zoom;
+    fn toy_of(&mut self, palette: &Palette, sizes: std::ops::Range<f32>) -> Actor {
+        let size = self.rng.random_range(sizes);
         let at = Vec2::new(
             self.rng.random_range(0.12..0.88) * self.aspect,
             self.rng.random_range(0.15..0.85),
@@ -308,16 +303,10 @@ impl<'r, R: Rng> Stage<'r, R> {
         }
     }
 
-    fn figure(&mut self, heights: std::ops::Range<f32>, zoom: f32) -> Actor {
-        let mut actions = Action::ALL;
-        actions.shuffle(self.rng);
+    fn figure(&mut self, heights: std::ops::Range<f32>) -> Actor {
+        let action = Action::of_video(self.rng.random_range(0..Action::ALL.len()));
         let x = self.rng.random_range(0.12..0.88) * self.aspect;
-        self.person(
-            actions[0],
-            heights.start * zoom..heights.end * zoom,
-            x,
-            0.15,
-        )
+        self.person(action, heights, x, 0.15)
     }
 
     /// A person who stands on the ground around `x` and moves by up to `reach` to each side.
