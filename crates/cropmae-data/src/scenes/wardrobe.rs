@@ -43,7 +43,7 @@ pub(super) enum Bottom {
 pub(super) struct Wardrobe {
     /// Id of the garment on the torso.
     pub top: u8,
-    /// Sleeves in arm lengths: 0 none, 1 half, 2 whole.
+    /// Length of the sleeves in bones of the arm: 1 reaches the elbow, 2 the wrist.
     pub sleeves: f32,
     pub bottom: Bottom,
     pub hat: bool,
