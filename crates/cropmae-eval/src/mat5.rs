@@ -239,7 +239,7 @@ fn numbers(element: &Element<'_>, big_endian: bool) -> Option<Vec<f64>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -250,8 +250,8 @@ pub(crate) mod tests {
         bytes
     }
 
-    /// A file with one array of doubles, for tests of readers above this one.
-    pub(crate) fn file(name: &str, dims: &[u32], values: &[f64]) -> Vec<u8> {
+    /// A file with one array of doubles.
+    fn file(name: &str, dims: &[u32], values: &[f64]) -> Vec<u8> {
         let le =
             |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
         let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

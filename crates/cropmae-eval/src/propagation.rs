@@ -5,7 +5,7 @@
 //! recent frames count only within a radius on the grid, those in frame 0 always; the k strongest over all
 //! sources together vote with softmax weights.
 //!
-//! Nothing is approximated, and the affinity matrix is never formed: tiles of 6 queries by 32 sources are
+//! Nothing is approximated, and the affinity matrix is never formed: tiles of 12 queries by 32 sources are
 //! computed in registers, compared with each query's k-th best so far and forgotten. Memory is the packed
 //! features and soft labels of the source frames. Results do not depend on the number of threads.
 
@@ -29,7 +29,7 @@ use grid::Neighbourhood;
 use top_k::TopK;
 
 /// Query blocks that one task searches for: they share each panel while it is in cache.
-const TASK_BLOCKS: usize = 12;
+const TASK_BLOCKS: usize = 6;
 
 /// A frame whose cells may be chosen as sources.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +167,7 @@ impl Propagator {
 struct Search<'a> {
     hood: &'a Neighbourhood,
     top_k: usize,
-    /// (blocks, C, 6)
+    /// (blocks, C, 12)
     queries: Vec<[f32; QUERIES]>,
     channels: usize,
     sources: &'a [Source<'a>],

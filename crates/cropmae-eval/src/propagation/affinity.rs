@@ -2,21 +2,22 @@
 //!
 //! One register tile of a matrix product. Features are packed once per frame into the order in which the
 //! tile reads them (a frame is a source 20 times), so nothing is repacked, transposed or written out as a
-//! matrix: the tile's 6 x 32 values go straight to the top-k. Every value is one chain of fused
-//! multiply-adds over the channels, whatever the width of the machine's vectors.
+//! matrix: the tile's 12 x 32 values go straight to the top-k. Every value is one chain of multiply-adds
+//! over the channels, so it does not depend on the width of the machine's vectors where they are fused
+//! (all but x86 without AVX2).
 
 use pulp::Simd;
 
 /// Source cells of a panel: two AVX-512, four AVX or eight NEON vectors.
 pub(super) const PANEL: usize = 32;
 
-/// Query cells of a block: with two vectors of sources 12 accumulators, which fit 16 registers.
-pub(super) const QUERIES: usize = 6;
+/// Query cells of a block: with two vectors of sources 24 accumulators, which fit 32 registers.
+pub(super) const QUERIES: usize = 12;
 
 /// Affinities of one block with one panel.
 pub(super) type Tile = [[f32; PANEL]; QUERIES];
 
-/// `queries` (C, 6), `panel` (C, 32) -> `tile` (6, 32).
+/// `queries` (C, 12), `panel` (C, 32) -> `tile` (12, 32).
 #[inline(always)]
 pub(super) fn affinities<S: Simd>(
     simd: S,
@@ -24,21 +25,90 @@ pub(super) fn affinities<S: Simd>(
     panel: &[[f32; PANEL]],
     tile: &mut Tile,
 ) {
+    const HALF: usize = QUERIES / 2;
+    if S::F32_LANES == 16 || cfg!(target_arch = "aarch64") {
+        rows::<S, QUERIES>(simd, queries, 0, panel, tile);
+    } else {
+        // AVX has 16 registers: half the rows at a time.
+        rows::<S, HALF>(simd, queries, 0, panel, tile);
+        rows::<S, HALF>(simd, queries, HALF, panel, tile);
+    }
+}
+
+/// `ROWS` rows of the tile from `first` on, two vectors of sources at a time.
+#[inline(always)]
+fn rows<S: Simd, const ROWS: usize>(
+    simd: S,
+    queries: &[[f32; QUERIES]],
+    first: usize,
+    panel: &[[f32; PANEL]],
+    tile: &mut Tile,
+) {
     let step = 2 * S::F32_LANES;
     for start in (0..PANEL).step_by(step) {
-        let mut sums = [[simd.splat_f32s(0.0); 2]; QUERIES];
+        let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
         for (query, sources) in queries.iter().zip(panel) {
             let (sources, _) = S::as_simd_f32s(&sources[start..start + step]);
             let (low, high) = (sources[0], sources[1]);
-            for (sum, &value) in sums.iter_mut().zip(query) {
+            for (sum, &value) in sums.iter_mut().zip(&query[first..first + ROWS]) {
                 let value = simd.splat_f32s(value);
                 sum[0] = simd.mul_add_e_f32s(value, low, sum[0]);
                 sum[1] = simd.mul_add_e_f32s(value, high, sum[1]);
             }
         }
-        for (row, sum) in tile.iter_mut().zip(sums) {
+        for (row, sum) in tile[first..first + ROWS].iter_mut().zip(sums) {
             let (row, _) = S::as_mut_simd_f32s(&mut row[start..start + step]);
             row.copy_from_slice(&sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::{Arch, WithSimd};
+
+    struct Run<'a>(&'a [[f32; QUERIES]], &'a [[f32; PANEL]]);
+
+    impl WithSimd for Run<'_> {
+        type Output = Tile;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Tile {
+            let mut tile = [[f32::NAN; PANEL]; QUERIES];
+            affinities(simd, self.0, self.1, &mut tile);
+            tile
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_inner_products() {
+        let channels = 37;
+        let value = |i: usize| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5;
+        let queries: Vec<[f32; QUERIES]> = (0..channels)
+            .map(|c| std::array::from_fn(|q| value(c * QUERIES + q)))
+            .collect();
+        let panel: Vec<[f32; PANEL]> = (0..channels)
+            .map(|c| std::array::from_fn(|s| value(c * PANEL + s + 17)))
+            .collect();
+        let mut sets = vec![Arch::Scalar, Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        for set in sets {
+            let tile = set.dispatch(Run(&queries, &panel));
+            for (q, row) in tile.iter().enumerate() {
+                for (s, found) in row.iter().enumerate() {
+                    let products = queries
+                        .iter()
+                        .zip(&panel)
+                        .map(|(a, b)| f64::from(a[q] * b[s]));
+                    let expected: f64 = products.sum();
+                    assert!(
+                        (f64::from(*found) - expected).abs() < 1e-5,
+                        "{set:?} {q} {s}"
+                    );
+                }
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl PackedFeatures {
         rows
     }
 
-    /// Query blocks (blocks, C, 6), the last one padded with zeros.
+    /// Query blocks (blocks, C, 12), the last one padded with zeros.
     pub(super) fn queries(&self, blocks: std::ops::Range<usize>) -> Vec<[f32; QUERIES]> {
         let mut queries = vec![[0.0; QUERIES]; blocks.len() * self.channels];
         for (block, rows) in blocks.zip(queries.chunks_mut(self.channels)) {

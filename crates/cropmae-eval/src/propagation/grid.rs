@@ -2,7 +2,7 @@
 //!
 //! Inside the search cells are numbered along the shorter side of the grid ("lines" of cells). A panel of
 //! neighbouring numbers then covers few lines, and for the usual 30x55 grid and radius 20 whole lines are
-//! either inside or outside: 58 % of all pairs are computed where 45 % lie within the radius.
+//! either inside or outside: 60 % of all pairs are computed where 45 % lie within the radius.
 
 use super::affinity::{PANEL, QUERIES};
 

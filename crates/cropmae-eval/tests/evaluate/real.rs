@@ -1,0 +1,63 @@
+//! The real videos at `CROPMAE_SHARED`, with pixels as features: far above chance if every part agrees on
+//! where a cell is, near it if one is off by a cell or a frame.
+
+use std::path::PathBuf;
+
+use cropmae_eval::{EvalOptions, Task, evaluate};
+use cropmae_model::RawPixels;
+
+fn shared(path: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let found = root.join("data").join(path);
+    if found.is_dir() {
+        return Some(found);
+    }
+    say_skipped(&found);
+    None
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn say_skipped(path: &std::path::Path) {
+    eprintln!("skipped: CROPMAE_SHARED not found ({})", path.display());
+}
+
+/// The value of `column`, over one sequence or all.
+fn score(task: Task, folder: &str, sequence: Option<&str>, column: &str) -> Option<f64> {
+    let encoder = RawPixels::new(16, 4).unwrap();
+    let options = EvalOptions {
+        out: None,
+        sequences: sequence.map(|name| vec![name.into()]),
+    };
+    let data = shared(folder)?;
+    let report = evaluate(task, &data, &encoder, &task.protocol(), &options, &mut ()).unwrap();
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    let headline = report.scores.headline();
+    headline
+        .into_iter()
+        .find(|(name, _)| name == column)
+        .map(|(_, value)| value)
+}
+
+#[test]
+fn pixels_follow_the_black_swan() {
+    if let Some(found) = score(Task::Davis, "DAVIS", Some("blackswan"), "J&F-Mean") {
+        assert!((0.72..0.75).contains(&found), "{found}");
+    }
+}
+
+#[test]
+fn pixels_follow_parts() {
+    if let Some(found) = score(Task::Vip, "VIP", None, "mIoU") {
+        assert!((0.33..0.35).contains(&found), "{found}");
+    }
+}
+
+#[test]
+fn pixels_follow_joints() {
+    if let Some(found) = score(Task::Jhmdb, "JHMDB", None, "PCK@0.5") {
+        assert!((58.0..67.0).contains(&found), "{found}");
+    }
+}
