@@ -122,15 +122,18 @@ pub(crate) fn masked(x: &[f32], cols: usize, dropout: Dropout) -> Vec<f32> {
         .zip(x.par_chunks(block))
         .enumerate()
         .for_each(|(i, (y, x))| {
-            simd::dispatch(|| {
-                let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols));
-                for (row, (y, x)) in rows.enumerate() {
-                    let mask = dropout.row(i * ROWS_PER_TASK + row);
-                    for (col, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                        *y = x * mask.factor(col);
+            simd::dispatch(
+                #[inline(always)]
+                || {
+                    let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols));
+                    for (row, (y, x)) in rows.enumerate() {
+                        let mask = dropout.row(i * ROWS_PER_TASK + row);
+                        for (col, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                            *y = x * mask.factor(col);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     y
 }

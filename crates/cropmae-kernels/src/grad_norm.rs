@@ -23,7 +23,12 @@ pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
         // Collected first, so that the chunks are added in order.
         let sums: Vec<f32> = grad
             .par_chunks(CHUNK)
-            .map(|x| simd::dispatch(|| simd::sum(x, |g| g * g)))
+            .map(|x| {
+                simd::dispatch(
+                    #[inline(always)]
+                    || simd::sum(x, |g| g * g),
+                )
+            })
             .collect();
         total += sums.iter().copied().map(f64::from).sum::<f64>();
     }

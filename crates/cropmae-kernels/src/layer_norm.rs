@@ -238,15 +238,20 @@ fn forward(input: &Input, weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
         .enumerate()
         .for_each(|(block, y)| {
             let mut sum = vec![0.0; d];
-            simd::dispatch(|| {
-                for (i, y) in y.chunks_exact_mut(d).enumerate() {
-                    let row = input.row(block * ROWS_PER_TASK + i, d, &mut sum);
-                    let (mean, rstd) = statistics(row, eps);
-                    for ((y, &v), (&w, &b)) in y.iter_mut().zip(row).zip(weight.iter().zip(bias)) {
-                        *y = (v - mean) * rstd * w + b;
+            simd::dispatch(
+                #[inline(always)]
+                || {
+                    for (i, y) in y.chunks_exact_mut(d).enumerate() {
+                        let row = input.row(block * ROWS_PER_TASK + i, d, &mut sum);
+                        let (mean, rstd) = statistics(row, eps);
+                        for ((y, &v), (&w, &b)) in
+                            y.iter_mut().zip(row).zip(weight.iter().zip(bias))
+                        {
+                            *y = (v - mean) * rstd * w + b;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     y
 }
@@ -269,13 +274,16 @@ fn backward(input: &Input, weight: &[f32], dy: &[f32], eps: f32) -> Grads {
         .map(|(block, (dx, dy))| {
             let mut sum = vec![0.0; d];
             let mut sums = (vec![0.0; d], vec![0.0; d]);
-            simd::dispatch(|| {
-                let rows = dx.chunks_exact_mut(d).zip(dy.chunks_exact(d));
-                for (i, (dx, dy)) in rows.enumerate() {
-                    let row = input.row(block * ROWS_PER_TASK + i, d, &mut sum);
-                    backward_row(row, weight, dy, eps, dx, (&mut sums.0, &mut sums.1));
-                }
-            });
+            simd::dispatch(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(d).zip(dy.chunks_exact(d));
+                    for (i, (dx, dy)) in rows.enumerate() {
+                        let row = input.row(block * ROWS_PER_TASK + i, d, &mut sum);
+                        backward_row(row, weight, dy, eps, dx, (&mut sums.0, &mut sums.1));
+                    }
+                },
+            );
             sums
         })
         .collect();

@@ -124,13 +124,16 @@ pub(crate) fn product(x: &[f32], weight: &[f32], y: &mut [f32], d_in: usize) {
 pub(crate) fn add_bias(y: &mut [f32], bias: &[f32]) {
     let d = bias.len();
     y.par_chunks_mut((ROWS_PER_TASK * d).max(1)).for_each(|y| {
-        simd::dispatch(|| {
-            for y in y.chunks_exact_mut(d) {
-                for (y, &b) in y.iter_mut().zip(bias) {
-                    *y += b;
+        simd::dispatch(
+            #[inline(always)]
+            || {
+                for y in y.chunks_exact_mut(d) {
+                    for (y, &b) in y.iter_mut().zip(bias) {
+                        *y += b;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 

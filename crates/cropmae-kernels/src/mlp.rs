@@ -189,16 +189,19 @@ impl Mlp {
             .zip(pre.par_chunks(block))
             .enumerate()
             .for_each(|(i, (act, pre))| {
-                simd::dispatch(|| {
-                    for (act, &pre) in act.iter_mut().zip(pre) {
-                        *act = simd::gelu(pre).0;
-                    }
-                    if let Some(dropout) = self.dropout {
-                        for (row, act) in act.chunks_exact_mut(hidden).enumerate() {
-                            dropout.row(first_row + i * ROWS_PER_TASK + row).apply(act);
+                simd::dispatch(
+                    #[inline(always)]
+                    || {
+                        for (act, &pre) in act.iter_mut().zip(pre) {
+                            *act = simd::gelu(pre).0;
                         }
-                    }
-                });
+                        if let Some(dropout) = self.dropout {
+                            for (row, act) in act.chunks_exact_mut(hidden).enumerate() {
+                                dropout.row(first_row + i * ROWS_PER_TASK + row).apply(act);
+                            }
+                        }
+                    },
+                );
             });
     }
 
@@ -211,21 +214,24 @@ impl Mlp {
             .zip(pre.par_chunks(block))
             .enumerate()
             .for_each(|(i, ((act, d), pre))| {
-                simd::dispatch(|| {
-                    for ((act, d), &pre) in act.iter_mut().zip(d.iter_mut()).zip(pre) {
-                        let (value, slope) = simd::gelu(pre);
-                        *act = value;
-                        *d *= slope;
-                    }
-                    if let Some(dropout) = self.dropout {
-                        let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
-                        for (row, (act, d)) in rows.enumerate() {
-                            let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
-                            mask.apply(act);
-                            mask.apply(d);
+                simd::dispatch(
+                    #[inline(always)]
+                    || {
+                        for ((act, d), &pre) in act.iter_mut().zip(d.iter_mut()).zip(pre) {
+                            let (value, slope) = simd::gelu(pre);
+                            *act = value;
+                            *d *= slope;
                         }
-                    }
-                });
+                        if let Some(dropout) = self.dropout {
+                            let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
+                            for (row, (act, d)) in rows.enumerate() {
+                                let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
+                                mask.apply(act);
+                                mask.apply(d);
+                            }
+                        }
+                    },
+                );
             });
     }
 }

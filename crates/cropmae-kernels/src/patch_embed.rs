@@ -106,14 +106,17 @@ impl CustomOp2 for PatchEmbed {
         y.par_chunks_mut(ROWS_PER_TASK * d)
             .enumerate()
             .for_each(|(block, y)| {
-                simd::dispatch(|| {
-                    for (i, y) in y.chunks_exact_mut(d).enumerate() {
-                        let pos = &pos[self.position(block * ROWS_PER_TASK + i, n) * d..][..d];
-                        for (y, (&b, &p)) in y.iter_mut().zip(bias.iter().zip(pos)) {
-                            *y += b + p;
+                simd::dispatch(
+                    #[inline(always)]
+                    || {
+                        for (i, y) in y.chunks_exact_mut(d).enumerate() {
+                            let pos = &pos[self.position(block * ROWS_PER_TASK + i, n) * d..][..d];
+                            for (y, (&b, &p)) in y.iter_mut().zip(bias.iter().zip(pos)) {
+                                *y += b + p;
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
         let tokens = self.ids.as_ref().map_or(n, |ids| ids.len() / b.max(1));
         Ok((CpuStorage::F32(y), (b, tokens, d).into()))

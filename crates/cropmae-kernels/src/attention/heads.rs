@@ -149,12 +149,15 @@ impl Heads {
             .for_each(|(head, scores)| {
                 let tile = Tile::new(self, head, 0, n);
                 tile.scores(q, k, scores);
-                simd::dispatch(|| {
-                    for row in scores.chunks_exact_mut(m) {
-                        let (_, sum) = exponentials(row);
-                        row.iter_mut().for_each(|p| *p /= sum);
-                    }
-                });
+                simd::dispatch(
+                    #[inline(always)]
+                    || {
+                        for row in scores.chunks_exact_mut(m) {
+                            let (_, sum) = exponentials(row);
+                            row.iter_mut().for_each(|p| *p /= sum);
+                        }
+                    },
+                );
             });
         map
     }
@@ -243,16 +246,19 @@ impl<'a> Tile<'a> {
         let mut sums = Scratch::new(self.len);
         self.scores(q, k, &mut probs);
         // Rows stay without their divisor until they are Dh wide.
-        simd::dispatch(|| {
-            for (i, row) in probs.chunks_exact_mut(m).enumerate() {
-                let (max, sum) = exponentials(row);
-                lse[i] = max + sum.ln();
-                sums[i] = sum;
-                if let Some(dropout) = self.heads.dropout {
-                    dropout.row(self.mask_row(i)).apply(row);
+        simd::dispatch(
+            #[inline(always)]
+            || {
+                for (i, row) in probs.chunks_exact_mut(m).enumerate() {
+                    let (max, sum) = exponentials(row);
+                    lse[i] = max + sum.ln();
+                    sums[i] = sum;
+                    if let Some(dropout) = self.heads.dropout {
+                        dropout.row(self.mask_row(i)).apply(row);
+                    }
                 }
-            }
-        });
+            },
+        );
         let v = v.block(self.key_origin(), self.key_dims());
         gemm(
             y.reborrow(),
@@ -297,15 +303,18 @@ impl<'a> Tile<'a> {
             Threads::One,
         );
         let (row, col) = self.query_origin();
-        simd::dispatch(|| {
-            let rows = probs.chunks_exact_mut(m).zip(dscores.chunks_exact_mut(m));
-            for (i, ((p, ds), &lse)) in rows.zip(lse).enumerate() {
-                let first = (row + i) * stride + col;
-                let head = first..first + self.heads.head_dim;
-                let delta = simd::sum2(&y[head.clone()], &dy[head], |y, dy| y * dy);
-                self.backward_row(i, p, ds, lse, delta);
-            }
-        });
+        simd::dispatch(
+            #[inline(always)]
+            || {
+                let rows = probs.chunks_exact_mut(m).zip(dscores.chunks_exact_mut(m));
+                for (i, ((p, ds), &lse)) in rows.zip(lse).enumerate() {
+                    let first = (row + i) * stride + col;
+                    let head = first..first + self.heads.head_dim;
+                    let delta = simd::sum2(&y[head.clone()], &dy[head], |y, dy| y * dy);
+                    self.backward_row(i, p, ds, lse, delta);
+                }
+            },
+        );
         let probs = Mat::new(&probs, len, m);
         let dscores = Mat::new(&dscores, len, m);
         gemm(dv, beta, 1.0, probs.t(), dy_block, Threads::One);

@@ -9,6 +9,8 @@
 const LANES: usize = 32;
 
 /// Runs `f` compiled for the best instruction set of this machine.
+///
+/// The closure must be marked `#[inline(always)]`: left out of line, it is compiled for the baseline.
 #[inline(always)]
 pub(crate) fn dispatch<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
