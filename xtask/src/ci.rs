@@ -58,7 +58,10 @@ fn smoke() -> Result<ExitCode> {
         command
     };
     let run = folder.join("run");
-    let (run, data) = (run.display(), folder.join("scenes-seed0"));
+    let (run, data) = (
+        run.display(),
+        folder.join("scenes-32x128px-1x4frames-seed0"),
+    );
     let tiny = "--set data.scenes.images=32 --set data.scenes.videos=1 --set data.scenes.video_frames=4 \
                 --set train.batch_size=8 --set model.depth=1";
     must_succeed(&mut cropmae(&format!(

@@ -1,2 +1,29 @@
-//! stub
-fn main() {}
+//! The `cropmae` program: arguments, device choice, logs and progress bars around the libraries.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was finished is saved).
+
+mod args;
+mod commands;
+mod console;
+mod device;
+mod interrupt;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = console::Console::start(cli.verbose);
+    let outcome = match &cli.command {
+        Command::Pretrain(args) => commands::pretrain::run(args, &console),
+        Command::Eval(args) => commands::eval::run(args, &console),
+        Command::Demo(args) => commands::demo::run(args, &console),
+    };
+    outcome.unwrap_or_else(|error| {
+        console.error(&error);
+        ExitCode::FAILURE
+    })
+}

@@ -1,5 +1,7 @@
 //! The label-propagation protocol: the numbers that decide an evaluation.
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 /// Size at which frames go through the encoder.
@@ -35,6 +37,38 @@ impl FrameSize {
                     (longer, floored(width, height))
                 }
             }
+        }
+    }
+}
+
+/// `HEIGHTxWIDTH`, or one number for the longer side.
+impl FromStr for FrameSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| match text.parse() {
+            Ok(pixels) if pixels > 0 => Ok(pixels),
+            _ => Err(
+                "expected HEIGHTxWIDTH or one number for the longer side, in pixels, \
+                      for example 480x880 or 880"
+                    .to_owned(),
+            ),
+        };
+        match text.split_once('x') {
+            Some((height, width)) => Ok(Self::Exact {
+                height: side(height)?,
+                width: side(width)?,
+            }),
+            None => Ok(Self::LongerSide(side(text)?)),
+        }
+    }
+}
+
+impl fmt::Display for FrameSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact { height, width } => write!(f, "{height}x{width}"),
+            Self::LongerSide(side) => write!(f, "{side}"),
         }
     }
 }
@@ -88,6 +122,21 @@ impl Protocol {
             radius: 20.0,
             temperature: 0.7,
             context_frames: 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_shown() {
+        for text in ["480x880", "880"] {
+            assert_eq!(text.parse::<FrameSize>().unwrap().to_string(), text);
+        }
+        for text in ["", "0x880", "480x", "big"] {
+            assert!(text.parse::<FrameSize>().is_err(), "{text}");
         }
     }
 }

@@ -1,0 +1,107 @@
+//! `demo`: the whole pipeline on the embedded default, and whether anything was learned.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Result;
+use cropmae_config::{Experiment, Protocol};
+use cropmae_data::{Dataset, scenes::VIDEO_SIZE};
+use cropmae_eval::Task;
+use cropmae_train::Outcome;
+
+use super::{
+    eval::{Contestant, Planned, Suite},
+    pretrain::Job,
+    runs,
+};
+use crate::{args::DemoArgs, console::Console, device, interrupt};
+
+/// Names of the contestants, in the order of the table.
+const TRAINED: &str = "trained";
+const RANDOM: &str = "random-init";
+
+/// Runs the command.
+pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
+    let mut overrides = args.overrides.clone();
+    overrides.push(format!("seed={}", args.seed));
+    let experiment = Experiment::demo(&overrides)?;
+    let device = device::open(&args.device)?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| runs::root().join(format!("demo-seed{}", args.seed)));
+    let Some(config) = &experiment.data.scenes else {
+        anyhow::bail!("the embedded default makes no scenes: do not remove data.scenes");
+    };
+    let scenes = runs::scenes(&experiment, config, console)?;
+    let dataset = Arc::new(Dataset::open(&scenes.train, &experiment.data)?);
+    console.say(format!(
+        "data    {}: {}",
+        scenes.train.display(),
+        dataset.describe()
+    ));
+
+    let stop = interrupt::stop_flag()?;
+    let job = Job {
+        experiment: &experiment,
+        dataset,
+        device: device.clone(),
+        out: &out,
+        overfit_one_batch: false,
+    };
+    if let Outcome::Interrupted(_) = job.run(&stop, console)? {
+        console.say("\nstopped; everything is saved. The same command continues.");
+        return Ok(ExitCode::from(interrupt::INTERRUPTED));
+    }
+
+    let contestants = [
+        Contestant::checkpoint(TRAINED.to_owned(), &out.join("last.safetensors"), &device)?,
+        Contestant::random(
+            RANDOM.to_owned(),
+            &experiment.model,
+            experiment.seed,
+            &device,
+        )?,
+        Contestant::pixels(experiment.model.patch_size)?,
+    ];
+    let suite = Suite {
+        tasks: [
+            (Task::Davis, scenes.davis, VIDEO_SIZE),
+            (Task::Vip, scenes.vip, VIDEO_SIZE),
+            (Task::Jhmdb, scenes.jhmdb, Protocol::jhmdb().frame_size),
+        ]
+        .map(|(task, data, frame_size)| Planned {
+            task,
+            data,
+            protocol: Protocol {
+                frame_size,
+                ..task.protocol()
+            },
+        })
+        .into(),
+        sequences: None,
+        overlays: true,
+        out: out.join("eval"),
+    };
+    let board = suite.run(&contestants, console)?;
+    console.say(board.render());
+    board.write(&suite.out.join("report.json"))?;
+    for ((task, measure, trained), (_, _, random)) in board
+        .main_scores(TRAINED)
+        .into_iter()
+        .zip(board.main_scores(RANDOM))
+    {
+        let verdict = if trained > random {
+            "ahead of"
+        } else {
+            "NOT ahead of"
+        };
+        console.say(format!(
+            "{task}: {measure} of the trained encoder is {verdict} random initialisation"
+        ));
+    }
+    console.say(format!(
+        "\nlook:   {0}/report.html, {0}/pictures, {0}/eval/trained",
+        out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,295 @@
+//! `eval`: encoders by tasks, a table, predictions and overlays.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Result, ensure};
+use candle_core::Device;
+use cropmae_config::{ModelConfig, Protocol, Seed};
+use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
+use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures};
+
+use super::{overlays::Overlays, runs, scoreboard::Scoreboard};
+use crate::{
+    args::{EvalArgs, ProtocolArgs, TaskArg},
+    console::Console,
+    device,
+};
+
+/// Mean colours per side of a cell in the raw-pixel baseline.
+const RAW_PIXEL_POOL: usize = 4;
+
+/// Runs the command.
+pub fn run(args: &EvalArgs, console: &Console) -> Result<ExitCode> {
+    let device = device::open(&args.device)?;
+    let contestants = contestants(args, &device)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(args));
+    let tasks = tasks(args.task);
+    let suite = Suite {
+        tasks: tasks
+            .iter()
+            .map(|&task| Planned {
+                task,
+                data: task_folder(&args.data, task, tasks.len() > 1),
+                protocol: changed(task.protocol(), &args.protocol),
+            })
+            .collect(),
+        sequences: args.sequences.clone(),
+        overlays: !args.no_overlays,
+        out: out.clone(),
+    };
+    let board = suite.run(&contestants, console)?;
+    console.say(board.render());
+    board.write(&out.join("report.json"))?;
+    console.say(format!(
+        "scores, predictions and overlays: {}",
+        out.display()
+    ));
+    let failures = board.failures();
+    for failure in &failures {
+        console.say(format!("not scored: {failure}"));
+    }
+    Ok(if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// An encoder under a short name, which is also its folder.
+pub struct Contestant {
+    /// Row of the table.
+    pub name: String,
+    /// The encoder.
+    pub encoder: Box<dyn FeatureExtractor>,
+    /// SHA-256 of the weight file, where there is one.
+    pub weights: Option<String>,
+}
+
+impl Contestant {
+    /// The encoder of a checkpoint.
+    pub fn checkpoint(name: String, path: &Path, device: &Device) -> Result<Self> {
+        let encoder = Box::new(VitFeatures::load(path, device)?);
+        Ok(Self {
+            name,
+            encoder,
+            weights: Some(runs::file_hash(path)?),
+        })
+    }
+
+    /// An untrained encoder.
+    pub fn random(name: String, config: &ModelConfig, seed: Seed, device: &Device) -> Result<Self> {
+        let encoder = Box::new(VitFeatures::random(config, seed, device)?);
+        Ok(Self {
+            name,
+            encoder,
+            weights: None,
+        })
+    }
+
+    /// No network at all.
+    pub fn pixels(patch_size: usize) -> Result<Self> {
+        let encoder = Box::new(RawPixels::new(patch_size, RAW_PIXEL_POOL)?);
+        Ok(Self {
+            name: "raw-pixels".to_owned(),
+            encoder,
+            weights: None,
+        })
+    }
+}
+
+fn contestants(args: &EvalArgs, device: &Device) -> Result<Vec<Contestant>> {
+    let mut contestants = Vec::new();
+    for path in &args.checkpoints {
+        let taken = |name: &str| {
+            contestants
+                .iter()
+                .any(|other: &Contestant| other.name == name)
+        };
+        let name = unused_name(checkpoint_name(path), taken);
+        contestants.push(Contestant::checkpoint(name, path, device)?);
+    }
+    for arch in &args.random_init {
+        let config = ModelConfig::preset(arch)?;
+        contestants.push(Contestant::random(
+            format!("random-{arch}"),
+            &config,
+            Seed(0),
+            device,
+        )?);
+    }
+    if args.pixels {
+        let patch_size = contestants
+            .first()
+            .map_or(16, |first| first.encoder.patch_size());
+        contestants.push(Contestant::pixels(patch_size)?);
+    }
+    ensure!(
+        !contestants.is_empty(),
+        "nothing to score: name at least one of --checkpoint FILE, --random-init ARCH, --pixels"
+    );
+    Ok(contestants)
+}
+
+/// `RUN` for `runs/RUN/last.safetensors`, `RUN-NAME` for any other file in a run folder.
+fn checkpoint_name(path: &Path) -> String {
+    let folder = path
+        .parent()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    let stem = path
+        .file_stem()
+        .map_or_else(|| "checkpoint".into(), |stem| stem.to_string_lossy());
+    match folder {
+        Some(folder) if stem == "last" => folder,
+        Some(folder) => format!("{folder}-{stem}"),
+        None => stem.into_owned(),
+    }
+}
+
+fn unused_name(name: String, taken: impl Fn(&str) -> bool) -> String {
+    let mut candidate = name.clone();
+    let mut count = 1;
+    while taken(&candidate) {
+        count += 1;
+        candidate = format!("{name}-{count}");
+    }
+    candidate
+}
+
+/// `eval` beside the first checkpoint, or in the folder of all runs.
+fn default_out(args: &EvalArgs) -> PathBuf {
+    let beside = args.checkpoints.first().and_then(|path| path.parent());
+    beside.map_or_else(runs::root, Path::to_owned).join("eval")
+}
+
+fn tasks(arg: TaskArg) -> Vec<Task> {
+    match arg {
+        TaskArg::Davis => vec![Task::Davis],
+        TaskArg::Vip => vec![Task::Vip],
+        TaskArg::Jhmdb => vec![Task::Jhmdb],
+        TaskArg::All => vec![Task::Davis, Task::Vip, Task::Jhmdb],
+    }
+}
+
+/// `data` itself for one task, its subfolder when it holds all three.
+fn task_folder(data: &Path, task: Task, all: bool) -> PathBuf {
+    let folder = data.join(task.name().to_uppercase());
+    if all || folder.is_dir() {
+        folder
+    } else {
+        data.to_owned()
+    }
+}
+
+/// A task about to run.
+pub struct Planned {
+    /// The task.
+    pub task: Task,
+    /// Its data set.
+    pub data: PathBuf,
+    /// The numbers that decide it.
+    pub protocol: Protocol,
+}
+
+/// Tasks to run and where results go.
+pub struct Suite {
+    /// The tasks, in order.
+    pub tasks: Vec<Planned>,
+    /// Only these sequences.
+    pub sequences: Option<Vec<String>>,
+    /// Whether to draw overlays.
+    pub overlays: bool,
+    /// Folder of all results: OUT/ENCODER/TASK.
+    pub out: PathBuf,
+}
+
+impl Suite {
+    /// Scores every contestant on every task.
+    pub fn run(&self, contestants: &[Contestant], console: &Console) -> Result<Scoreboard> {
+        let mut board = Scoreboard::new(runs::git_revision());
+        for planned in &self.tasks {
+            let fingerprint = runs::folder_fingerprint(&planned.data)?;
+            for contestant in contestants {
+                let report = self.score(planned, contestant, console)?;
+                board.add(
+                    &contestant.name,
+                    contestant.weights.clone(),
+                    fingerprint.clone(),
+                    report,
+                );
+            }
+        }
+        Ok(board)
+    }
+
+    fn score(
+        &self,
+        planned: &Planned,
+        contestant: &Contestant,
+        console: &Console,
+    ) -> Result<TaskReport> {
+        let Planned {
+            task,
+            data,
+            protocol,
+        } = planned;
+        let out = self.out.join(&contestant.name).join(task.name());
+        let label = format!("{} {}", task.name(), contestant.name);
+        let mut observer =
+            Overlays::new(&label, self.overlays.then(|| out.join("overlays")), console);
+        let options = EvalOptions {
+            out: Some(out),
+            sequences: self.sequences.clone(),
+        };
+        let encoder = contestant.encoder.as_ref();
+        let report = evaluate(*task, data, encoder, protocol, &options, &mut observer);
+        observer.finish()?;
+        Ok(report?)
+    }
+}
+
+/// `protocol` with what the command line changes.
+fn changed(mut protocol: Protocol, args: &ProtocolArgs) -> Protocol {
+    protocol.frame_size = args.size.unwrap_or(protocol.frame_size);
+    protocol.top_k = args.top_k.map_or(protocol.top_k, usize::from);
+    protocol.radius = args.radius.unwrap_or(protocol.radius);
+    protocol.temperature = args.temperature.unwrap_or(protocol.temperature);
+    protocol.context_frames = args.context_frames.unwrap_or(protocol.context_frames);
+    protocol
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_named_after_their_run() {
+        assert_eq!(checkpoint_name(Path::new("runs/a/last.safetensors")), "a");
+        assert_eq!(
+            checkpoint_name(Path::new("runs/a/epoch_3.safetensors")),
+            "a-epoch_3"
+        );
+        assert_eq!(unused_name("a".into(), |name| name == "a"), "a-2");
+    }
+
+    #[test]
+    fn flags_change_the_protocol_and_nothing_else() {
+        let args = ProtocolArgs {
+            top_k: std::num::NonZeroUsize::new(3),
+            temperature: Some(0.1),
+            ..ProtocolArgs::default()
+        };
+        let found = changed(Protocol::vip(), &args);
+        assert_eq!(
+            found,
+            Protocol {
+                top_k: 3,
+                temperature: 0.1,
+                ..Protocol::vip()
+            }
+        );
+    }
+}

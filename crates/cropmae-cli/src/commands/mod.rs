@@ -1,0 +1,11 @@
+//! One file per command, and what they share.
+
+pub mod demo;
+pub mod eval;
+mod overlays;
+mod page;
+mod pictures;
+pub mod pretrain;
+mod runs;
+mod scoreboard;
+mod watch;

@@ -1,0 +1,104 @@
+//! The page of a run: what was trained, how the loss went, what the decoder fills in.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use cropmae_config::Experiment;
+use cropmae_report::{Chart, Page, Series, Table};
+use cropmae_train::StepStats;
+use serde_json::Value;
+
+/// Writes `report.html` into the run folder `out` from what lies there.
+pub fn write(experiment: &Experiment, out: &Path, data: &str) -> Result<()> {
+    let steps = read_steps(&out.join("metrics.jsonl"))?;
+    let mut page = Page::new(&experiment.about.name, &experiment.about.paper);
+    if let Some(last) = steps.last() {
+        page.tiles(&[
+            ("updates", last.step.to_string()),
+            ("loss", format!("{:.4}", last.loss)),
+            ("images/s", format!("{:.1}", last.images_per_s)),
+            ("hours", format!("{:.2}", last.seconds / 3600.0)),
+            ("data", data.to_owned()),
+        ]);
+        page.section("Training");
+        for (title, value) in [
+            ("Loss", (|s| s.loss) as fn(&StepStats) -> f64),
+            ("Learning rate", |s| s.lr),
+            ("Gradient norm", |s| s.grad_norm),
+            ("Images per second", |s| s.images_per_s),
+        ] {
+            let points = steps.iter().map(|s| (s.step as f64, value(s))).collect();
+            page.chart(&Chart {
+                title: title.to_owned(),
+                x_label: "update".to_owned(),
+                series: vec![Series {
+                    name: title.to_lowercase(),
+                    points,
+                }],
+            })?;
+        }
+    }
+    if let Some(newest) = newest_picture(&out.join("pictures"))? {
+        let picture =
+            image::open(&newest).with_context(|| format!("cannot read {}", newest.display()))?;
+        page.section("Reconstructions");
+        page.picture(
+            "The newest reconstructions; visible patches are pasted in",
+            &picture.to_rgb8(),
+        )?;
+    }
+    page.section("Experiment");
+    let mut rows = vec![vec!["fingerprint".to_owned(), experiment.fingerprint()]];
+    flatten("", &serde_json::to_value(experiment)?, &mut rows);
+    page.folded_table(
+        "Every value that decides this run",
+        &Table {
+            caption: "config.json".to_owned(),
+            columns: vec!["key".to_owned(), "value".to_owned()],
+            rows,
+        },
+    )?;
+    fs::write(out.join("report.html"), page.render())?;
+    Ok(())
+}
+
+fn read_steps(path: &Path) -> Result<Vec<StepStats>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines()
+        .map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("{}: not a step: {line}", path.display()))
+        })
+        .collect()
+}
+
+/// The last picture by name; names hold the epoch.
+fn newest_picture(folder: &Path) -> Result<Option<std::path::PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let mut paths = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+    Ok(paths.into_iter().max())
+}
+
+/// A row per leaf of `value`, keys dotted.
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let path = if prefix.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{prefix}.{key}")
+                };
+                flatten(&path, value, rows);
+            }
+        }
+        Value::String(text) => rows.push(vec![prefix.to_owned(), text.clone()]),
+        other => rows.push(vec![prefix.to_owned(), other.to_string()]),
+    }
+}

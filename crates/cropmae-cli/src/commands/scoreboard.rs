@@ -1,0 +1,116 @@
+//! All scores of one evaluation: the table for people, the JSON for programs, with everything that traces a
+//! number to what produced it.
+
+use std::{fmt::Write, path::Path};
+
+use anyhow::{Context, Result};
+use cropmae_eval::TaskReport;
+use serde::Serialize;
+
+/// Scores of several encoders on several tasks.
+#[derive(Debug, Serialize)]
+pub struct Scoreboard {
+    version: &'static str,
+    git_revision: Option<String>,
+    results: Vec<Entry>,
+}
+
+/// One encoder on one task.
+#[derive(Debug, Serialize)]
+struct Entry {
+    encoder: String,
+    weights_sha256: Option<String>,
+    data_fingerprint: String,
+    report: TaskReport,
+}
+
+impl Scoreboard {
+    /// An empty board.
+    pub fn new(git_revision: Option<String>) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            git_revision,
+            results: Vec::new(),
+        }
+    }
+
+    /// Adds a result.
+    pub fn add(
+        &mut self,
+        encoder: &str,
+        weights_sha256: Option<String>,
+        data_fingerprint: String,
+        report: TaskReport,
+    ) {
+        self.results.push(Entry {
+            encoder: encoder.to_owned(),
+            weights_sha256,
+            data_fingerprint,
+            report,
+        });
+    }
+
+    /// The main score of `encoder` on each task, in the order of the tasks.
+    pub fn main_scores(&self, encoder: &str) -> Vec<(&'static str, String, f64)> {
+        let of = |entry: &&Entry| entry.encoder == encoder;
+        let main = |entry: &Entry| {
+            let (name, value) = entry.report.scores.headline().swap_remove(0);
+            (entry.report.task.name(), name, value)
+        };
+        self.results.iter().filter(of).map(main).collect()
+    }
+
+    /// Sequences that could not be scored, with the reason.
+    pub fn failures(&self) -> Vec<String> {
+        let of = |entry: &Entry| {
+            let label = format!("{} {}", entry.report.task.name(), entry.encoder);
+            let line = move |failure: &cropmae_eval::Failure| {
+                format!("{label}, {}: {}", failure.sequence, failure.message)
+            };
+            entry.report.failures.iter().map(line).collect::<Vec<_>>()
+        };
+        self.results.iter().flat_map(of).collect()
+    }
+
+    /// One table per task, a row per encoder.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let width = self
+            .results
+            .iter()
+            .map(|entry| entry.encoder.len())
+            .max()
+            .unwrap_or(0)
+            .max(7);
+        let mut task = "";
+        for entry in &self.results {
+            let headline = entry.report.scores.headline();
+            if task != entry.report.task.name() {
+                task = entry.report.task.name();
+                let _ = write!(text, "\n{task:<width$}");
+                headline.iter().for_each(|(name, _)| {
+                    let _ = write!(text, "  {name:>8}");
+                });
+                text.push('\n');
+            }
+            let _ = write!(text, "{:<width$}", entry.encoder);
+            for (name, value) in &headline {
+                // PCK comes in percent; J, F and IoU as shares, which papers print in percent too.
+                let percent = if name.starts_with("PCK") {
+                    *value
+                } else {
+                    100.0 * value
+                };
+                let _ = write!(text, "  {percent:>8.1}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Writes everything as JSON.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let json = serde_json::to_vec_pretty(self)?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+    }
+}

@@ -1,0 +1,84 @@
+//! What a person sees: log lines, progress bars and errors, none of which garble another.
+//!
+//! Bars and log lines go to stderr, results to stdout, so that results can be piped.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// Owner of the terminal. Cheap to clone; clones share the terminal.
+#[derive(Clone)]
+pub struct Console {
+    bars: MultiProgress,
+}
+
+impl Console {
+    /// Takes over the terminal and starts the log.
+    pub fn start(verbose: bool) -> Self {
+        let console = Self {
+            bars: MultiProgress::new(),
+        };
+        let default = if verbose { "debug" } else { "info" };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_target(false)
+            .without_time()
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(LogWriter(console.bars.clone()))
+            .init();
+        console
+    }
+
+    /// A line of the result, on stdout.
+    pub fn say(&self, text: impl AsRef<str>) {
+        self.bars.suspend(|| {
+            // A closed pipe (`cropmae ... | head`) is no reason to fail a run.
+            let _ = writeln!(io::stdout(), "{}", text.as_ref());
+        });
+    }
+
+    /// An error and its causes, on one line.
+    pub fn error(&self, error: &anyhow::Error) {
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+        });
+    }
+
+    /// A bar over `length` items; `unit` names them in its speed.
+    pub fn bar(&self, length: u64, unit: &str) -> ProgressBar {
+        let template = format!(
+            "{{prefix}} {{bar:28}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} elapsed, {{eta}} left"
+        );
+        let style = ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸ ");
+        self.bars.add(ProgressBar::new(length).with_style(style))
+    }
+}
+
+/// Writes log lines above the bars.
+struct LogWriter(MultiProgress);
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Suspended<'a>;
+
+    fn make_writer(&'a self) -> Suspended<'a> {
+        Suspended(&self.0)
+    }
+}
+
+/// One log line on its way to stderr.
+struct Suspended<'a>(&'a MultiProgress);
+
+impl Write for Suspended<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
