@@ -14,8 +14,8 @@ use std::time::Duration;
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cropmae_kernels::{
-    AdamWStep, AdamWUpdate, Dropout, Gradients, adamw_all, cross_attention, layer_norm, linear,
-    mlp, pixel_loss, residual_layer_norm, self_attention,
+    AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, adamw_all, attention_block, cross_attention,
+    layer_norm, linear, mlp, pixel_loss, residual_layer_norm, self_attention,
 };
 
 const BATCH: usize = 16;
@@ -181,6 +181,20 @@ fn block(c: &mut Criterion) {
         let x = (x.as_tensor() + y)?;
         let y = layer_norm(&x, &w2, &b2, 1e-6)?;
         x + mlp(&y, (&fc1, &fc1_bias), (&fc2, &fc2_bias), None)?
+    });
+    let norms = [(&w1, &b1), (&w2, &b2)].map(|(weight, bias)| Norm {
+        weight,
+        bias,
+        eps: 1e-6,
+    });
+    let blocks = |x: &Tensor| {
+        let x = attention_block(x, norms[0], (&qkv, &qkv_bias), (&proj, &proj_bias), HEADS)?;
+        mlp_block(&x, norms[1], (&fc1, &fc1_bias), (&fc2, &fc2_bias))
+    };
+    train(c, "encoder_block_fused", flops, || blocks(&x));
+    // Twelve blocks in a row, as in ViT-S.
+    train(c, "encoder", 12 * flops, || {
+        (0..12).try_fold(x.as_tensor().clone(), |x, _| blocks(&x))
     });
 }
 

@@ -9,7 +9,8 @@ use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use crate::check;
-use crate::cpu::{self, simd};
+use crate::cpu;
+use crate::cpu::simd::vectorised;
 
 /// Elements of one rayon task.
 const CHUNK: usize = 16 * 1024;
@@ -123,18 +124,15 @@ impl AdamWStep {
                     .zip(exp_avg_sq.par_chunks_mut(CHUNK)),
             )
             .for_each(|((param, grad), (exp_avg, exp_avg_sq))| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || {
-                        let moments = exp_avg.iter_mut().zip(exp_avg_sq);
-                        for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                            let g = g * grad_scale;
-                            *m = beta1 * *m + gain1 * g;
-                            *v = beta2 * *v + gain2 * (g * g);
-                            *p = *p * keep - step_size * *m / (v.sqrt() * root_scale + eps);
-                        }
-                    },
-                );
+                vectorised!({
+                    let moments = exp_avg.iter_mut().zip(exp_avg_sq);
+                    for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
+                        let g = g * grad_scale;
+                        *m = beta1 * *m + gain1 * g;
+                        *v = beta2 * *v + gain2 * (g * g);
+                        *p = *p * keep - step_size * *m / (v.sqrt() * root_scale + eps);
+                    }
+                });
             });
     }
 }

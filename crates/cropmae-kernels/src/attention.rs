@@ -16,8 +16,11 @@ use crate::cpu;
 use crate::cpu::shared::PartMut;
 use crate::dropout::Dropout;
 
+mod block;
 mod heads;
+mod tile;
 
+pub use block::attention_block;
 use heads::{Heads, Rows};
 
 /// Self-attention on packed `qkv` (B, N, 3D), rows q, k, v, heads contiguous inside each -> (B, N, D).
@@ -83,26 +86,15 @@ struct SelfAttention {
     lse: OnceLock<Vec<f32>>,
 }
 
-impl SelfAttention {
-    /// Views of q, k and v in packed rows.
-    fn unpack<'a>(&self, qkv: &'a [f32]) -> [Rows<'a>; 3] {
-        let d = self.heads.width();
-        [0, 1, 2].map(|part| Rows {
-            data: qkv,
-            stride: 3 * d,
-            offset: part * d,
-        })
-    }
-}
-
 impl CustomOp1 for SelfAttention {
     fn name(&self) -> &'static str {
         "self_attention"
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let [q, k, v] = self.unpack(cpu::slice(self.name(), qkv, layout)?);
-        let (y, lse) = self.heads.forward(q, k, v);
+        let rows = Rows::unpack(cpu::slice(self.name(), qkv, layout)?, self.heads.width());
+        let mut y = cpu::output(self.heads.output_len());
+        let lse = self.heads.forward(rows, &mut y);
         self.lse.get_or_init(|| lse);
         Ok((CpuStorage::F32(y), self.heads.output_shape()))
     }
@@ -115,8 +107,8 @@ impl CustomOp1 for SelfAttention {
             let packed = cpu::read(self.name(), qkv)?;
             let lse = self.lse.get().map(Vec::as_slice).unwrap_or_default();
             let [dq, dk, dv] = PartMut::split(&mut dqkv, self.heads.width());
-            self.heads
-                .backward(self.unpack(&packed), (&y, lse), &dy, [&dq, &dk, &dv]);
+            let rows = Rows::unpack(&packed, self.heads.width());
+            self.heads.backward(rows, (&y, lse), &dy, [&dq, &dk, &dv]);
         }
         Tensor::from_vec(dqkv, qkv.shape(), qkv.device()).map(Some)
     }
@@ -131,21 +123,9 @@ struct CrossAttention {
 impl CrossAttention {
     /// Views of q, k and v.
     fn unpack<'a>(&self, q: &'a [f32], kv: &'a [f32]) -> [Rows<'a>; 3] {
-        let d = self.heads.width();
-        let kv = |offset| Rows {
-            data: kv,
-            stride: 2 * d,
-            offset,
-        };
-        [
-            Rows {
-                data: q,
-                stride: d,
-                offset: 0,
-            },
-            kv(0),
-            kv(d),
-        ]
+        let [q] = Rows::unpack(q, self.heads.width());
+        let [k, v] = Rows::unpack(kv, self.heads.width());
+        [q, k, v]
     }
 }
 
@@ -162,8 +142,9 @@ impl CustomOp2 for CrossAttention {
         kv_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let q = cpu::slice(self.name(), q, q_layout)?;
-        let [q, k, v] = self.unpack(q, cpu::slice(self.name(), kv, kv_layout)?);
-        let (y, lse) = self.heads.forward(q, k, v);
+        let rows = self.unpack(q, cpu::slice(self.name(), kv, kv_layout)?);
+        let mut y = cpu::output(self.heads.output_len());
+        let lse = self.heads.forward(rows, &mut y);
         self.lse.get_or_init(|| lse);
         Ok((CpuStorage::F32(y), self.heads.output_shape()))
     }
@@ -207,14 +188,8 @@ impl CustomOp2 for AttentionMap {
         k: &CpuStorage,
         k_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let stride = self.0.width();
-        let rows = |data| Rows {
-            data,
-            stride,
-            offset: 0,
-        };
-        let q = rows(cpu::slice(self.name(), q, q_layout)?);
-        let k = rows(cpu::slice(self.name(), k, k_layout)?);
+        let [q] = Rows::unpack(cpu::slice(self.name(), q, q_layout)?, self.0.width());
+        let [k] = Rows::unpack(cpu::slice(self.name(), k, k_layout)?, self.0.width());
         Ok((
             CpuStorage::F32(self.0.probabilities(q, k)),
             self.0.map_shape(),

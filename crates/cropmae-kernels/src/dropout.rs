@@ -9,7 +9,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::check;
-use crate::cpu::{self, ROWS_PER_TASK, simd};
+use crate::cpu::simd::vectorised;
+use crate::cpu::{self, ROWS_PER_TASK};
 
 /// Dropout of one call site in one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,18 +123,15 @@ pub(crate) fn masked(x: &[f32], cols: usize, dropout: Dropout) -> Vec<f32> {
         .zip(x.par_chunks(block))
         .enumerate()
         .for_each(|(i, (y, x))| {
-            simd::dispatch(
-                #[inline(always)]
-                || {
-                    let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols));
-                    for (row, (y, x)) in rows.enumerate() {
-                        let mask = dropout.row(i * ROWS_PER_TASK + row);
-                        for (col, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                            *y = x * mask.factor(col);
-                        }
+            vectorised!({
+                let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols));
+                for (row, (y, x)) in rows.enumerate() {
+                    let mask = dropout.row(i * ROWS_PER_TASK + row);
+                    for (col, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                        *y = x * mask.factor(col);
                     }
-                },
-            );
+                }
+            });
         });
     y
 }

@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::check;
-use crate::cpu::{self, simd};
+use crate::cpu;
+use crate::cpu::simd::{self, vectorised};
 
 /// Elements whose squares are summed in f32 before f64 takes over.
 const CHUNK: usize = 4096;
@@ -23,12 +24,7 @@ pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
         // Collected first, so that the chunks are added in order.
         let sums: Vec<f32> = grad
             .par_chunks(CHUNK)
-            .map(|x| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || simd::sum(x, |g| g * g),
-                )
-            })
+            .map(|x| vectorised!(simd::sum(x, |g| g * g)))
             .collect();
         total += sums.iter().copied().map(f64::from).sum::<f64>();
     }

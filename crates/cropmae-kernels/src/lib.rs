@@ -28,14 +28,16 @@ mod linear;
 mod mlp;
 mod patch_embed;
 mod pixel_loss;
+mod pre_norm;
 
 pub use adamw::{AdamWStep, AdamWUpdate, adamw, adamw_all};
-pub use attention::{attention_map, cross_attention, self_attention};
+pub use attention::{attention_block, attention_map, cross_attention, self_attention};
 pub use backward::{Gradients, backward};
 pub use dropout::{Dropout, dropout};
 pub use grad_norm::grad_norm;
 pub use layer_norm::{layer_norm, residual_layer_norm};
 pub use linear::linear;
-pub use mlp::mlp;
+pub use mlp::{mlp, mlp_block};
 pub use patch_embed::patch_embed;
 pub use pixel_loss::{masked_pixel_loss, pixel_loss};
+pub use pre_norm::Norm;

@@ -1,23 +1,28 @@
-//! The feed-forward part of a transformer block: fc2(dropout(gelu(fc1(x)))), exact erf GELU.
+//! The feed-forward part of a transformer block: fc2(dropout(gelu(fc1(x)))), exact erf GELU; in a
+//! pre-norm block x + fc2(gelu(fc1(LN(x)))).
 //!
 //! Only the pre-activation is kept. The activation, F = 4 D wide, exists for a block of rows at a time:
-//! it is formed (again, in the backward pass) with its dropout mask in one pass and consumed while it is
-//! in the cache.
+//! it is formed (again, in the backward pass) with bias and dropout mask in one pass and consumed while
+//! it is in the cache. So is the normalised input of a pre-norm block.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::backward::{anchor, check_leaf, weight_gradient};
+use crate::backward::anchor;
 use crate::check;
 use crate::cpu::scratch::Scratch;
-use crate::cpu::{self, ROWS_PER_TASK, simd};
+use crate::cpu::simd::{self, vectorised};
+use crate::cpu::{self, ROWS_PER_TASK};
 use crate::dropout::Dropout;
-use crate::linear;
+use crate::linear::{self, Layer};
+use crate::pre_norm::{Norm, PreNorm};
 
 /// Rows whose activations exist at a time: enough to amortise the packing of the weights.
 const BLOCK_ROWS: usize = 1024;
 
-/// fc2(dropout(gelu(fc1(`x`)))). `x` (.., D), fc1 (F, D) and (F), fc2 (D, F) and (D) -> (.., D).
+/// fc2(dropout(gelu(fc1(`x`)))). `x` (.., D), fc1 (F, D) and (F), fc2 (Dout, F) and (Dout) -> (.., Dout).
 ///
 /// # Errors
 /// If a shape does not fit, a tensor is not f32, p is not in 0..1, or a weight is the result of an op.
@@ -28,98 +33,132 @@ pub fn mlp(
     dropout: Option<Dropout>,
 ) -> Result<Tensor> {
     const OP: &str = "mlp";
-    linear::check_shapes(OP, "fc1.", x, fc1.0, fc1.1)?;
-    let hidden = fc1.1.elem_count();
-    if fc2.0.dims() != [fc2.1.elem_count(), hidden] || fc2.1.rank() != 1 {
-        bail!(
-            "{OP}: fc2.weight has shape {:?} and fc2.bias {:?}, expected (D, {hidden}) and (D)",
-            fc2.0.dims(),
-            fc2.1.dims()
-        );
-    }
-    let weights = Weights {
-        fc1_weight: fc1.0.contiguous()?,
-        fc1_bias: fc1.1.contiguous()?,
-        fc2_weight: fc2.0.contiguous()?,
-        fc2_bias: fc2.1.contiguous()?,
-    };
-    for (name, weight) in weights.named() {
-        check::float(OP, name, weight)?;
-        check_leaf(OP, name, weight)?;
-    }
+    check::float(OP, "x", x)?;
+    let d_in = check::last_dim(OP, "x", x)?;
     if let Some(dropout) = dropout {
         dropout.check(OP)?;
     }
-    let x = x.contiguous()?;
-    let pre = x.apply_op3_no_bwd(&weights.fc1_weight, &weights.fc1_bias, &linear::Linear)?;
-    let anchor = anchor(&weights.named().map(|(_, weight)| weight)).clone();
-    x.apply_op2(
-        &anchor,
-        Mlp {
-            weights,
-            pre,
-            dropout,
-        },
-    )
-}
-
-struct Weights {
-    fc1_weight: Tensor,
-    fc1_bias: Tensor,
-    fc2_weight: Tensor,
-    fc2_bias: Tensor,
-}
-
-impl Weights {
-    fn named(&self) -> [(&'static str, &Tensor); 4] {
-        [
-            ("fc1.weight", &self.fc1_weight),
-            ("fc1.bias", &self.fc1_bias),
-            ("fc2.weight", &self.fc2_weight),
-            ("fc2.bias", &self.fc2_bias),
-        ]
+    let fc1 = Layer::new(OP, "fc1", fc1, d_in)?;
+    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;
+    Mlp {
+        name: OP,
+        d_in,
+        norm: None,
+        fc1,
+        fc2,
+        dropout,
+        pre: Pre::Dropped,
     }
+    .apply(x)
+}
+
+/// The second half of a pre-norm block: `x` + fc2(gelu(fc1(LN(`x`)))), `x` (.., D) -> (.., D).
+///
+/// # Errors
+/// If a shape does not fit, a tensor is not f32, or a weight is the result of an op.
+pub fn mlp_block(
+    x: &Tensor,
+    norm: Norm,
+    fc1: (&Tensor, &Tensor),
+    fc2: (&Tensor, &Tensor),
+) -> Result<Tensor> {
+    const OP: &str = "mlp_block";
+    check::float(OP, "x", x)?;
+    let d = check::last_dim(OP, "x", x)?;
+    check::shape(OP, "fc2.bias", fc2.1, &[d])?;
+    let norm = Some(PreNorm::new(OP, norm, d)?);
+    let fc1 = Layer::new(OP, "fc1", fc1, d)?;
+    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;
+    Mlp {
+        name: OP,
+        d_in: d,
+        norm,
+        fc1,
+        fc2,
+        dropout: None,
+        pre: Pre::Dropped,
+    }
+    .apply(x)
 }
 
 struct Mlp {
-    weights: Weights,
-    /// fc1(x), (.., F).
-    pre: Tensor,
+    name: &'static str,
+    d_in: usize,
+    /// Of a pre-norm block, which also adds its input to its output.
+    norm: Option<PreNorm>,
+    fc1: Layer,
+    fc2: Layer,
     dropout: Option<Dropout>,
+    pre: Pre,
+}
+
+/// What becomes of fc1's output (.., F).
+enum Pre {
+    /// Kept for the backward pass.
+    Kept(OnceLock<Vec<f32>>),
+    /// There will be no backward pass.
+    Dropped,
 }
 
 impl CustomOp2 for Mlp {
     fn name(&self) -> &'static str {
-        "mlp"
+        self.name
     }
 
     fn cpu_fwd(
         &self,
-        _x: &CpuStorage,
+        x: &CpuStorage,
         x_layout: &Layout,
         _anchor: &CpuStorage,
         _anchor_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let pre = cpu::read(self.name(), &self.pre)?;
-        let weight = cpu::read(self.name(), &self.weights.fc2_weight)?;
-        let bias = cpu::read(self.name(), &self.weights.fc2_bias)?;
-        let (hidden, d) = (self.weights.fc1_bias.elem_count(), bias.len());
-        let mut y = cpu::output(pre.len() / hidden * d);
-        let mut act = Scratch::new(pre.len().min(BLOCK_ROWS * hidden));
+        let x: &[f32] = cpu::slice(self.name, x, x_layout)?;
+        let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
+        let rows = x.len() / d_in;
+        let block_rows = rows.min(BLOCK_ROWS);
+        let mut y = cpu::output(rows * d_out);
+        let mut kept = match self.pre {
+            Pre::Kept(_) => cpu::output(rows * hidden),
+            Pre::Dropped => Vec::new(),
+        };
+        let mut unkept = Scratch::new(if kept.is_empty() {
+            block_rows * hidden
+        } else {
+            0
+        });
+        let mut act = Scratch::new(block_rows * hidden);
+        let mut h = Scratch::new(if self.norm.is_some() {
+            block_rows * d_in
+        } else {
+            0
+        });
         let blocks = y
-            .chunks_mut(BLOCK_ROWS * d)
-            .zip(pre.chunks(BLOCK_ROWS * hidden));
-        for (block, (y, pre)) in blocks.enumerate() {
-            let act = &mut act[..pre.len()];
-            self.activate(pre, act, block * BLOCK_ROWS);
-            linear::product(act, &weight, y, hidden);
-            linear::add_bias(y, &bias);
+            .chunks_mut(BLOCK_ROWS * d_out)
+            .zip(x.chunks(BLOCK_ROWS * d_in));
+        for (block, (y, x)) in blocks.enumerate() {
+            let first_row = block * BLOCK_ROWS;
+            let rows = x.len() / d_in;
+            let act = &mut act[..rows * hidden];
+            let pre = match kept.get_mut(first_row * hidden..) {
+                Some(kept) if !kept.is_empty() => &mut kept[..rows * hidden],
+                _ => &mut unkept[..rows * hidden],
+            };
+            let (h, beta) = match &self.norm {
+                Some(norm) => {
+                    norm.forward(x, &mut h[..x.len()])?;
+                    y.copy_from_slice(x);
+                    (&h[..x.len()], 1.0)
+                }
+                None => (x, 0.0),
+            };
+            self.fc1.product(h, pre, 0.0)?;
+            self.activate(pre, act, first_row)?;
+            self.fc2.forward(act, y, beta)?;
         }
-        let mut shape = x_layout.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = d;
+        if let Pre::Kept(pre) = &self.pre {
+            pre.get_or_init(|| kept);
         }
-        Ok((CpuStorage::F32(y), shape.into()))
+        Ok((CpuStorage::F32(y), linear::with_last_dim(x_layout, d_out)))
     }
 
     fn bwd(
@@ -129,50 +168,48 @@ impl CustomOp2 for Mlp {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let op = self.name();
-        let Weights {
-            fc1_weight,
-            fc1_bias,
-            fc2_weight,
-            fc2_bias,
-        } = &self.weights;
-        let (hidden, d_in) = fc1_weight.dims2()?;
-        let d_out = fc2_bias.elem_count();
+        let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
+        let pre = self.pre.get();
         let dy = dy.contiguous()?;
-        let (dy, pre) = (cpu::read(op, &dy)?, cpu::read(op, &self.pre)?);
-        let mut dx = if x.track_op() {
-            cpu::output(x.elem_count())
+        let dy = cpu::read(self.name, &dy)?;
+        let mut dx = cpu::output(x.elem_count());
+        let block_rows = (pre.len() / hidden).min(BLOCK_ROWS);
+        let mut act = Scratch::new(block_rows * hidden);
+        let mut dpre = Scratch::new(block_rows * hidden);
+        let normed = if self.norm.is_some() {
+            block_rows * d_in
         } else {
-            Vec::new()
+            0
         };
-        let mut act = Scratch::new(pre.len().min(BLOCK_ROWS * hidden));
-        let mut dpre = Scratch::new(act.len());
+        let (mut h, mut dh) = (Scratch::new(normed), Scratch::new(normed));
         {
-            let x = cpu::read(op, x)?;
-            for (block, pre) in pre.chunks(BLOCK_ROWS * hidden).enumerate() {
-                let first_row = block * BLOCK_ROWS;
-                let rows = pre.len() / hidden;
-                let dy = &dy[first_row * d_out..][..rows * d_out];
-                let x = &x[first_row * d_in..][..rows * d_in];
+            let x = cpu::read(self.name, x)?;
+            let blocks = pre
+                .chunks(BLOCK_ROWS * hidden)
+                .zip(x.chunks(BLOCK_ROWS * d_in));
+            let grads = dx
+                .chunks_mut(BLOCK_ROWS * d_in)
+                .zip(dy.chunks(BLOCK_ROWS * d_out));
+            for (block, ((pre, x), (dx, dy))) in blocks.zip(grads).enumerate() {
                 let (act, dpre) = (&mut act[..pre.len()], &mut dpre[..pre.len()]);
-                linear::backward_input(dy, &cpu::read(op, fc2_weight)?, dpre, d_out);
-                self.backward_activate(pre, act, dpre, first_row);
-                weight_gradient(op, fc2_weight, |sums, beta| {
-                    linear::backward_weight(dy, act, sums, beta, (d_out, hidden));
-                })?;
-                weight_gradient(op, fc1_weight, |sums, beta| {
-                    linear::backward_weight(dpre, x, sums, beta, (hidden, d_in));
-                })?;
-                weight_gradient(op, fc1_bias, |sums, beta| {
-                    cpu::column_sums(dpre, sums, beta)
-                })?;
-                if !dx.is_empty() {
-                    let dx = &mut dx[first_row * d_in..][..rows * d_in];
-                    linear::backward_input(dpre, &cpu::read(op, fc1_weight)?, dx, hidden);
+                self.fc2.backward_input(dy, dpre)?;
+                self.backward_activate(pre, act, dpre, block * BLOCK_ROWS);
+                self.fc2.backward_weights(act, dy)?;
+                match &self.norm {
+                    Some(norm) => {
+                        let (h, dh) = (&mut h[..x.len()], &mut dh[..x.len()]);
+                        norm.forward(x, h)?;
+                        self.fc1.backward_weights(h, dpre)?;
+                        self.fc1.backward_input(dpre, dh)?;
+                        norm.backward(x, dh, dy, dx)?;
+                    }
+                    None => {
+                        self.fc1.backward_weights(x, dpre)?;
+                        self.fc1.backward_input(dpre, dx)?;
+                    }
                 }
             }
         }
-        weight_gradient(op, fc2_bias, |sums, beta| cpu::column_sums(&dy, sums, beta))?;
         if !x.track_op() {
             return Ok((None, None));
         }
@@ -180,58 +217,77 @@ impl CustomOp2 for Mlp {
     }
 }
 
+impl Pre {
+    fn get(&self) -> &[f32] {
+        match self {
+            Self::Kept(pre) => pre.get().map(Vec::as_slice).unwrap_or_default(),
+            Self::Dropped => &[],
+        }
+    }
+}
+
 impl Mlp {
-    /// `act` = dropout(gelu(`pre`)), for rows that start at `first_row` of the input.
-    fn activate(&self, pre: &[f32], act: &mut [f32], first_row: usize) {
-        let hidden = self.weights.fc1_bias.elem_count();
+    fn apply(mut self, x: &Tensor) -> Result<Tensor> {
+        let mut weights = [self.fc1.tensors(), self.fc2.tensors()].concat();
+        weights.extend(self.norm.iter().flat_map(PreNorm::tensors));
+        let anchor = anchor(&weights).clone();
+        if x.track_op() || anchor.track_op() {
+            self.pre = Pre::Kept(OnceLock::new());
+        }
+        x.contiguous()?.apply_op2(&anchor, self)
+    }
+
+    /// Adds fc1's bias to its product `pre` and writes dropout(gelu(`pre`)) to `act`, in rows that start
+    /// at `first_row` of the input.
+    fn activate(&self, pre: &mut [f32], act: &mut [f32], first_row: usize) -> Result<()> {
+        let bias = self.fc1.bias()?;
+        let bias: &[f32] = &bias;
+        let hidden = bias.len();
         let block = ROWS_PER_TASK * hidden;
-        act.par_chunks_mut(block)
-            .zip(pre.par_chunks(block))
-            .enumerate()
-            .for_each(|(i, (act, pre))| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || {
-                        for (act, &pre) in act.iter_mut().zip(pre) {
-                            *act = simd::gelu(pre).0;
-                        }
-                        if let Some(dropout) = self.dropout {
-                            for (row, act) in act.chunks_exact_mut(hidden).enumerate() {
-                                dropout.row(first_row + i * ROWS_PER_TASK + row).apply(act);
-                            }
-                        }
-                    },
-                );
+        let tasks = pre.par_chunks_mut(block).zip(act.par_chunks_mut(block));
+        tasks.enumerate().for_each(|(i, (pre, act))| {
+            vectorised!({
+                let rows = pre
+                    .chunks_exact_mut(hidden)
+                    .zip(act.chunks_exact_mut(hidden));
+                for (row, (pre, act)) in rows.enumerate() {
+                    for ((act, pre), &b) in act.iter_mut().zip(pre).zip(bias) {
+                        *pre += b;
+                        *act = simd::gelu(*pre).0;
+                    }
+                    if let Some(dropout) = self.dropout {
+                        dropout.row(first_row + i * ROWS_PER_TASK + row).apply(act);
+                    }
+                }
             });
+        });
+        Ok(())
     }
 
     /// Forms the activations again and turns `d`, the gradient of dropout's output, into that of `pre`.
     fn backward_activate(&self, pre: &[f32], act: &mut [f32], d: &mut [f32], first_row: usize) {
-        let hidden = self.weights.fc1_bias.elem_count();
+        let hidden = self.fc1.d_out();
         let block = ROWS_PER_TASK * hidden;
         act.par_chunks_mut(block)
             .zip(d.par_chunks_mut(block))
             .zip(pre.par_chunks(block))
             .enumerate()
             .for_each(|(i, ((act, d), pre))| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || {
-                        for ((act, d), &pre) in act.iter_mut().zip(d.iter_mut()).zip(pre) {
-                            let (value, slope) = simd::gelu(pre);
-                            *act = value;
-                            *d *= slope;
+                vectorised!({
+                    for ((act, d), &pre) in act.iter_mut().zip(d.iter_mut()).zip(pre) {
+                        let (value, slope) = simd::gelu(pre);
+                        *act = value;
+                        *d *= slope;
+                    }
+                    if let Some(dropout) = self.dropout {
+                        let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
+                        for (row, (act, d)) in rows.enumerate() {
+                            let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
+                            mask.apply(act);
+                            mask.apply(d);
                         }
-                        if let Some(dropout) = self.dropout {
-                            let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
-                            for (row, (act, d)) in rows.enumerate() {
-                                let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
-                                mask.apply(act);
-                                mask.apply(d);
-                            }
-                        }
-                    },
-                );
+                    }
+                });
             });
     }
 }

@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use crate::backward::{anchor, check_leaf, weight_gradient};
 use crate::check;
 use crate::cpu::scratch::Scratch;
-use crate::cpu::{self, ROWS_PER_TASK, simd};
+use crate::cpu::simd::vectorised;
+use crate::cpu::{self, ROWS_PER_TASK};
 use crate::linear;
 
 /// Embeds `patches` (B, N, P*P*3), values in (row, column, channel) order, by the convolution `weight`
@@ -102,21 +103,18 @@ impl CustomOp2 for PatchEmbed {
         let pos = cpu::read(self.name(), &self.pos)?;
         let d = bias.len();
         let mut y = cpu::output(visible.len() / values * d);
-        linear::product(&visible, &permuted, &mut y, values);
+        linear::forward(&visible, &permuted, &mut y, 0.0, (d, values));
         y.par_chunks_mut(ROWS_PER_TASK * d)
             .enumerate()
             .for_each(|(block, y)| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || {
-                        for (i, y) in y.chunks_exact_mut(d).enumerate() {
-                            let pos = &pos[self.position(block * ROWS_PER_TASK + i, n) * d..][..d];
-                            for (y, (&b, &p)) in y.iter_mut().zip(bias.iter().zip(pos)) {
-                                *y += b + p;
-                            }
+                vectorised!({
+                    for (i, y) in y.chunks_exact_mut(d).enumerate() {
+                        let pos = &pos[self.position(block * ROWS_PER_TASK + i, n) * d..][..d];
+                        for (y, (&b, &p)) in y.iter_mut().zip(bias.iter().zip(pos)) {
+                            *y += b + p;
                         }
-                    },
-                );
+                    }
+                });
             });
         let tokens = self.ids.as_ref().map_or(n, |ids| ids.len() / b.max(1));
         Ok((CpuStorage::F32(y), (b, tokens, d).into()))

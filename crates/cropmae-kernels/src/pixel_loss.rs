@@ -8,7 +8,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::check;
-use crate::cpu::{self, ROWS_PER_TASK, simd};
+use crate::cpu::simd::{self, vectorised};
+use crate::cpu::{self, ROWS_PER_TASK};
 
 /// Mean squared error per patch of `pred` against `target`, averaged over all patches given.
 ///
@@ -93,23 +94,20 @@ impl CustomOp1 for PixelLoss {
             .par_chunks(ROWS_PER_TASK * values)
             .enumerate()
             .map(|(block, pred)| {
-                simd::dispatch(
-                    #[inline(always)]
-                    || {
-                        let mut sum = 0.0;
-                        for (i, pred) in pred.chunks_exact(values).enumerate() {
-                            let row = self.row(block * ROWS_PER_TASK + i, per_sample);
-                            let target = &target[row * values..][..values];
-                            let (mean, rstd) = self.normalisation(target);
-                            let squares = simd::sum2(pred, target, |pred, target| {
-                                let error = pred - (target - mean) * rstd;
-                                error * error
-                            });
-                            sum += f64::from(squares);
-                        }
-                        sum
-                    },
-                )
+                vectorised!({
+                    let mut sum = 0.0;
+                    for (i, pred) in pred.chunks_exact(values).enumerate() {
+                        let row = self.row(block * ROWS_PER_TASK + i, per_sample);
+                        let target = &target[row * values..][..values];
+                        let (mean, rstd) = self.normalisation(target);
+                        let squares = simd::sum2(pred, target, |pred, target| {
+                            let error = pred - (target - mean) * rstd;
+                            error * error
+                        });
+                        sum += f64::from(squares);
+                    }
+                    sum
+                })
             })
             .collect();
         let loss = sums.iter().sum::<f64>() / pred.len() as f64;
@@ -129,24 +127,21 @@ impl CustomOp1 for PixelLoss {
                 .zip(pred.par_chunks(block_len))
                 .enumerate()
                 .for_each(|(block, (dpred, pred))| {
-                    simd::dispatch(
-                        #[inline(always)]
-                        || {
-                            let rows = dpred
-                                .chunks_exact_mut(values)
-                                .zip(pred.chunks_exact(values));
-                            for (i, (dpred, pred)) in rows.enumerate() {
-                                let row = self.row(block * ROWS_PER_TASK + i, per_sample);
-                                let target = &target[row * values..][..values];
-                                let (mean, rstd) = self.normalisation(target);
-                                for (dpred, (&pred, &target)) in
-                                    dpred.iter_mut().zip(pred.iter().zip(target))
-                                {
-                                    *dpred = factor * (pred - (target - mean) * rstd);
-                                }
+                    vectorised!({
+                        let rows = dpred
+                            .chunks_exact_mut(values)
+                            .zip(pred.chunks_exact(values));
+                        for (i, (dpred, pred)) in rows.enumerate() {
+                            let row = self.row(block * ROWS_PER_TASK + i, per_sample);
+                            let target = &target[row * values..][..values];
+                            let (mean, rstd) = self.normalisation(target);
+                            for (dpred, (&pred, &target)) in
+                                dpred.iter_mut().zip(pred.iter().zip(target))
+                            {
+                                *dpred = factor * (pred - (target - mean) * rstd);
                             }
-                        },
-                    )
+                        }
+                    })
                 });
         }
         Tensor::from_vec(dpred, pred.shape(), pred.device()).map(Some)

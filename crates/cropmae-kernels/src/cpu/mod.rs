@@ -146,17 +146,14 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
         .for_each(|(i, sums)| {
             let mut total = [0.0f32; STRIPE];
             let total = &mut total[..sums.len()];
-            simd::dispatch(
-                #[inline(always)]
-                || {
-                    for row in x.chunks_exact(cols) {
-                        let row = &row[i * STRIPE..][..total.len()];
-                        for (total, &v) in total.iter_mut().zip(row) {
-                            *total += v;
-                        }
+            simd::vectorised!({
+                for row in x.chunks_exact(cols) {
+                    let row = &row[i * STRIPE..][..total.len()];
+                    for (total, &v) in total.iter_mut().zip(row) {
+                        *total += v;
                     }
-                },
-            );
+                }
+            });
             add_scaled(sums, beta, total);
         });
 }

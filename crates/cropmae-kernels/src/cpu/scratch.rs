@@ -16,10 +16,16 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A buffer of `len` elements.
     pub(crate) fn new(len: usize) -> Self {
-        let mut data = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        if data.len() < len {
-            data.resize(len, 0.0);
-        }
+        // The smallest that is large enough, so that small requests do not use up large buffers.
+        let free = FREE.with_borrow_mut(|free| {
+            let fitting = free
+                .iter()
+                .enumerate()
+                .filter(|(_, data)| data.len() >= len);
+            let (i, _) = fitting.min_by_key(|(_, data)| data.len())?;
+            Some(free.swap_remove(i))
+        });
+        let data = free.unwrap_or_else(|| vec![0.0; len]);
         Self { data, len }
     }
 }
@@ -27,6 +33,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
+        if data.is_empty() {
+            return;
+        }
         // While a thread ends its list may be gone: the buffer is then freed here.
         let _ = FREE.try_with(|free| free.borrow_mut().push(data));
     }

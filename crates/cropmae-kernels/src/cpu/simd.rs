@@ -1,6 +1,6 @@
 //! Elementwise functions and reductions as plain loops that the compiler vectorises.
 //!
-//! Everything here is inlined into its caller; `dispatch` compiles the caller's loop once per
+//! Everything here is inlined into its caller; `vectorised` compiles the caller's loop once per
 //! instruction set (AVX-512, AVX2, NEON, baseline) and picks at run time, so no build needs
 //! `target-cpu=native`. Nothing is written with fused multiply-adds and reductions have a fixed number
 //! of lanes, so every instruction set gives the same bits. NaN stays NaN in all functions.
@@ -8,9 +8,21 @@
 /// Independent chains of a reduction.
 const LANES: usize = 32;
 
-/// Runs `f` compiled for the best instruction set of this machine.
+/// Evaluates an expression compiled for the best instruction set of this machine.
 ///
-/// The closure must be marked `#[inline(always)]`: left out of line, it is compiled for the baseline.
+/// A macro because the closure must be inlined: left out of line, it would be compiled for the baseline.
+macro_rules! vectorised {
+    ($body:expr) => {
+        $crate::cpu::simd::dispatch(
+            #[inline(always)]
+            || $body,
+        )
+    };
+}
+
+pub(crate) use vectorised;
+
+/// The function behind `vectorised`.
 #[inline(always)]
 pub(crate) fn dispatch<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)

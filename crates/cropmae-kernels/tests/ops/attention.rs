@@ -1,7 +1,9 @@
 //! self_attention, cross_attention, attention_map.
 
-use candle_core::{DType, Device, Tensor};
-use cropmae_kernels::{Dropout, attention_map, cross_attention, dropout, self_attention};
+use candle_core::{DType, Device, Tensor, Var};
+use cropmae_kernels::{
+    Dropout, Norm, attention_block, attention_map, cross_attention, dropout, self_attention,
+};
 
 use crate::reference;
 use crate::support::{assert_close, check, tensor, var};
@@ -107,4 +109,38 @@ fn attention_map_matches() {
         2e-6,
         "map of views",
     );
+}
+
+#[test]
+fn attention_block_is_its_steps() {
+    for (b, n, _, h, dh) in SHAPES {
+        let d = h * dh;
+        check(
+            &[
+                var(&[b, n, d], 1),
+                var(&[d], 2),
+                var(&[d], 3),
+                // Small weights: large scores would magnify rounding.
+                Var::from_tensor(&(tensor(&[3 * d, d], 4) * 0.2).unwrap()).unwrap(),
+                var(&[3 * d], 5),
+                var(&[d, d], 6),
+                var(&[d], 7),
+            ],
+            |i| {
+                let norm = Norm {
+                    weight: &i[1],
+                    bias: &i[2],
+                    eps: 1e-6,
+                };
+                attention_block(&i[0], norm, (&i[3], &i[4]), (&i[5], &i[6]), h)
+            },
+            |i| {
+                let y = reference::layer_norm(&i[0], &i[1], &i[2], 1e-6)?;
+                let qkv = reference::linear(&y, &i[3], &i[4])?;
+                let part = |part| qkv.narrow(2, part * d, d);
+                let y = reference::attention(&part(0)?, &part(1)?, &part(2)?, h, None)?;
+                &i[0] + reference::linear(&y, &i[5], &i[6])?
+            },
+        );
+    }
 }

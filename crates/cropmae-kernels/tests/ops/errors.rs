@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use cropmae_kernels::{
-    Dropout, cross_attention, dropout, layer_norm, linear, masked_pixel_loss, mlp, patch_embed,
-    pixel_loss, residual_layer_norm, self_attention,
+    Dropout, Norm, attention_block, cross_attention, dropout, layer_norm, linear,
+    masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss, residual_layer_norm,
+    self_attention,
 };
 
 use crate::support::{tensor, var};
@@ -61,6 +62,27 @@ fn wrong_shapes_and_types() {
     refused(
         pixel_loss(&x, &tensor(&[2, 3, 5], 1), true),
         &["pixel_loss", "target"],
+    );
+    let norm = Norm {
+        weight: &row,
+        bias: &row,
+        eps: 1e-6,
+    };
+    refused(
+        attention_block(&x, norm, (&square, &row), (&square, &row), 2),
+        &["attention_block", "qkv has 4", "expected 12"],
+    );
+    refused(
+        mlp_block(
+            &x,
+            Norm {
+                weight: &long,
+                ..norm
+            },
+            (&square, &row),
+            (&square, &row),
+        ),
+        &["mlp_block", "norm.weight", "[5]"],
     );
     let bad = Dropout { p: 1.0, key: 0 };
     refused(dropout(&x, bad), &["dropout", "p is 1"]);

@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
-    Dropout, Gradients, backward, cross_attention, dropout, layer_norm, linear, masked_pixel_loss,
-    mlp, patch_embed, pixel_loss, residual_layer_norm, self_attention,
+    Dropout, Gradients, Norm, attention_block, backward, cross_attention, dropout, layer_norm,
+    linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss, residual_layer_norm,
+    self_attention,
 };
 
 use crate::support::{assert_close, bits, tensor, var};
@@ -19,7 +20,7 @@ struct Network {
 impl Network {
     fn new() -> Self {
         let d = 16;
-        let shapes: [&[usize]; 17] = [
+        let shapes: [&[usize]; 19] = [
             &[d, 3, 2, 2],
             &[d],
             &[d],
@@ -37,6 +38,8 @@ impl Network {
             &[1, 1, d],
             &[2 * d, d],
             &[2 * d],
+            &[d, d],
+            &[d],
         ];
         let vars = shapes
             .iter()
@@ -68,6 +71,13 @@ impl Network {
             },
         )?;
         let y = residual_layer_norm(&y, &x, v(10), v(11), 1e-6, drop)?;
+        let norm = Norm {
+            weight: v(2),
+            bias: v(3),
+            eps: 1e-6,
+        };
+        let y = attention_block(&y, norm, (v(4), v(5)), (v(17), v(18)), 4)?;
+        let y = mlp_block(&y, norm, (v(6), v(7)), (v(8), v(9)))?;
         let y = (mlp(&y, (v(6), v(7)), (v(8), v(9)), drop)? + y)?;
         masked_pixel_loss(&linear(&y, v(12), v(13))?, &self.patches, &self.ids, true)
     }
@@ -143,8 +153,29 @@ fn weights_of_a_first_layer_train_without_a_tracked_input() {
     let x = tensor(&[1, 3, 8], 1);
     let constant = |shape: &[usize]| tensor(shape, 2);
     let (square, row) = (constant(&[8, 8]), constant(&[8]));
+    let (packed, packed_row) = (constant(&[24, 8]), constant(&[24]));
+    let norm = Norm {
+        weight: &row,
+        bias: &row,
+        eps: 1e-6,
+    };
     type Layer<'a> = (&'a [usize], Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>);
     let layers: Vec<Layer> = vec![
+        (
+            &[24, 8],
+            Box::new(|w| attention_block(&x, norm, (w, &packed_row), (&square, &row), 2)),
+        ),
+        (
+            &[8],
+            Box::new(|b| {
+                let norm = Norm { bias: b, ..norm };
+                attention_block(&x, norm, (&packed, &packed_row), (&square, &row), 2)
+            }),
+        ),
+        (
+            &[8],
+            Box::new(|b| mlp_block(&x, norm, (&square, b), (&square, &row))),
+        ),
         (&[8, 8], Box::new(|w| linear(&x, w, &row))),
         (&[8], Box::new(|b| linear(&x, &square, b))),
         (&[8], Box::new(|w| layer_norm(&x, w, &row, 1e-6))),

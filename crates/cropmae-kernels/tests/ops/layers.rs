@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_kernels::{
-    Dropout, dropout, layer_norm, linear, mlp, patch_embed, residual_layer_norm,
+    Dropout, Norm, attention_block, dropout, layer_norm, linear, mlp, mlp_block, patch_embed,
+    residual_layer_norm,
 };
 
 use crate::reference;
@@ -128,6 +129,71 @@ fn mlp_matches() {
             );
         }
     }
+}
+
+#[test]
+fn mlp_block_is_its_steps() {
+    let shapes = SHAPES.iter().copied().chain([&[2, 600, 4][..]]);
+    for shape in shapes {
+        let d = shape[shape.len() - 1];
+        let hidden = 37;
+        check(
+            &[
+                var(shape, 1),
+                var(&[d], 2),
+                var(&[d], 3),
+                var(&[hidden, d], 4),
+                var(&[hidden], 5),
+                var(&[d, hidden], 6),
+                var(&[d], 7),
+            ],
+            |i| {
+                let norm = Norm {
+                    weight: &i[1],
+                    bias: &i[2],
+                    eps: EPS,
+                };
+                mlp_block(&i[0], norm, (&i[3], &i[4]), (&i[5], &i[6]))
+            },
+            |i| {
+                let y = reference::layer_norm(&i[0], &i[1], &i[2], EPS)?;
+                &i[0] + reference::mlp(&y, (&i[3], &i[4]), (&i[5], &i[6]), None)?
+            },
+        );
+    }
+}
+
+/// Without a variable nothing is kept for a backward pass; the values are the same.
+#[test]
+fn constants_give_the_same_values() {
+    let d = 8;
+    let vars = [
+        &[2, 5, d][..],
+        &[d],
+        &[d],
+        &[3 * d, d],
+        &[3 * d],
+        &[d, d],
+        &[d],
+    ]
+    .map(|s| var(s, 1));
+    let run = |i: [&Tensor; 7]| {
+        let norm = Norm {
+            weight: i[1],
+            bias: i[2],
+            eps: EPS,
+        };
+        let y = attention_block(i[0], norm, (i[3], i[4]), (i[5], i[6]), 2).unwrap();
+        let fc1 = (&i[3].narrow(0, 0, d).unwrap().detach(), i[6]);
+        mlp_block(&y, norm, fc1, (i[5], i[6])).unwrap()
+    };
+    let constants = vars.each_ref().map(|v| v.detach());
+    let (tracked, plain) = (
+        run(vars.each_ref().map(|v| v.as_tensor())),
+        run(constants.each_ref()),
+    );
+    assert!(tracked.track_op() && !plain.track_op());
+    assert_eq!(crate::support::bits(&tracked), crate::support::bits(&plain));
 }
 
 #[test]
