@@ -122,11 +122,11 @@ pub(crate) fn encoder_input(
     Ok(pixels)
 }
 
-/// Image files of a folder in name order.
+/// Files of a folder with one of the `extensions`, in name order.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the folder does not exist or holds no image; [`EvalError::Read`].
-pub(crate) fn list_images(
+/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
+pub(crate) fn list_files(
     folder: &Path,
     extensions: &[&str],
     expected: &str,
@@ -142,7 +142,7 @@ pub(crate) fn list_images(
         path: folder.into(),
         source,
     };
-    let mut images = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
         let wanted = path
@@ -153,14 +153,14 @@ pub(crate) fn list_images(
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if wanted && !hidden {
-            images.push(path);
+            files.push(path);
         }
     }
-    if images.is_empty() {
+    if files.is_empty() {
         return Err(layout());
     }
-    images.sort();
-    Ok(images)
+    files.sort();
+    Ok(files)
 }
 
 /// File name without extension, for pairing frames with annotations.

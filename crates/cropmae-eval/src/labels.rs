@@ -68,6 +68,9 @@ impl Mask {
     }
 }
 
+/// Masks that unfold to more bytes are refused.
+const MAX_BYTES: usize = 1 << 28;
+
 /// Samples of a PNG: one id a pixel with its palette, or three colours a pixel.
 struct Decoded {
     size: Size,
@@ -96,6 +99,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
     let mut reader = decoder.read_info()?;
     let length = reader
         .output_buffer_size()
+        .filter(|&length| length <= MAX_BYTES)
         .ok_or(png::DecodingError::LimitsExceeded)?;
     let mut samples = vec![0; length];
     let frame = reader.next_frame(&mut samples)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::fixtures::{assert_close, count, folders, json, number, numbers, tensors};
 use crate::error::Size;
-use crate::frames::list_images;
+use crate::frames::list_files;
 use crate::labels::Mask;
 use crate::metrics::boundary::boundary;
 use crate::metrics::pck::normaliser;
@@ -95,7 +95,7 @@ fn golden_davis_sequences() {
         for name in expected["sequences_in_order"].as_array().unwrap() {
             let name = name.as_str().unwrap();
             let case = &expected["per_sequence"][name];
-            let masks = list_images(&folder.join("masks").join(name), &["png"], "masks").unwrap();
+            let masks = list_files(&folder.join("masks").join(name), &["png"], "masks").unwrap();
             let masks: Vec<_> = masks
                 .iter()
                 .map(|path| Mask::read(path).unwrap().map)
@@ -137,7 +137,7 @@ fn golden_davis_sequences() {
 
 /// Files of a folder whose names do not say `blend`, as the reference's evaluation picks them.
 fn predictions(folder: &Path) -> Vec<PathBuf> {
-    let files = list_images(folder, &["png", "jpg"], "predictions").unwrap();
+    let files = list_files(folder, &["png", "jpg"], "predictions").unwrap();
     let counted = |path: &PathBuf| !path.to_string_lossy().contains("blend");
     files.into_iter().filter(counted).collect()
 }

@@ -27,7 +27,7 @@ impl Statistics {
         let above = values.iter().filter(|&&v| v > 0.5).count();
         let last = values.len().saturating_sub(1) as f64;
         let edge = |i: usize| {
-            let id = (1.0 + last * i as f64 / 4.0 + 1e-10).round_ties_even() - 1.0;
+            let id = (1.0 + last * i as f64 / 4.0 + 1e-10).round() - 1.0;
             usize::from(id as u64 as u8)
         };
         let quarter = |i: usize| mean(values.get(edge(i)..=edge(i + 1)).unwrap_or_default());

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::{EvalError, Size};
 use crate::evaluate::{each_sequence, read_list, select};
-use crate::frames::{list_images, require_pairs};
+use crate::frames::{list_files, require_pairs};
 use crate::labels::{LabelMap, LabelSet, Mask};
 use crate::metrics::{BitMask, Statistics, boundary_measure, jaccard};
 use crate::observer::{FrameDone, Observer, Prediction};
@@ -52,12 +52,12 @@ fn evaluate_sequence(
     observer: &mut dyn Observer,
 ) -> Result<DavisSequence, EvalError> {
     let folder = data_dir.join("JPEGImages/480p").join(name);
-    let frames = list_images(
+    let frames = list_files(
         &folder,
         &["jpg", "jpeg", "png"],
         "the frames of the sequence",
     )?;
-    let annotations = list_images(
+    let annotations = list_files(
         &data_dir.join("Annotations/480p").join(name),
         &["png"],
         "the palette PNGs of the sequence",

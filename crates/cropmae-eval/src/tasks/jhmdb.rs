@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{EvalError, Size};
 use crate::evaluate::{each_sequence, read_list, select};
-use crate::frames::list_images;
+use crate::frames::{list_files, stem};
 use crate::mat5;
 use crate::metrics::Pck;
 use crate::observer::{FrameDone, Observer, Prediction};
@@ -40,25 +40,31 @@ fn list_clips(data_dir: &Path) -> Result<(Vec<String>, PathBuf), EvalError> {
     let positions = data_dir.join("joint_positions");
     let splits = data_dir.join("splits");
     let expected = "JHMDB's joint positions, joint_positions/<action>/<clip>/joint_positions.mat";
+    let actions = folders(&positions, expected)?;
     let mut clips = Vec::new();
     if !splits.is_dir() {
-        for action in folders(&positions, expected)? {
+        for action in actions {
             for clip in folders(&positions.join(&action), expected)? {
                 clips.push(format!("{action}/{clip}"));
             }
         }
         return Ok((clips, positions));
     }
-    for action in folders(&positions, expected)? {
-        let list = splits.join(format!("{action}_test_split1.txt"));
-        for line in read_list(
-            &list,
-            "JHMDB's split 1, a line `<clip>.avi 1` or `2` a clip",
-        )? {
-            if let Some(clip) = line.strip_suffix(" 2") {
-                clips.push(format!("{action}/{}", clip.trim_end_matches(".avi")));
-            }
+    // The lists decide, not the folders: a clip that was not downloaded must show up as missing.
+    let expected =
+        "JHMDB's split 1, <action>_test_split1.txt with a line `<clip>.avi 1` or `2` a clip";
+    for list in list_files(&splits, &["txt"], expected)? {
+        if let Some(action) = stem(&list).strip_suffix("_test_split1") {
+            let lines = read_list(&list, expected)?;
+            let tested = lines.iter().filter_map(|line| line.strip_suffix(" 2"));
+            clips.extend(tested.map(|clip| format!("{action}/{}", clip.trim_end_matches(".avi"))));
         }
+    }
+    if clips.is_empty() {
+        return Err(EvalError::Layout {
+            path: splits,
+            expected: expected.into(),
+        });
     }
     Ok((clips, splits))
 }
@@ -92,7 +98,7 @@ fn evaluate_clip(
     observer: &mut dyn Observer,
 ) -> Result<(JhmdbClip, Pck), EvalError> {
     let folder = data_dir.join("Rename_Images").join(name);
-    let frames = list_images(&folder, &["png", "jpg", "jpeg"], "the frames of the clip")?;
+    let frames = list_files(&folder, &["png", "jpg", "jpeg"], "the frames of the clip")?;
     require_frames(&folder, &frames, 2, "frame 0 is not scored")?;
     let annotation = data_dir
         .join("joint_positions")

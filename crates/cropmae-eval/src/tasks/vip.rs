@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::error::EvalError;
 use crate::evaluate::{each_sequence, read_list, select};
-use crate::frames::{list_images, require_pairs, stem};
+use crate::frames::{list_files, require_pairs, stem};
 use crate::labels::{LabelSet, Mask};
 use crate::metrics::{Confusion, VIP_CLASSES};
 use crate::observer::{FrameDone, Observer, Prediction};
@@ -45,8 +45,8 @@ fn evaluate_video(
     observer: &mut dyn Observer,
 ) -> Result<(VipVideo, Confusion), EvalError> {
     let folder = data_dir.join("Images").join(name);
-    let frames = list_images(&folder, &["jpg", "jpeg", "png"], "the frames of the video")?;
-    let annotations = list_images(
+    let frames = list_files(&folder, &["jpg", "jpeg", "png"], "the frames of the video")?;
+    let annotations = list_files(
         &data_dir.join("Annotations/Category_ids").join(name),
         &["png"],
         "the part annotations of the video",

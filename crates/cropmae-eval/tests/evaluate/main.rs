@@ -1,6 +1,9 @@
 //! Whole evaluations on small data sets made on the spot: what is written, what is scored.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may unwrap as tests do"
+)]
 
 mod broken;
 mod dataset;
@@ -125,7 +128,7 @@ fn jhmdb_scores_joints_of_the_test_split() {
     let (data, out) = (folder.path().join("JHMDB"), folder.path().join("out"));
     jhmdb(&data, &["wave/still", "wave/other", "wave/train"], 4);
     fs::create_dir(data.join("splits")).unwrap();
-    let split = "still.avi 2\nother.avi 2\ntrain.avi 1\n";
+    let split = "still.avi 2\nother.avi 2\ntrain.avi 1\nlost.avi 2\n";
     fs::write(data.join("splits/wave_test_split1.txt"), split).unwrap();
     let report = run(Task::Jhmdb, &data, &into(&out)).unwrap();
     let Scores::Jhmdb(scores) = &report.scores else {
@@ -133,6 +136,8 @@ fn jhmdb_scores_joints_of_the_test_split() {
     };
     let names: Vec<&str> = scores.clips.iter().map(|clip| clip.name.as_str()).collect();
     assert_eq!(names, ["wave/still", "wave/other"]);
+    assert_eq!(report.failures.len(), 1);
+    assert_eq!(report.failures[0].sequence, "wave/lost");
     assert_eq!(scores.items[0], 2 * 3, "frame 0 is not scored");
     assert!(
         scores.thresholds[4].mean > 90.0,
