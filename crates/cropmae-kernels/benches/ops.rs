@@ -15,7 +15,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cropmae_kernels::{
     AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, adamw_all, attention_block, cross_attention,
-    layer_norm, linear, mlp, pixel_loss, residual_layer_norm, self_attention,
+    layer_norm, linear, mlp, mlp_block, pixel_loss, residual_layer_norm, self_attention,
 };
 
 const BATCH: usize = 16;
