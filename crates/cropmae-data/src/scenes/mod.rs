@@ -55,8 +55,10 @@ const MARKER: &str = "scenes.json";
 const VIDEO_PX: (u32, u32) = (448, 256);
 
 /// Size at which the frames of the DAVIS and VIP sets are best evaluated: their own.
-pub const VIDEO_SIZE: FrameSize =
-    FrameSize::Exact { height: VIDEO_PX.1 as usize, width: VIDEO_PX.0 as usize };
+pub const VIDEO_SIZE: FrameSize = FrameSize::Exact {
+    height: VIDEO_PX.1 as usize,
+    width: VIDEO_PX.0 as usize,
+};
 
 /// Width and height of a frame of the JHMDB set, in pixels: the official size.
 const JHMDB_PX: (u32, u32) = (320, 240);
