@@ -4,6 +4,24 @@
 //! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the
 //! result. The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
 //! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`mat5`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use candle_core::Device;
+//! use cropmae_eval::{EvalOptions, Task, evaluate};
+//! use cropmae_model::VitFeatures;
+//!
+//! let encoder = VitFeatures::load(Path::new("encoder.safetensors"), &Device::Cpu)?;
+//! let task = Task::Davis;
+//! let options = EvalOptions { out: Some("results".into()), sequences: None };
+//! let report = evaluate(task, Path::new("DAVIS"), &encoder, &task.protocol(), &options, &mut ())?;
+//! for (name, value) in report.scores.headline() {
+//!     println!("{name}: {value:.3}"); // J&F-Mean: ..
+//! }
+//! assert!(report.failures.is_empty(), "a score over some of the sequences compares with nothing");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod encode;
 mod error;
