@@ -31,7 +31,7 @@ impl FrameSize {
             Self::Exact { height, width } => (height, width),
             Self::LongerSide(longer) => {
                 let floored = |side: usize, other: usize| side * longer / other / 64 * 64;
-                if width >= height {
+                if width > height {
                     (floored(height, width), longer)
                 } else {
                     (longer, floored(width, height))

@@ -99,9 +99,15 @@ pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
     // One key only: the format writes its metadata in hash order, and equal weights shall be equal files.
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
     let partial = path.with_extension("partial");
+    // The writer makes private files; weights are to be shared as the umask says.
+    let permissions = fs::File::create(&partial)
+        .and_then(|file| file.metadata())
+        .map_err(failed)?
+        .permissions();
     safetensors::serialize_to_file(&tensors, Some(metadata), &partial)
         .map_err(|error| failed(std::io::Error::other(error)))?;
-    fs::File::open(&partial)
+    fs::set_permissions(&partial, permissions)
+        .and_then(|()| fs::File::open(&partial))
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&partial, path))
         .map_err(failed)
