@@ -274,17 +274,26 @@ impl Mlp {
             .enumerate()
             .for_each(|(i, ((act, d), pre))| {
                 vectorised!({
-                    for ((act, d), &pre) in act.iter_mut().zip(d.iter_mut()).zip(pre) {
-                        let (value, slope) = simd::gelu(pre);
-                        *act = value;
-                        *d *= slope;
-                    }
-                    if let Some(dropout) = self.dropout {
-                        let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
-                        for (row, (act, d)) in rows.enumerate() {
-                            let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
-                            mask.apply(act);
-                            mask.apply(d);
+                    let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
+                    for (row, ((act, d), pre)) in rows.zip(pre.chunks_exact(hidden)).enumerate() {
+                        let elements = act.iter_mut().zip(d).zip(pre);
+                        match self.dropout {
+                            None => {
+                                for ((act, d), &pre) in elements {
+                                    let (value, slope) = simd::gelu(pre);
+                                    *act = value;
+                                    *d *= slope;
+                                }
+                            }
+                            Some(dropout) => {
+                                let mask = dropout.row(first_row + i * ROWS_PER_TASK + row);
+                                for (col, ((act, d), &pre)) in elements.enumerate() {
+                                    let (value, slope) = simd::gelu(pre);
+                                    let factor = mask.factor(col);
+                                    *act = value * factor;
+                                    *d *= slope * factor;
+                                }
+                            }
                         }
                     }
                 });
