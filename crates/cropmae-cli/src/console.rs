@@ -42,7 +42,7 @@ impl Console {
     /// An error and its causes, on one line.
     pub fn error(&self, error: &anyhow::Error) {
         self.bars.suspend(|| {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", one_line(error));
         });
     }
 
@@ -80,5 +80,31 @@ impl Write for Suspended<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+/// An error and those of its causes that its own words do not hold already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once() {
+        let told = anyhow::anyhow!("no space left").context("a.bin: cannot write: no space left");
+        assert_eq!(one_line(&told), "a.bin: cannot write: no space left");
+        let untold = anyhow::anyhow!("no space left").context("a.bin: cannot write");
+        assert_eq!(one_line(&untold), "a.bin: cannot write: no space left");
     }
 }

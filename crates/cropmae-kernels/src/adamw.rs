@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::check;
 use crate::cpu;
 use crate::cpu::simd::vectorised;
+use crate::portable;
 
 /// Elements of one rayon task.
 const CHUNK: usize = 16 * 1024;
@@ -92,6 +93,9 @@ pub fn adamw_all(updates: &[AdamWUpdate]) -> Result<()> {
         }
     }
     updates.par_iter().try_for_each(|update| {
+        if portable::needed(update.param) {
+            return portable::adamw(update);
+        }
         let grad = update.grad.contiguous()?;
         let grad = cpu::read(OP, &grad)?;
         // Distinct variables (checked above), so the nested locks cannot wait for each other.

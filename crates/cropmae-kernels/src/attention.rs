@@ -15,6 +15,7 @@ use crate::check;
 use crate::cpu;
 use crate::cpu::shared::PartMut;
 use crate::dropout::Dropout;
+use crate::portable;
 
 mod block;
 mod heads;
@@ -37,6 +38,9 @@ pub fn self_attention(qkv: &Tensor, num_heads: usize, dropout: Option<Dropout>) 
         );
     }
     let heads = Heads::new(OP, (b, n, n), width / 3, num_heads, dropout)?;
+    if portable::needed(qkv) {
+        return portable::self_attention(qkv, num_heads, dropout);
+    }
     qkv.contiguous()?.apply_op1(SelfAttention {
         heads,
         lse: OnceLock::new(),
@@ -58,6 +62,9 @@ pub fn cross_attention(
     let (_, m, _) = check::dims3(OP, "kv", kv)?;
     check::shape(OP, "kv", kv, &[b, m, 2 * d])?;
     let heads = Heads::new(OP, (b, n, m), d, num_heads, dropout)?;
+    if portable::needed(q) {
+        return portable::cross_attention(q, kv, num_heads, dropout);
+    }
     let op = CrossAttention {
         heads,
         lse: OnceLock::new(),
@@ -76,6 +83,9 @@ pub fn attention_map(q: &Tensor, k: &Tensor, num_heads: usize) -> Result<Tensor>
     let (_, m, _) = check::dims3(OP, "k", k)?;
     check::shape(OP, "k", k, &[b, m, d])?;
     let heads = Heads::new(OP, (b, n, m), d, num_heads, None)?;
+    if portable::needed(q) {
+        return portable::attention_map(q, k, num_heads);
+    }
     q.contiguous()?
         .apply_op2_no_bwd(&k.contiguous()?, &AttentionMap(heads))
 }

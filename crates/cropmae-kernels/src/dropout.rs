@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::check;
 use crate::cpu::simd::vectorised;
 use crate::cpu::{self, ROWS_PER_TASK};
+use crate::portable;
 
 /// Dropout of one call site in one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,6 +89,9 @@ pub fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
     check::float("dropout", "x", x)?;
     check::last_dim("dropout", "x", x)?;
     dropout.check("dropout")?;
+    if portable::needed(x) {
+        return portable::dropout(x, dropout);
+    }
     x.contiguous()?.apply_op1(DropoutOp(dropout))
 }
 

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::check;
 use crate::cpu;
 use crate::cpu::simd::{self, vectorised};
+use crate::portable;
 
 /// Elements whose squares are summed in f32 before f64 takes over.
 const CHUNK: usize = 4096;
@@ -19,6 +20,10 @@ pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
     let mut total = 0.0;
     for grad in grads {
         check::float(OP, "grad", grad)?;
+        if portable::needed(grad) {
+            total += portable::square_sum(grad)?;
+            continue;
+        }
         let grad = grad.contiguous()?;
         let grad = cpu::read(OP, &grad)?;
         // Collected first, so that the chunks are added in order.

@@ -10,6 +10,7 @@ use crate::backward::{anchor, check_leaf, weight_gradient};
 use crate::check;
 use crate::cpu;
 use crate::dropout::{Dropout, masked};
+use crate::portable;
 
 pub(crate) mod rows;
 
@@ -22,6 +23,9 @@ use rows::Input;
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let op = LayerNorm { eps: eps as f32 };
     check_shapes(op.name(), x, weight, bias)?;
+    if portable::needed(x) {
+        return portable::layer_norm(x, weight, bias, eps);
+    }
     x.contiguous()?
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
@@ -52,6 +56,10 @@ pub fn residual_layer_norm(
     check_leaf(op.name(), "bias", &op.bias)?;
     if let Some(dropout) = dropout {
         dropout.check(op.name())?;
+    }
+    if portable::needed(x) {
+        let weights = (&op.weight, &op.bias);
+        return portable::residual_layer_norm(x, residual, weights, eps, dropout);
     }
     x.contiguous()?
         .apply_op3(&residual.contiguous()?, &anchor, op)

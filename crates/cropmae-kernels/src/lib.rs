@@ -28,6 +28,7 @@ mod linear;
 mod mlp;
 mod patch_embed;
 mod pixel_loss;
+mod portable;
 mod pre_norm;
 
 pub use adamw::{AdamWStep, AdamWUpdate, adamw, adamw_all};

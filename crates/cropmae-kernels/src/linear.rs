@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use crate::backward::weight_gradient;
 use crate::check;
 use crate::cpu;
+use crate::portable;
 
 mod layer;
 mod products;
@@ -26,6 +27,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let d_out = bias.elem_count();
     check::shape(op.name(), "weight", weight, &[d_out, d_in])?;
     check::shape(op.name(), "bias", bias, &[d_out])?;
+    if portable::needed(x) {
+        return portable::linear(x, weight, bias);
+    }
     x.contiguous()?
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }

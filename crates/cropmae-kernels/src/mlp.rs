@@ -17,6 +17,7 @@ use crate::cpu::simd::{self, vectorised};
 use crate::cpu::{self, ROWS_PER_TASK};
 use crate::dropout::Dropout;
 use crate::linear::{self, Layer};
+use crate::portable;
 use crate::pre_norm::{Norm, PreNorm};
 
 /// Rows whose activations exist at a time: enough to amortise the packing of the weights.
@@ -37,6 +38,9 @@ pub fn mlp(
     let d_in = check::last_dim(OP, "x", x)?;
     if let Some(dropout) = dropout {
         dropout.check(OP)?;
+    }
+    if portable::needed(x) {
+        return portable::mlp(x, fc1, fc2, dropout);
     }
     let fc1 = Layer::new(OP, "fc1", fc1, d_in)?;
     let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;
@@ -66,6 +70,9 @@ pub fn mlp_block(
     check::float(OP, "x", x)?;
     let d = check::last_dim(OP, "x", x)?;
     check::shape(OP, "fc2.bias", fc2.1, &[d])?;
+    if portable::needed(x) {
+        return portable::mlp_block(x, norm, fc1, fc2);
+    }
     let norm = Some(PreNorm::new(OP, norm, d)?);
     let fc1 = Layer::new(OP, "fc1", fc1, d)?;
     let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;

@@ -15,6 +15,7 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::vectorised;
 use crate::cpu::{self, ROWS_PER_TASK};
 use crate::linear;
+use crate::portable;
 
 /// Embeds `patches` (B, N, P*P*3), values in (row, column, channel) order, by the convolution `weight`
 /// (D, 3, P, P), plus `bias` (D), plus each patch's row of the position table `pos` (N, D).
@@ -49,6 +50,9 @@ pub fn patch_embed(
     check_leaf(OP, "bias", bias)?;
     if patches.track_op() {
         bail!("{OP}: patches are tracked, but there is no gradient for pixels: detach them");
+    }
+    if portable::needed(patches) {
+        return portable::patch_embed(patches, ids_keep, weight, bias, pos);
     }
     let ids = match ids_keep {
         Some(ids) => {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::check;
 use crate::cpu::simd::{self, vectorised};
 use crate::cpu::{self, ROWS_PER_TASK};
+use crate::portable;
 
 /// Mean squared error per patch of `pred` against `target`, averaged over all patches given.
 ///
@@ -22,6 +23,9 @@ pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tens
     const OP: &str = "pixel_loss";
     check::dims3(OP, "pred", pred)?;
     check::shape(OP, "target", target, pred.dims())?;
+    if portable::needed(pred) {
+        return portable::pixel_loss(pred, target, None, norm_pix);
+    }
     apply(OP, pred, target, None, norm_pix)
 }
 
@@ -39,6 +43,9 @@ pub fn masked_pixel_loss(
     let (b, n, values) = check::dims3(OP, "patches", patches)?;
     let r = check::ids(OP, "ids", ids, b)?;
     check::shape(OP, "pred", pred, &[b, r, values])?;
+    if portable::needed(pred) {
+        return portable::pixel_loss(pred, patches, Some(ids), norm_pix);
+    }
     let ids = ids.flatten_all()?.to_vec1::<u32>()?;
     check::ids_below(OP, "ids", &ids, n)?;
     apply(OP, pred, patches, Some(ids), norm_pix)

@@ -106,7 +106,8 @@ impl VitFeatures {
 
     /// Tokens as they enter the first block, (B, 1 + h·w, D), and the grid (h, w).
     fn embed(&self, images: &Tensor) -> Result<(Tensor, (usize, usize))> {
-        let (patches, grid) = patchify(images, self.encoder.patch_size())?;
+        let images = images.to_device(self.encoder.pos_embed().device())?;
+        let (patches, grid) = patchify(&images, self.encoder.patch_size())?;
         let pos_embed = self.pos_embed(grid)?;
         Ok((self.encoder.embed(&patches, &pos_embed, None)?, grid))
     }

@@ -6,7 +6,7 @@
 
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use cropmae_kernels::{self as kernels, Dropout};
+use cropmae_kernels::{self as kernels, Dropout, Norm};
 
 use crate::{ModelError, Result};
 
@@ -55,6 +55,11 @@ impl Linear {
         })
     }
 
+    /// Weight and bias, for the fused blocks.
+    pub(crate) fn tensors(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
     /// (.., Din) -> (.., Dout).
     ///
     /// # Errors
@@ -94,6 +99,15 @@ impl LayerNorm {
             &self.bias,
             LAYER_NORM_EPS,
         )?)
+    }
+
+    /// For the fused blocks, which normalise themselves.
+    pub(crate) fn as_norm(&self) -> Norm<'_> {
+        Norm {
+            weight: &self.weight,
+            bias: &self.bias,
+            eps: LAYER_NORM_EPS,
+        }
     }
 
     /// norm(residual + dropout(x)), the end of a post-norm sub-layer. (.., D), (.., D) -> (.., D).
@@ -152,8 +166,8 @@ impl SelfAttention {
 /// fc2(dropout(gelu(fc1(x)))).
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
+    pub(crate) fc1: Linear,
+    pub(crate) fc2: Linear,
 }
 
 impl Mlp {
@@ -168,8 +182,8 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         Ok(kernels::mlp(
             x,
-            (&self.fc1.weight, &self.fc1.bias),
-            (&self.fc2.weight, &self.fc2.bias),
+            self.fc1.tensors(),
+            self.fc2.tensors(),
             dropout,
         )?)
     }

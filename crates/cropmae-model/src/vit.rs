@@ -104,8 +104,20 @@ impl Block {
     /// # Errors
     /// `x` has another rank or width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = (x + self.attention(x)?)?;
-        Ok((&x + self.mlp(&x)?)?)
+        let Self {
+            norm1,
+            attn,
+            norm2,
+            mlp,
+        } = self;
+        let (qkv, proj) = (attn.qkv.tensors(), attn.proj.tensors());
+        let x = kernels::attention_block(x, norm1.as_norm(), qkv, proj, attn.num_heads)?;
+        Ok(kernels::mlp_block(
+            &x,
+            norm2.as_norm(),
+            mlp.fc1.tensors(),
+            mlp.fc2.tensors(),
+        )?)
     }
 
     /// The attention branch, before it is added to `x` (B, n, D).

@@ -15,6 +15,7 @@ use crate::cpu;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::shared::PartMut;
 use crate::linear::Layer;
+use crate::portable;
 use crate::pre_norm::{Norm, PreNorm};
 
 /// `x` + proj(self_attention(qkv(LN(`x`)))), `x` (B, N, D) -> (B, N, D). `qkv` is a weight (3D, D), rows
@@ -32,6 +33,9 @@ pub fn attention_block(
     const OP: &str = "attention_block";
     let (b, n, d) = check::dims3(OP, "x", x)?;
     let heads = Heads::new(OP, (b, n, n), d, num_heads, None)?;
+    if portable::needed(x) {
+        return portable::attention_block(x, norm, qkv, proj, num_heads);
+    }
     let norm = PreNorm::new(OP, norm, d)?;
     let (qkv, proj) = (
         Layer::new(OP, "qkv", qkv, d)?,
