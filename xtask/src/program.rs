@@ -49,14 +49,11 @@ pub fn build(args: &[OsString]) -> Result<PathBuf> {
         .join(format!("cropmae{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// The accelerator to compile for: what `--device` asks, or else what the machine can build.
+/// The accelerator to compile for: the one that `--device` asks for.
 fn device_feature(args: &[OsString]) -> Option<&'static str> {
-    match requested_device(args).unwrap_or("auto") {
-        "cuda" => Some("cuda"),
-        "metal" => Some("metal"),
-        "cpu" => None,
-        _ if cfg!(target_os = "macos") => Some("metal"),
-        _ if cargo::exists("nvcc") => Some("cuda"),
+    match requested_device(args) {
+        Some("cuda") => Some("cuda"),
+        Some("metal") => Some("metal"),
         _ => None,
     }
 }

@@ -158,13 +158,13 @@ pub struct DeviceArgs {
 /// Values of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeviceArg {
-    /// The accelerator this program was built for if it answers, else the CPU
+    /// The device with the fastest kernels: so far the CPU
     Auto,
     /// The CPU
     Cpu,
-    /// The first NVIDIA GPU
+    /// The first NVIDIA GPU, on candle's own operations
     Cuda,
-    /// The Apple GPU
+    /// The Apple GPU, on candle's own operations
     Metal,
 }
 

@@ -7,7 +7,7 @@ use crate::args::{DeviceArg, DeviceArgs};
 
 /// Opens the device that was asked for and sizes the thread pool.
 ///
-/// `auto` takes the accelerator that the program was built for and that answers, else the CPU.
+/// `auto` is the CPU: only it has fused kernels so far, and accelerators are taken when asked for.
 pub fn open(args: &DeviceArgs) -> Result<Device> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new()
@@ -16,7 +16,7 @@ pub fn open(args: &DeviceArgs) -> Result<Device> {
             .context("cannot start the thread pool")?;
     }
     match args.device {
-        DeviceArg::Cpu => Ok(Device::Cpu),
+        DeviceArg::Auto | DeviceArg::Cpu => Ok(Device::Cpu),
         DeviceArg::Cuda => Device::new_cuda(0).context(
             "--device cuda: no CUDA device answers; it needs an NVIDIA driver and a program built with \
              the cuda feature (cargo xtask does so), or use --device cpu",
@@ -25,17 +25,6 @@ pub fn open(args: &DeviceArgs) -> Result<Device> {
             "--device metal: no Metal device answers; it needs macOS and a program built with the metal \
              feature (cargo xtask does so), or use --device cpu",
         ),
-        DeviceArg::Auto => Ok(accelerator().unwrap_or(Device::Cpu)),
-    }
-}
-
-fn accelerator() -> Option<Device> {
-    if cfg!(feature = "cuda") {
-        Device::new_cuda(0).ok()
-    } else if cfg!(feature = "metal") {
-        Device::new_metal(0).ok()
-    } else {
-        None
     }
 }
 
