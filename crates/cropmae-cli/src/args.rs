@@ -94,12 +94,12 @@ pub struct EvalArgs {
     /// Do not draw overlays
     #[arg(long)]
     pub no_overlays: bool,
-    /// Changes to the reference's protocol.
-    #[command(flatten)]
-    pub protocol: ProtocolArgs,
     /// Where the work runs.
     #[command(flatten)]
     pub device: DeviceArgs,
+    /// Changes to the reference's protocol.
+    #[command(flatten)]
+    pub protocol: ProtocolArgs,
 }
 
 /// Label-propagation settings; each task's reference values are the defaults.
