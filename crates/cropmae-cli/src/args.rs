@@ -106,20 +106,20 @@ pub struct EvalArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Protocol (default: the reference's)")]
 pub struct ProtocolArgs {
-    /// Size of the encoder's input: HEIGHTxWIDTH, or one number for the longer side [davis 480x880, vip
-    /// 880, jhmdb 320x320]
+    /// Size of the encoder's input: HEIGHTxWIDTH, or one number for the longer side (davis 480x880, vip
+    /// 880, jhmdb 320x320)
     #[arg(long, value_name = "SIZE")]
     pub size: Option<FrameSize>,
-    /// Sources whose labels a cell averages [davis 7, vip 10, jhmdb 7]
+    /// Sources whose labels a cell averages (davis 7, vip 10, jhmdb 7)
     #[arg(long, value_name = "K")]
     pub top_k: Option<NonZeroUsize>,
-    /// Grid distance from which on cells of recent frames are excluded [20]
+    /// Grid distance from which on cells of recent frames are excluded (20)
     #[arg(long, value_name = "CELLS")]
     pub radius: Option<f64>,
-    /// Divides affinities before the softmax [0.7]
+    /// Divides affinities before the softmax (0.7)
     #[arg(long, value_name = "T")]
     pub temperature: Option<f64>,
-    /// Recent frames used as sources beside frame 0 [20]
+    /// Recent frames used as sources beside frame 0 (20)
     #[arg(long, value_name = "FRAMES")]
     pub context_frames: Option<usize>,
 }
