@@ -1,0 +1,95 @@
+//! `[data]`: how images become views.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Interpolation, Sampler, ScenesConfig, Views};
+use crate::{
+    ConfigError,
+    validate::{positive, require, unit},
+};
+
+/// How images become views.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// View strategy; must suit the method.
+    pub views: Views,
+    /// Range of the global crop's share of the image area.
+    pub global_scale: [f64; 2],
+    /// Range of the local crop's share of the global crop's area; only for the strategies that cut one.
+    pub local_scale: [f64; 2],
+    /// Range of the crops' width / height, drawn log-uniformly.
+    pub aspect_ratio: [f64; 2],
+    /// How boxes are drawn.
+    pub sampler: Sampler,
+    /// Filter for resizing crops to the model's input.
+    pub interpolation: Interpolation,
+    /// Chance of a horizontal flip, drawn for each view on its own.
+    pub flip_prob: f64,
+    /// Inclusive range of the distance between two frames of a pair, in frames.
+    #[serde(default = "default_frame_gap")]
+    pub frame_gap: [u32; 2],
+    /// Images with more pixels than this are refused as decompression bombs, in megapixels.
+    #[serde(default = "default_max_megapixels")]
+    pub max_megapixels: u32,
+    /// Share of unreadable files above which a run stops.
+    #[serde(default = "default_max_bad_fraction")]
+    pub max_bad_fraction: f64,
+    /// Batches decoded ahead of the model.
+    #[serde(default = "default_prefetch_batches")]
+    pub prefetch_batches: usize,
+    /// A procedural data set made on the spot when no folder is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenes: Option<ScenesConfig>,
+}
+
+fn default_frame_gap() -> [u32; 2] {
+    [4, 47]
+}
+fn default_max_megapixels() -> u32 {
+    200
+}
+fn default_max_bad_fraction() -> f64 {
+    0.01
+}
+fn default_prefetch_batches() -> usize {
+    4
+}
+
+impl DataConfig {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        for (field, [low, high]) in [
+            ("data.global_scale", self.global_scale),
+            ("data.local_scale", self.local_scale),
+        ] {
+            require(
+                0.0 < low && low <= high && high <= 1.0,
+                field,
+                format!("[{low}, {high}]"),
+                "0 < low <= high <= 1",
+            )?;
+        }
+        let [low, high] = self.aspect_ratio;
+        require(
+            0.0 < low && low <= high && high.is_finite(),
+            "data.aspect_ratio",
+            format!("[{low}, {high}]"),
+            "0 < low <= high",
+        )?;
+        let [low, high] = self.frame_gap;
+        require(
+            1 <= low && low <= high,
+            "data.frame_gap",
+            format!("[{low}, {high}]"),
+            "1 <= low <= high",
+        )?;
+        unit("data.flip_prob", self.flip_prob)?;
+        unit("data.max_bad_fraction", self.max_bad_fraction)?;
+        positive("data.max_megapixels", self.max_megapixels as usize)?;
+        positive("data.prefetch_batches", self.prefetch_batches)?;
+        match &self.scenes {
+            Some(scenes) => scenes.validate(),
+            None => Ok(()),
+        }
+    }
+}

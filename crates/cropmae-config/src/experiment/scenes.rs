@@ -1,0 +1,41 @@
+//! `[data.scenes]`: the procedural data set.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConfigError,
+    validate::{positive, require},
+};
+
+/// Size of the procedural data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenesConfig {
+    /// Number of training images.
+    pub images: usize,
+    /// Width and height of a training image, in pixels.
+    pub image_px: u32,
+    /// Number of evaluation videos per task.
+    pub videos: usize,
+    /// Frames of an evaluation video.
+    pub video_frames: usize,
+}
+
+impl ScenesConfig {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        positive("data.scenes.images", self.images)?;
+        positive("data.scenes.videos", self.videos)?;
+        require(
+            self.video_frames >= 2,
+            "data.scenes.video_frames",
+            self.video_frames,
+            "at least 2",
+        )?;
+        require(
+            (32..=4096).contains(&self.image_px),
+            "data.scenes.image_px",
+            self.image_px,
+            "32 to 4096",
+        )
+    }
+}
