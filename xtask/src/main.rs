@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
   cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN
   cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
   cargo xtask demo                                       pre-train, evaluate, compare with baselines
+  cargo xtask bench step --peer                          a training step, in turn with PyTorch's
   cargo xtask TASK --help                                everything about one task")]
 struct Cli {
     #[command(subcommand)]
@@ -34,6 +35,9 @@ enum Task {
     /// Pre-train on the embedded default, evaluate against baselines, print the table
     #[command(disable_help_flag = true)]
     Demo(Forwarded),
+    /// Measure training steps, the encoder and single operations, also against PyTorch
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
     /// Everything a change must pass: format, lints, tests, docs, a smoke run of the README's commands
     Ci,
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Task::Pretrain(forwarded) => program::run("pretrain", &forwarded.args),
         Task::Eval(forwarded) => program::run("eval", &forwarded.args),
         Task::Demo(forwarded) => program::run("demo", &forwarded.args),
+        Task::Bench(forwarded) => program::run("bench", &forwarded.args),
         Task::Ci => ci::run(),
     };
     outcome.unwrap_or_else(|error| {

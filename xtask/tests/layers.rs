@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "cropmae-config",
             "cropmae-data",
             "cropmae-eval",
+            "cropmae-kernels",
             "cropmae-model",
             "cropmae-report",
             "cropmae-train",

@@ -5,6 +5,9 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cropmae_config::FrameSize;
 
+mod bench;
+pub use bench::{BenchArgs, BenchTask, InferArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs};
+
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.
 #[derive(Debug, Parser)]
 #[command(name = "cropmae", bin_name = "cargo xtask", version)]
@@ -26,6 +29,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Pre-train on the embedded default, evaluate against baselines, print the table
     Demo(DemoArgs),
+    /// Measure training steps, the encoder and single operations, also against PyTorch
+    Bench(BenchArgs),
 }
 
 /// `cropmae pretrain`.

@@ -7,6 +7,7 @@ mod commands;
 mod console;
 mod device;
 mod interrupt;
+mod memory;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Pretrain(args) => commands::pretrain::run(args, &console),
         Command::Eval(args) => commands::eval::run(args, &console),
         Command::Demo(args) => commands::demo::run(args, &console),
+        Command::Bench(args) => commands::bench::run(args, &console),
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);

@@ -5,6 +5,9 @@ use crate::{ConfigError, Experiment, ModelConfig};
 /// The experiment that runs when no config is given: minutes on two cores, data made on the spot.
 pub const DEMO: &str = include_str!("../../../configs/demo.toml");
 
+/// The published CropMAE run on ImageNet.
+pub const CROPMAE_IN1K: &str = include_str!("../../../configs/cropmae_in1k_vits16.toml");
+
 /// Architectures by name: encoder (D, depth, heads) and the decoder (Dd, depth, heads) of their builders.
 const ARCHITECTURES: [(&str, [usize; 3], [usize; 3]); 3] = [
     ("vits", [384, 12, 6], [256, 4, 8]),
@@ -19,6 +22,14 @@ impl Experiment {
     /// Never for a released build: a test parses it.
     pub fn demo(overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(DEMO, "the embedded default", overrides)
+    }
+
+    /// The published CropMAE recipe, `configs/cropmae_in1k_vits16.toml`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an override that does not fit.
+    pub fn cropmae_in1k(overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::parse(CROPMAE_IN1K, "configs/cropmae_in1k_vits16.toml", overrides)
     }
 }
 

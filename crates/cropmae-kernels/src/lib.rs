@@ -19,6 +19,7 @@
 mod adamw;
 mod attention;
 mod backward;
+mod ceiling;
 mod check;
 mod cpu;
 mod dropout;
@@ -34,6 +35,7 @@ mod pre_norm;
 pub use adamw::{AdamWStep, AdamWUpdate, adamw, adamw_all};
 pub use attention::{attention_block, attention_map, cross_attention, self_attention};
 pub use backward::{Gradients, backward};
+pub use ceiling::product_seconds;
 pub use dropout::{Dropout, dropout};
 pub use grad_norm::grad_norm;
 pub use layer_norm::{layer_norm, residual_layer_norm};

@@ -86,8 +86,8 @@ fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, Tr
     Ok(seconds)
 }
 
-/// A batch of noise in the shape of `experiment`.
-fn random_batch(experiment: &Experiment) -> Batch {
+/// A batch of noise in the shape of `experiment`, for measurements.
+pub fn random_batch(experiment: &Experiment) -> Batch {
     let (b, n) = (experiment.train.batch_size, experiment.model.num_patches());
     let mut rng = experiment.seed.rng(Stream::Views, 0, 0);
     let values = b * n * experiment.model.patch_values();
@@ -116,8 +116,8 @@ fn block(n: usize, d: usize, hidden: usize) -> f64 {
     attention(n, n, d) + 2.0 * linear(n, d, hidden)
 }
 
-/// The encoder on `patches` visible patches.
-fn encoder(model: &ModelConfig, patches: usize) -> f64 {
+/// Floating-point operations of the encoder's forward pass on `patches` visible patches.
+pub fn encoder_flops(model: &ModelConfig, patches: usize) -> f64 {
     let (d, hidden) = (model.embed_dim, mlp_width(model.embed_dim, model));
     linear(patches, model.patch_values(), d) + model.depth as f64 * block(patches + 1, d, hidden)
 }
@@ -133,7 +133,7 @@ fn forward_flops(experiment: &Experiment) -> f64 {
     let (kept, n) = (experiment.mask.len_keep(patches), patches + 1);
     let depth = model.decoder_depth as f64;
     let head = linear(patches - kept, dd, model.patch_values());
-    encoder(model, kept)
+    encoder_flops(model, kept)
         + linear(kept + 1, model.embed_dim, dd)
         + head
         + match experiment.method {
@@ -142,7 +142,7 @@ fn forward_flops(experiment: &Experiment) -> f64 {
                 let layer = attention(n, n, dd)
                     + 2.0 * linear(n, dd, CROSS_FEED_FORWARD)
                     + attention(n, n, dd);
-                encoder(model, patches) + linear(n, model.embed_dim, dd) + depth * layer
+                encoder_flops(model, patches) + linear(n, model.embed_dim, dd) + depth * layer
             }
         }
 }

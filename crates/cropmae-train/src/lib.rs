@@ -19,7 +19,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, Cursor, Progress};
 pub use error::TrainError;
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Estimate, encoder_flops, estimate, random_batch};
 pub use observer::{EpochEnd, HookError, Observer, Plan, StepStats};
 pub use optimizer::{AdamW, GroupSize};
 pub use pretrain::{Outcome, PretrainOptions, pretrain};

@@ -1,5 +1,6 @@
 //! One file per command, and what they share.
 
+pub mod bench;
 pub mod demo;
 pub mod eval;
 mod overlays;

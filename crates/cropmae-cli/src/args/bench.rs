@@ -1,0 +1,113 @@
+//! `cropmae bench`.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use cropmae_config::FrameSize;
+
+use super::DeviceArgs;
+
+/// `cropmae bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench step
+  cargo xtask bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
+  cargo xtask bench infer --json
+  cargo xtask bench ops --threads 1")]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub task: BenchTask,
+}
+
+/// Values of `cropmae bench TASK`.
+#[derive(Debug, Subcommand)]
+pub enum BenchTask {
+    /// A training step: forward, backward and optimiser on random pixels
+    Step(StepArgs),
+    /// The encoder's features of video frames
+    Infer(InferArgs),
+    /// Each differentiable operation at the model's sizes, forward and backward
+    Ops(OpsArgs),
+}
+
+/// `cropmae bench step`.
+#[derive(Debug, Args)]
+pub struct StepArgs {
+    /// Images per step
+    #[arg(long, default_value_t = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN))]
+    pub batch: NonZeroUsize,
+    /// Share of view 2's patches that is removed
+    #[arg(long, default_value_t = 0.985)]
+    pub mask_ratio: f64,
+    /// What to run, how often, and how to tell.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// Against whom.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// `cropmae bench infer`.
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// Frames per forward pass
+    #[arg(long, default_value_t = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN))]
+    pub batch: NonZeroUsize,
+    /// Size of a frame, HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE", default_value = "480x880")]
+    pub size: FrameSize,
+    /// What to run, how often, and how to tell.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// Against whom.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// `cropmae bench ops`.
+#[derive(Debug, Args)]
+pub struct OpsArgs {
+    /// Images per step
+    #[arg(long, default_value_t = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN))]
+    pub batch: NonZeroUsize,
+    /// What to run, how often, and how to tell.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+}
+
+/// What all measurements share.
+#[derive(Debug, Args)]
+pub struct ShapeArgs {
+    /// Architecture, with the decoder of the reference's builders: vits16, vitb16, vitl16, vits8, ...
+    #[arg(long, default_value = "vits16")]
+    pub arch: String,
+    /// Measured steps; the median counts
+    #[arg(long, default_value_t = NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN))]
+    pub steps: NonZeroUsize,
+    /// Steps before the measured ones
+    #[arg(long, default_value_t = 2)]
+    pub warmup: usize,
+    /// One JSON object per line instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Where the work runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// A comparison with PyTorch.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Comparison")]
+pub struct PeerArgs {
+    /// Also run the PyTorch program, in turn with ours, each time in a new process, and print the ratios
+    /// [default script: torch_step.py in the folder peers of CROPMAE_SHARED or ../shared]
+    #[arg(long, value_name = "SCRIPT", num_args = 0..=1, default_missing_value = "")]
+    pub peer: Option<PathBuf>,
+    /// Python with torch and timm
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    pub python: PathBuf,
+    /// Turns of each
+    #[arg(long, default_value_t = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN))]
+    pub alternations: NonZeroUsize,
+}

@@ -1,0 +1,56 @@
+//! `bench infer`: dense features of video frames, as an evaluation computes them.
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Tensor};
+use cropmae_config::{FrameSize, ModelConfig, Seed};
+use cropmae_model::{FeatureExtractor, VitFeatures};
+use cropmae_train::encoder_flops;
+
+use super::{ceiling::Ceiling, peer::Flags, record::Record, time};
+use crate::{args::InferArgs, device};
+
+/// The PyTorch program knows no other size.
+const PEER_SIZE: FrameSize = FrameSize::Exact {
+    height: 480,
+    width: 880,
+};
+
+/// Times the encoder.
+pub fn measure(args: &InferArgs) -> Result<Record> {
+    let model = ModelConfig::factory_preset(&args.shape.arch)?;
+    let device = device::open(&args.shape.device)?;
+    let batch = args.batch.get();
+    let (height, width) = args.size.resolve(480, 854);
+    let frames = Tensor::randn(0f32, 1.0, (batch, 3, height, width), &device)?;
+    let encoder = VitFeatures::random(&model, Seed(0), &device)?;
+    let timing = time(&args.shape, || {
+        let features = encoder.features(&frames)?;
+        // Reading a number waits for the device.
+        let first = features.values.narrow(1, 0, 1)?.to_dtype(DType::F64)?;
+        Ok(first.mean_all()?.to_scalar::<f64>()?)
+    })?;
+    let patches = height / model.patch_size * (width / model.patch_size);
+    let rows = batch * (patches + 1);
+    let ceiling = || Ceiling::measure(&model, rows, false);
+    let flops = encoder_flops(&model, patches);
+    Ok(Record::new(
+        "infer",
+        &args.shape,
+        &device,
+        batch,
+        flops,
+        timing,
+        ceiling,
+    ))
+}
+
+/// What the same measurement is called on the command line of either program.
+pub fn flags(args: &InferArgs) -> Result<Flags> {
+    ensure!(
+        args.size == PEER_SIZE,
+        "--size {}: the PyTorch program measures {PEER_SIZE} only; leave --size out with --peer",
+        args.size
+    );
+    let (own, theirs) = (["infer".into()], ["--mode".into(), "infer".into()]);
+    Ok(Flags::new(own, theirs, args.batch, &args.shape))
+}

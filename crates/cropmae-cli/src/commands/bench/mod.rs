@@ -1,0 +1,70 @@
+//! `bench`: how fast and how small, in the terms of the PyTorch program that it is compared with.
+
+mod ceiling;
+mod infer;
+mod ops;
+mod peer;
+mod record;
+mod step;
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::Result;
+use candle_core::Device;
+
+use crate::{
+    args::{BenchArgs, BenchTask, ShapeArgs},
+    console::Console,
+};
+
+/// Runs the command.
+pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
+    match &args.task {
+        BenchTask::Step(args) => match peer::script(&args.peer)? {
+            Some(script) => peer::compare(&script, &args.peer, &step::flags(args), console)?,
+            None => step::measure(args)?.say(args.shape.json, console)?,
+        },
+        BenchTask::Infer(args) => match peer::script(&args.peer)? {
+            Some(script) => peer::compare(&script, &args.peer, &infer::flags(args)?, console)?,
+            None => infer::measure(args)?.say(args.shape.json, console)?,
+        },
+        BenchTask::Ops(args) => ops::measure(args, console)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds of each measured call of `step`, which must have finished its work when it returns, and what
+/// the last one gave.
+fn time(shape: &ShapeArgs, mut step: impl FnMut() -> Result<f64>) -> Result<(Vec<f64>, f64)> {
+    for _ in 0..shape.warmup {
+        step()?;
+    }
+    let mut last = f64::NAN;
+    let seconds = (0..shape.steps.get())
+        .map(|_| {
+            let start = Instant::now();
+            last = step()?;
+            Ok(start.elapsed().as_secs_f64())
+        })
+        .collect::<Result<_>>()?;
+    Ok((seconds, last))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// Threads that compute on `device`.
+fn threads(device: &Device) -> usize {
+    if device.is_cpu() {
+        rayon::current_num_threads()
+    } else {
+        1
+    }
+}

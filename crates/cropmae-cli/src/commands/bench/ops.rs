@@ -1,0 +1,336 @@
+//! `bench ops`: each differentiable operation at the model's sizes, forward and backward.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use candle_core::{Device, Tensor, Var};
+use cropmae_config::ModelConfig;
+use cropmae_kernels::{
+    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, adamw_all, attention_block,
+    cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed, pixel_loss,
+    residual_layer_norm, self_attention,
+};
+use serde::Serialize;
+
+use super::{ceiling::Ceiling, median, threads};
+use crate::{args::OpsArgs, console::Console, device, memory};
+
+/// Width of the cross-attention decoder's feed-forward layers.
+const FEED_FORWARD: usize = 2048;
+const EPS: f64 = 1e-6;
+
+/// One operation, measured.
+#[derive(Debug, Serialize)]
+struct OpRecord {
+    op: &'static str,
+    shape: String,
+    /// Forward, in milliseconds.
+    forward_ms: f64,
+    /// Forward and backward, in milliseconds.
+    train_ms: f64,
+    /// Of the matrix products in forward and backward; none for operations without.
+    gflop_per_s: Option<f64>,
+    /// Of the speed of bare products.
+    gemm_share: Option<f64>,
+}
+
+/// Times operations and prints a line for each.
+struct Bench<'a> {
+    args: &'a OpsArgs,
+    console: &'a Console,
+    ceiling: f64,
+}
+
+/// Times every operation.
+pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
+    let device = device::open(&args.shape.device)?;
+    ensure!(
+        device.is_cpu(),
+        "bench ops measures the CPU's operations; leave --device out"
+    );
+    let model = ModelConfig::factory_preset(&args.shape.arch)?;
+    let rows = args.batch.get() * (model.num_patches() + 1);
+    let ceiling = Ceiling::measure(&model, rows, true).gflop_per_s();
+    if !args.shape.json {
+        console.say(format!(
+            "{} batch {} on {} threads; bare products reach {ceiling:.0} GFLOP/s\n\
+             {:24}{:22}{:>12}{:>12}{:>11}{:>8}",
+            args.shape.arch,
+            args.batch,
+            threads(&device),
+            "",
+            "",
+            "forward, ms",
+            "train, ms",
+            "GFLOP/s",
+            "share"
+        ));
+    }
+    let bench = Bench {
+        args,
+        console,
+        ceiling,
+    };
+    bench.encoder(&model)?;
+    bench.decoder(&model)?;
+    bench.ends(&model)?;
+    bench.optimizer(&model)?;
+    if !args.shape.json
+        && let Some(peak) = memory::peak_rss()
+    {
+        console.say(format!(
+            "peak memory {:.0} MiB",
+            peak as f64 / f64::from(1 << 20)
+        ));
+    }
+    Ok(())
+}
+
+/// A variable of small values.
+fn var(shape: &[usize]) -> Result<Var> {
+    let len: usize = shape.iter().product();
+    let values = (0..len).map(|i| ((i * 7919) % 2003) as f32 / 1e4 - 0.1);
+    Ok(Var::from_vec(
+        values.collect::<Vec<_>>(),
+        shape,
+        &Device::Cpu,
+    )?)
+}
+
+/// Weight and bias of a linear layer.
+fn layer(d_in: usize, d_out: usize) -> Result<(Var, Var)> {
+    Ok((var(&[d_out, d_in])?, var(&[d_out])?))
+}
+
+fn norm((weight, bias): &(Var, Var)) -> Norm<'_> {
+    Norm {
+        weight,
+        bias,
+        eps: EPS,
+    }
+}
+
+fn pair((weight, bias): &(Var, Var)) -> (&Tensor, &Tensor) {
+    (weight, bias)
+}
+
+impl Bench<'_> {
+    /// The encoder's blocks, and the operations inside of them on their own.
+    fn encoder(&self, model: &ModelConfig) -> Result<()> {
+        let (b, n, d) = (
+            self.args.batch.get(),
+            model.num_patches() + 1,
+            model.embed_dim,
+        );
+        let hidden = (d as f64 * model.mlp_ratio) as usize;
+        let heads = model.num_heads;
+        let x = var(&[b, n, d])?;
+        let gains = (var(&[d])?, var(&[d])?);
+        let (qkv, proj) = (layer(d, 3 * d)?, layer(d, d)?);
+        let (fc1, fc2) = (layer(d, hidden)?, layer(hidden, d)?);
+        let packed = var(&[b, n, 3 * d])?;
+        let shape = format!("{b}x{n}x{d}");
+        let rows = b * n;
+        let attention = 4 * b * n * n * d;
+        self.op("layer_norm", &shape, 0, || {
+            layer_norm(&x, &gains.0, &gains.1, EPS)
+        })?;
+        self.op(
+            "linear",
+            &format!("{shape} to {}", 3 * d),
+            2 * rows * d * 3 * d,
+            || linear(&x, &qkv.0, &qkv.1),
+        )?;
+        self.op(
+            "self_attention",
+            &format!("{shape}, {heads} heads"),
+            attention,
+            || self_attention(&packed, heads, None),
+        )?;
+        let flops = 2 * rows * d * 4 * d + attention;
+        self.op(
+            "attention_block",
+            &format!("{shape}, {heads} heads"),
+            flops,
+            || attention_block(&x, norm(&gains), pair(&qkv), pair(&proj), heads),
+        )?;
+        let flops = 4 * rows * d * hidden;
+        self.op("mlp_block", &format!("{shape} via {hidden}"), flops, || {
+            mlp_block(&x, norm(&gains), pair(&fc1), pair(&fc2))
+        })
+    }
+
+    /// What the decoder adds: attention on another sequence, and dropout.
+    fn decoder(&self, model: &ModelConfig) -> Result<()> {
+        let (b, n, d) = (
+            self.args.batch.get(),
+            model.num_patches() + 1,
+            model.decoder_embed_dim,
+        );
+        let heads = model.decoder_num_heads;
+        let dropout = Some(Dropout { p: 0.1, key: 1 });
+        let (x, kv) = (var(&[b, n, d])?, var(&[b, n, 2 * d])?);
+        let gains = (var(&[d])?, var(&[d])?);
+        let (fc1, fc2) = (layer(d, FEED_FORWARD)?, layer(FEED_FORWARD, d)?);
+        let shape = format!("{b}x{n}x{d}");
+        self.op("residual_layer_norm", &shape, 0, || {
+            residual_layer_norm(&x, &x, &gains.0, &gains.1, EPS, dropout)
+        })?;
+        let flops = 4 * b * n * n * d;
+        self.op(
+            "cross_attention",
+            &format!("{shape}, {heads} heads"),
+            flops,
+            || cross_attention(&x, &kv, heads, dropout),
+        )?;
+        let flops = 4 * b * n * d * FEED_FORWARD;
+        self.op("mlp", &format!("{shape} via {FEED_FORWARD}"), flops, || {
+            mlp(&x, pair(&fc1), pair(&fc2), dropout)
+        })?;
+        self.op("dropout", &shape, 0, || {
+            kernels::dropout(&x, Dropout { p: 0.1, key: 1 })
+        })
+    }
+
+    /// Patches into tokens, and predictions into a loss.
+    fn ends(&self, model: &ModelConfig) -> Result<()> {
+        let (b, n, d, p) = (
+            self.args.batch.get(),
+            model.num_patches(),
+            model.embed_dim,
+            model.patch_size,
+        );
+        let values = model.patch_values();
+        let patches = var(&[b, n, values])?.as_detached_tensor();
+        let (weight, bias) = (var(&[d, 3, p, p])?, var(&[d])?);
+        let pos = var(&[n, d])?.as_detached_tensor();
+        let shape = format!("{b}x{n}x{values}");
+        self.op(
+            "patch_embed",
+            &format!("{shape} to {d}"),
+            2 * b * n * values * d,
+            || patch_embed(&patches, None, &weight, &bias, &pos),
+        )?;
+        let pred = var(&[b, n, values])?;
+        self.op("pixel_loss", &shape, 0, || {
+            pixel_loss(&pred, &patches, true)
+        })
+    }
+
+    /// The update, over as many values as the encoder's blocks have.
+    fn optimizer(&self, model: &ModelConfig) -> Result<()> {
+        let d = model.embed_dim;
+        let tensors = (0..model.depth)
+            .map(|_| {
+                Ok([
+                    var(&[12 * d, d])?,
+                    var(&[12 * d, d])?,
+                    var(&[12 * d, d])?,
+                    var(&[12 * d, d])?,
+                ])
+            })
+            .collect::<Result<Vec<[Var; 4]>>>()?;
+        let step = AdamWStep {
+            lr: 1e-4,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.05,
+            step: 3,
+            grad_scale: 1.0,
+        };
+        let updates: Vec<AdamWUpdate> = tensors
+            .iter()
+            .map(|[param, grad, exp_avg, exp_avg_sq]| AdamWUpdate {
+                param,
+                grad,
+                exp_avg,
+                exp_avg_sq,
+                step,
+            })
+            .collect();
+        let shape = format!("{:.1} M values", (model.depth * 12 * d * d) as f64 / 1e6);
+        let seconds = self.seconds(|| Ok(adamw_all(&updates)?))?;
+        self.say("adamw", shape.clone(), (seconds, seconds), 0)?;
+        let grads: Vec<&Tensor> = tensors
+            .iter()
+            .map(|[_, grad, ..]| grad.as_tensor())
+            .collect();
+        let seconds = self.seconds(|| Ok(grad_norm(&grads).map(drop)?))?;
+        self.say("grad_norm", shape, (seconds, seconds), 0)
+    }
+
+    /// Times `op` alone and with its backward pass. `flops` are those of the forward pass's products; the
+    /// backward pass has twice as many.
+    fn op(
+        &self,
+        name: &'static str,
+        shape: &str,
+        flops: usize,
+        op: impl Fn() -> candle_core::Result<Tensor>,
+    ) -> Result<()> {
+        let forward = self.seconds(|| Ok(op().map(drop)?))?;
+        let target = op()?.zeros_like()?;
+        let mut gradients = Gradients::new();
+        let train = self.seconds(|| {
+            let y = op()?;
+            let loss = if y.elem_count() == 1 {
+                y
+            } else {
+                pixel_loss(&y, &target, false)?
+            };
+            gradients.clear();
+            Ok(gradients.accumulate(&loss)?)
+        })?;
+        self.say(name, shape.to_owned(), (forward, train), 3 * flops)
+    }
+
+    fn seconds(&self, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+        for _ in 0..self.args.shape.warmup {
+            run()?;
+        }
+        let times = (0..self.args.shape.steps.get())
+            .map(|_| {
+                let start = Instant::now();
+                run()?;
+                Ok(start.elapsed().as_secs_f64())
+            })
+            .collect::<Result<_>>()?;
+        Ok(median(times))
+    }
+
+    fn say(
+        &self,
+        op: &'static str,
+        shape: String,
+        (forward, train): (f64, f64),
+        flops: usize,
+    ) -> Result<()> {
+        let gflop_per_s = (flops > 0).then(|| flops as f64 / train / 1e9);
+        let record = OpRecord {
+            op,
+            shape,
+            forward_ms: 1e3 * forward,
+            train_ms: 1e3 * train,
+            gflop_per_s,
+            gemm_share: gflop_per_s.map(|speed| speed / self.ceiling),
+        };
+        if self.args.shape.json {
+            self.console.say(serde_json::to_string(&record)?);
+            return Ok(());
+        }
+        let optional = |value: Option<f64>, unit| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}{unit}"))
+        };
+        self.console.say(format!(
+            "{:24}{:22}{:>12.2}{:>12.2}{:>11}{:>8}",
+            record.op,
+            record.shape,
+            record.forward_ms,
+            record.train_ms,
+            optional(record.gflop_per_s, ""),
+            optional(record.gemm_share.map(|share| 100.0 * share), " %")
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! `bench step`: a training step on random pixels, as the run would make it.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result, bail};
+use cropmae_config::{Experiment, ModelConfig};
+use cropmae_train::{Cursor, Effect, Trainer, estimate, random_batch};
+
+use super::{ceiling::Ceiling, record::Record, time};
+use crate::{args::StepArgs, device};
+
+/// Updates in the pretended epoch: the schedule's shape does not matter here.
+const BATCHES_PER_EPOCH: usize = 1000;
+
+/// Times the step.
+pub fn measure(args: &StepArgs) -> Result<Record> {
+    let experiment = experiment(args)?;
+    let device = device::open(&args.shape.device)?;
+    let mut trainer = Trainer::new(&experiment, BATCHES_PER_EPOCH, &device)?;
+    let batch = trainer.tensors(random_batch(&experiment))?;
+    let mut at = Cursor::default();
+    let timing = time(&args.shape, || {
+        let step = trainer.micro_step(&batch, at, true)?;
+        at.batch += 1;
+        at.step += 1;
+        match step.effect {
+            Effect::Updated(_) => step.loss.context("the loss was not read"),
+            other => bail!("expected an update, got {other:?}"),
+        }
+    })?;
+    drop((trainer, batch));
+    let flops = estimate(&experiment, BATCHES_PER_EPOCH, &device, false)?.flops_per_image;
+    let model = &experiment.model;
+    let kept = experiment.mask.len_keep(model.num_patches());
+    let rows = args.batch.get() * (model.num_patches() + kept + 2);
+    let ceiling = || Ceiling::measure(model, rows, true);
+    let (shape, batch) = (&args.shape, args.batch.get());
+    Ok(Record::new(
+        "train", shape, &device, batch, flops, timing, ceiling,
+    ))
+}
+
+/// The published recipe with the architecture that was asked for.
+fn experiment(args: &StepArgs) -> Result<Experiment> {
+    let overrides = [
+        format!("train.batch_size={}", args.batch),
+        "train.accum_iter=1".to_owned(),
+        format!("mask.ratio={:?}", args.mask_ratio),
+    ];
+    let mut experiment = Experiment::cropmae_in1k(&overrides)?;
+    experiment.model = ModelConfig::factory_preset(&args.shape.arch)?;
+    Ok(experiment)
+}
+
+/// What the same measurement is called on the command line of either program.
+pub fn flags(args: &StepArgs) -> super::peer::Flags {
+    let own = [
+        "step".into(),
+        "--mask-ratio".into(),
+        args.mask_ratio.to_string().into(),
+    ];
+    let theirs: [OsString; 4] = [
+        "--mode".into(),
+        "train".into(),
+        "--mask-ratio".into(),
+        args.mask_ratio.to_string().into(),
+    ];
+    super::peer::Flags::new(own, theirs, args.batch, &args.shape)
+}
