@@ -38,6 +38,9 @@ enum Task {
     /// Measure training steps, the encoder and single operations, also against PyTorch
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
+    /// Look at data before it is used: check a download
+    #[command(disable_help_flag = true)]
+    Data(Forwarded),
     /// Everything a change must pass: format, lints, tests, docs, a smoke run of the README's commands
     Ci,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Eval(forwarded) => program::run("eval", &forwarded.args),
         Task::Demo(forwarded) => program::run("demo", &forwarded.args),
         Task::Bench(forwarded) => program::run("bench", &forwarded.args),
+        Task::Data(forwarded) => program::run("data", &forwarded.args),
         Task::Ci => ci::run(),
     };
     outcome.unwrap_or_else(|error| {

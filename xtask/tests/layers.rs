@@ -19,7 +19,10 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "cropmae-model",
         ],
     ),
-    ("cropmae-eval", &["cropmae-config", "cropmae-model"]),
+    (
+        "cropmae-eval",
+        &["cropmae-config", "cropmae-data", "cropmae-model"],
+    ),
     ("cropmae-report", &[]),
     (
         "cropmae-cli",

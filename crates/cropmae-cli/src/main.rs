@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, DataCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(args, &console),
         Command::Demo(args) => commands::demo::run(args, &console),
         Command::Bench(args) => commands::bench::run(args, &console),
+        Command::Data(args) => match &args.command {
+            DataCommand::Check(args) => commands::check::run(args, &console),
+        },
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);

@@ -5,6 +5,7 @@
 //! by `key=value` [overrides](Experiment::load), validated as a whole, and written into every run folder
 //! as JSON with its [fingerprint](Experiment::fingerprint). The crate knows no tensors and no pixels.
 
+mod classes;
 mod error;
 mod experiment;
 mod load;
@@ -13,10 +14,11 @@ mod protocol;
 mod seed;
 mod validate;
 
+pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
     About, CheckpointConfig, DataConfig, Experiment, Interpolation, LossConfig, MaskConfig, Method,
     ModelConfig, OptimConfig, Sampler, ScenesConfig, ScheduleConfig, TrainConfig, Views,
 };
-pub use protocol::{FrameSize, Protocol};
+pub use protocol::{FrameSize, Protocol, ProtocolChanges, ProtocolFile};
 pub use seed::{Seed, Stream};

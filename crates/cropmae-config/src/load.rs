@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{ConfigError, Experiment};
@@ -13,11 +14,7 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`], naming the file and the key.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, &path.display().to_string(), overrides)
+        Self::parse(&read(path)?, &path.display().to_string(), overrides)
     }
 
     /// Like [`Self::load`] for text that is already in memory; `origin` names it in errors.
@@ -25,28 +22,49 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`], naming `origin` and the key.
     pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start);
-            ConfigError::Syntax {
-                origin: origin.to_owned(),
-                line: text[..start].matches('\n').count() + 1,
-                message: error.message().replace('\n', ", "),
-            }
-        })?;
+        let mut table = parse_table(text, origin)?;
         for text in overrides {
             set(&mut table, text)?;
         }
-        let experiment: Self =
-            serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-                ConfigError::Field {
-                    origin: origin.to_owned(),
-                    field: error.path().to_string(),
-                    message: error.inner().message().replace('\n', ", "),
-                }
-            })?;
+        let experiment: Self = deserialize(table, origin)?;
         experiment.validate()?;
         Ok(experiment)
     }
+}
+
+/// The TOML table of a file.
+pub(crate) fn table(path: &Path) -> Result<Table, ConfigError> {
+    parse_table(&read(path)?, &path.display().to_string())
+}
+
+/// A table as a typed value; errors name the key and the `origin`.
+pub(crate) fn deserialize<T: DeserializeOwned>(
+    table: Table,
+    origin: &str,
+) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| ConfigError::Field {
+        origin: origin.to_owned(),
+        field: error.path().to_string(),
+        message: error.inner().message().replace('\n', ", "),
+    })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn parse_table(text: &str, origin: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        ConfigError::Syntax {
+            origin: origin.to_owned(),
+            line: text[..start].matches('\n').count() + 1,
+            message: error.message().replace('\n', ", "),
+        }
+    })
 }
 
 /// Sets one `section.key=value` in `table`.

@@ -1,8 +1,10 @@
 //! The label-propagation protocol: the numbers that decide an evaluation.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use crate::{ConfigError, load};
 
 /// Size at which frames go through the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,12 +84,22 @@ pub struct Protocol {
     pub frame_size: FrameSize,
     /// Sources whose labels a cell averages.
     pub top_k: usize,
-    /// Grid distance from which on recent frames' cells are excluded; frame 0 is not restricted.
+    /// Grid distance from which on recent frames' cells are excluded; long-term frames are not restricted.
     pub radius: f64,
     /// Affinities are divided by this before the softmax.
     pub temperature: f64,
-    /// Recent frames used as sources beside frame 0.
+    /// Recent frames used as sources.
     pub context_frames: usize,
+    /// Frames that stay sources for the whole video, without a radius, as the reference counts them: 0 is
+    /// frame 0; n > 0 is frame n + 1, in use from frame n + 1 + `context_frames` on and replaced by frame 0
+    /// before.
+    pub long_term_frames: Vec<usize>,
+    /// Block whose output gives the features, from 1, passed through the final norm; none: the last.
+    pub feature_block: Option<usize>,
+    /// Whether features are scaled to unit length, so that affinities are cosines.
+    pub l2_normalise: bool,
+    /// Whether a prediction's soft labels are stretched to 0..1 in every cell before they become masks.
+    pub normalise_labels: bool,
 }
 
 impl Protocol {
@@ -122,8 +134,96 @@ impl Protocol {
             radius: 20.0,
             temperature: 0.7,
             context_frames: 20,
+            long_term_frames: vec![0],
+            feature_block: None,
+            l2_normalise: true,
+            normalise_labels: false,
         }
     }
+}
+
+/// Changes to a [`Protocol`]: what a command line or a section of a [`ProtocolFile`] says.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProtocolChanges {
+    /// See [`Protocol::frame_size`]; in a file `"480x880"`, or a number for the longer side.
+    #[serde(deserialize_with = "frame_size")]
+    pub frame_size: Option<FrameSize>,
+    /// See [`Protocol::top_k`].
+    pub top_k: Option<usize>,
+    /// See [`Protocol::radius`].
+    pub radius: Option<f64>,
+    /// See [`Protocol::temperature`].
+    pub temperature: Option<f64>,
+    /// See [`Protocol::context_frames`].
+    pub context_frames: Option<usize>,
+    /// See [`Protocol::long_term_frames`].
+    pub long_term_frames: Option<Vec<usize>>,
+    /// See [`Protocol::feature_block`].
+    pub feature_block: Option<usize>,
+    /// See [`Protocol::l2_normalise`].
+    pub l2_normalise: Option<bool>,
+    /// See [`Protocol::normalise_labels`].
+    pub normalise_labels: Option<bool>,
+}
+
+impl ProtocolChanges {
+    /// `protocol` with these changes.
+    #[must_use]
+    pub fn apply(&self, protocol: Protocol) -> Protocol {
+        Protocol {
+            frame_size: self.frame_size.unwrap_or(protocol.frame_size),
+            top_k: self.top_k.unwrap_or(protocol.top_k),
+            radius: self.radius.unwrap_or(protocol.radius),
+            temperature: self.temperature.unwrap_or(protocol.temperature),
+            context_frames: self.context_frames.unwrap_or(protocol.context_frames),
+            long_term_frames: self
+                .long_term_frames
+                .clone()
+                .unwrap_or(protocol.long_term_frames),
+            feature_block: self.feature_block.or(protocol.feature_block),
+            l2_normalise: self.l2_normalise.unwrap_or(protocol.l2_normalise),
+            normalise_labels: self.normalise_labels.unwrap_or(protocol.normalise_labels),
+        }
+    }
+}
+
+/// Protocol changes in a TOML file: `[all]` for every task, then `[davis]`, `[vip]` or `[jhmdb]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProtocolFile {
+    /// Changes to every task.
+    pub all: ProtocolChanges,
+    /// Changes to DAVIS.
+    pub davis: ProtocolChanges,
+    /// Changes to VIP.
+    pub vip: ProtocolChanges,
+    /// Changes to JHMDB.
+    pub jhmdb: ProtocolChanges,
+}
+
+impl ProtocolFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load::deserialize(load::table(path)?, &path.display().to_string())
+    }
+}
+
+fn frame_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<FrameSize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Size {
+        Side(usize),
+        Text(String),
+    }
+    let text = match Size::deserialize(deserializer)? {
+        Size::Side(side) => side.to_string(),
+        Size::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 #[cfg(test)]
@@ -137,6 +237,34 @@ mod tests {
         }
         for text in ["", "0x880", "480x", "big"] {
             assert!(text.parse::<FrameSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("protocol.toml");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("[all]\nradius = 12\n[davis]\nframe_size = \"240x440\"\n[vip]\nframe_size = 440\n");
+        let file = ProtocolFile::load(&path).unwrap();
+        let davis = file.davis.apply(file.all.apply(Protocol::davis()));
+        assert_eq!((davis.radius, davis.top_k), (12.0, 7));
+        let (height, width) = (240, 440);
+        assert_eq!(davis.frame_size, FrameSize::Exact { height, width });
+        assert_eq!(file.vip.frame_size, Some(FrameSize::LongerSide(440)));
+        for (text, expected) in [
+            ("[davis]\ntopk = 3", "unknown field `topk`"),
+            (
+                "[davis]\nframe_size = \"big\"",
+                "davis.frame_size: expected HEIGHTxWIDTH",
+            ),
+            ("radius = 3", "unknown field `radius`"),
+            ("[davis", "protocol.toml, line 1"),
+        ] {
+            write(text);
+            let message = ProtocolFile::load(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
+            assert!(!message.contains('\n'), "{message}");
         }
     }
 }

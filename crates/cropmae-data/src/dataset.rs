@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use cropmae_config::{DataConfig, Seed, Stream, Views};
 use image::RgbImage;
 use rand_chacha::rand_core::RngCore;
-use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use crate::sources::{Listing, Source, frames};
 use crate::views::{View, ViewSampler};
-use crate::{BadFile, DataError, decode};
+use crate::{BadFile, DataError, decode, fingerprint};
 
 /// The samples of a folder, listed but not decoded.
 #[derive(Debug)]
@@ -99,22 +97,7 @@ impl Dataset {
     /// SHA-256 over the sorted relative names and the sizes of all files, in hexadecimal: equal
     /// fingerprints mean the same files for all practical purposes. Reads no pixels.
     pub fn fingerprint(&self) -> String {
-        let files = self.source.files();
-        // A file that vanished since the listing still counts, with an impossible size.
-        let size = |file: &PathBuf| {
-            std::fs::metadata(self.root.join(file)).map_or(u64::MAX, |metadata| metadata.len())
-        };
-        let sizes: Vec<u64> = files.par_iter().map(size).collect();
-        let mut hash = Sha256::new();
-        for (file, size) in files.iter().zip(sizes) {
-            hash.update(file.as_os_str().as_encoded_bytes());
-            hash.update([0]);
-            hash.update(size.to_le_bytes());
-        }
-        hash.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        fingerprint::of_files(&self.root, &self.source.files())
     }
 
     /// Name of a sample: the relative path of its image or of its video's folder.

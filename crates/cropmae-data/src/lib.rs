@@ -13,6 +13,7 @@ pub mod boxes;
 mod dataset;
 pub mod decode;
 mod error;
+pub mod fingerprint;
 #[cfg(test)]
 mod fixtures;
 mod loader;

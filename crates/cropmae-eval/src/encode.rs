@@ -17,6 +17,18 @@ use crate::propagation::{Grid, PackedFeatures};
 /// Frames that go through the encoder together.
 const BATCH: usize = 5;
 
+/// What decides the features of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoding<'a> {
+    pub encoder: &'a dyn FeatureExtractor,
+    /// Size of the encoder's input.
+    pub size: Size,
+    /// See [`Protocol::feature_block`](cropmae_config::Protocol::feature_block).
+    pub block: Option<usize>,
+    /// See [`Protocol::l2_normalise`](cropmae_config::Protocol::l2_normalise).
+    pub l2_normalise: bool,
+}
+
 /// Calls `consume(index, features)` for every frame in order; stops at the first error of any stage.
 ///
 /// # Errors
@@ -24,8 +36,7 @@ const BATCH: usize = 5;
 pub(crate) fn for_each_frame(
     frames: &[PathBuf],
     original: Size,
-    size: Size,
-    encoder: &dyn FeatureExtractor,
+    encoding: Encoding<'_>,
     mut consume: impl FnMut(usize, PackedFeatures) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     let (decoded, to_encode) = sync_channel(1);
@@ -34,7 +45,7 @@ pub(crate) fn for_each_frame(
         // Each stage ends when the one before is done, or the one after has stopped listening.
         scope.spawn(move || {
             for batch in frames.chunks(BATCH) {
-                let pixels = decode(batch, original, &frames[0], size);
+                let pixels = decode(batch, original, &frames[0], encoding.size);
                 if decoded.send((batch, pixels)).is_err() {
                     break;
                 }
@@ -42,7 +53,7 @@ pub(crate) fn for_each_frame(
         });
         scope.spawn(move || {
             for (batch, pixels) in to_encode {
-                let features = pixels.and_then(|pixels| encode(batch, pixels, size, encoder));
+                let features = pixels.and_then(|pixels| encode(batch, pixels, encoding));
                 if encoded.send(features).is_err() {
                     break;
                 }
@@ -76,9 +87,9 @@ fn decode(
 fn encode(
     batch: &[PathBuf],
     pixels: Vec<f32>,
-    size: Size,
-    encoder: &dyn FeatureExtractor,
+    encoding: Encoding<'_>,
 ) -> Result<Vec<PackedFeatures>, EvalError> {
+    let Encoding { encoder, size, .. } = encoding;
     let grid = grid(size, encoder.patch_size());
     let failed = |error: ModelError| EvalError::Encoder {
         path: batch[0].clone(),
@@ -90,7 +101,9 @@ fn encode(
     };
     let shape = (batch.len(), 3, size.height, size.width);
     let images = Tensor::from_vec(pixels, shape, &Device::Cpu).map_err(|e| failed(e.into()))?;
-    let features = encoder.features(&images).map_err(failed)?;
+    let features = encoder
+        .block_features(&images, encoding.block)
+        .map_err(failed)?;
     if features.grid != (grid.height, grid.width) {
         let (height, width) = features.grid;
         let message = format!(
@@ -117,7 +130,7 @@ fn encode(
         .iter()
         .zip(rows.chunks_exact(per_frame))
         .map(|(path, rows)| {
-            PackedFeatures::normalised(rows, grid, channels)
+            PackedFeatures::new(rows, grid, channels, encoding.l2_normalise)
                 .map_err(|message| unusable(path, message))
         })
         .collect()

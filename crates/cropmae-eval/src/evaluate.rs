@@ -1,4 +1,4 @@
-//! The entrance: one task, one data set, one encoder -> a report.
+//! The entrance: one task, one data set, one encoder -> a report, or one a setting of the protocol.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,12 @@ use cropmae_config::Protocol;
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Catalogue;
 use crate::error::EvalError;
 use crate::observer::{Observer, SequenceInfo};
 use crate::protocol::{Run, validate};
 use crate::report::{Failure, TaskReport};
+use crate::scores::Scores;
 use crate::tasks::{davis, jhmdb, vip};
 
 /// A label-propagation task.
@@ -49,8 +51,12 @@ impl Task {
 pub struct EvalOptions {
     /// Folder for predictions, `report.json` and tables; nothing is written when absent.
     pub out: Option<PathBuf>,
-    /// Evaluate only these sequences of the data set's list.
+    /// A file of sequence names, one a line, that takes the place of the data set's own list.
+    pub list: Option<PathBuf>,
+    /// Evaluate only these sequences of the list.
     pub sequences: Option<Vec<String>>,
+    /// SHA-256 of the encoder's weight file, for the report.
+    pub weights_sha256: Option<String>,
 }
 
 /// Evaluates `encoder` on the data set at `data_dir`, in its official layout.
@@ -70,29 +76,53 @@ pub fn evaluate(
     options: &EvalOptions,
     observer: &mut dyn Observer,
 ) -> Result<TaskReport, EvalError> {
-    validate(protocol)?;
-    let run = Run {
-        protocol,
-        encoder,
-        options,
-    };
-    let (scores, failures) = match task {
-        Task::Davis => davis::evaluate(&run, data_dir, observer)?,
-        Task::Vip => vip::evaluate(&run, data_dir, observer)?,
-        Task::Jhmdb => jhmdb::evaluate(&run, data_dir, observer)?,
-    };
-    let report = TaskReport {
-        task,
-        encoder: encoder.name(),
-        patch_size: encoder.patch_size(),
-        protocol: protocol.clone(),
-        scores,
-        failures,
-    };
+    let settings = std::slice::from_ref(protocol);
+    let report = sweep(task, data_dir, encoder, settings, options, observer)?.swap_remove(0);
     if let Some(out) = &options.out {
         report.write(out)?;
     }
     Ok(report)
+}
+
+/// Evaluates `encoder` under several `settings` of the protocol at once, and reports in their order. Each
+/// frame is decoded and encoded once; only what propagates from its features is kept per setting. Nothing
+/// is written, and the observer sees the first setting's predictions.
+///
+/// # Errors
+/// As [`evaluate`]; [`EvalError::Protocol`] without a setting, or if the settings disagree on what decides
+/// features (`frame_size`, `feature_block`, `l2_normalise`).
+pub fn sweep(
+    task: Task,
+    data_dir: &Path,
+    encoder: &dyn FeatureExtractor,
+    settings: &[Protocol],
+    options: &EvalOptions,
+    observer: &mut dyn Observer,
+) -> Result<Vec<TaskReport>, EvalError> {
+    validate(settings)?;
+    let run = Run {
+        settings,
+        encoder,
+        options,
+    };
+    let catalogue = Catalogue::open(task, data_dir, options)?;
+    let data_fingerprint = catalogue.fingerprint();
+    let (scores, failures) = match task {
+        Task::Davis => davis::evaluate(&run, &catalogue, observer)?,
+        Task::Vip => vip::evaluate(&run, &catalogue, observer)?,
+        Task::Jhmdb => jhmdb::evaluate(&run, &catalogue, observer)?,
+    };
+    let report = |(protocol, scores): (&Protocol, Scores)| TaskReport {
+        task,
+        encoder: encoder.name(),
+        weights_sha256: options.weights_sha256.clone(),
+        patch_size: encoder.patch_size(),
+        data_fingerprint: data_fingerprint.clone(),
+        protocol: protocol.clone(),
+        scores,
+        failures: failures.clone(),
+    };
+    Ok(settings.iter().zip(scores).map(report).collect())
 }
 
 /// Evaluates one sequence after another, keeping the results of those that work.
@@ -132,58 +162,5 @@ pub(crate) fn each_sequence<T>(
             source: Box::new(error),
         }),
         _ => Ok((results, failures)),
-    }
-}
-
-/// The listed sequences that were asked for, in the order of the list.
-pub(crate) fn select(
-    listed: Vec<String>,
-    list: &Path,
-    wanted: Option<&[String]>,
-) -> Result<Vec<String>, EvalError> {
-    let Some(wanted) = wanted else {
-        return Ok(listed);
-    };
-    if let Some(name) = wanted.iter().find(|name| !listed.contains(name)) {
-        return Err(EvalError::UnknownSequence {
-            name: name.clone(),
-            list: list.into(),
-            known: listed.join(", "),
-        });
-    }
-    Ok(listed
-        .into_iter()
-        .filter(|name| wanted.contains(name))
-        .collect())
-}
-
-/// Names of a list file, one a line; a name must be a plain relative path.
-pub(crate) fn read_list(path: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
-    let text = std::fs::read_to_string(path).map_err(|_| EvalError::Layout {
-        path: path.into(),
-        expected: expected.into(),
-    })?;
-    let names: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(String::from)
-        .collect();
-    // Names become paths below the data set and below the output folder: none may lead out of them.
-    let plain = |name: &&String| {
-        Path::new(name.as_str())
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)))
-    };
-    match names.iter().find(|name| !plain(name)) {
-        Some(name) => Err(EvalError::Layout {
-            path: path.join(name),
-            expected: "a plain sequence name in the list".into(),
-        }),
-        None if names.is_empty() => Err(EvalError::Layout {
-            path: path.into(),
-            expected: expected.into(),
-        }),
-        None => Ok(names),
     }
 }

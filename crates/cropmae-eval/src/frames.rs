@@ -4,32 +4,33 @@
 //! resized by the rule it uses for sizes: bilinear, half-pixel centres, no antialiasing (`cv2.resize`), on
 //! RGB values in 0..1 (f32). JPEG pixels may differ from another decoder's by 1 or 2 levels.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use cropmae_data::decode;
 use image::RgbImage;
 
 use crate::error::{EvalError, Size};
 use crate::resize::{bilinear, widen};
+
+/// Frames of more are refused: no benchmark has any, and a hostile file may claim them.
+const MAX_MEGAPIXELS: u32 = 64;
 
 /// ImageNet mean of R, G, B in 0..1.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// ImageNet standard deviation of R, G, B in 0..1.
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Decodes a JPEG or PNG file to RGB; grey is replicated, alpha dropped, EXIF orientation ignored.
+/// Decodes a JPEG or PNG file to RGB as training does: grey is replicated, alpha dropped, EXIF orientation
+/// ignored, a truncated file refused.
 ///
 /// # Errors
-/// [`EvalError::Read`] or [`EvalError::Image`], naming the file.
+/// [`EvalError::Image`], naming the file.
 pub fn read_frame(path: &Path) -> Result<RgbImage, EvalError> {
-    let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
-        path: path.into(),
-        source,
-    })?;
-    let image = image::load_from_memory(&bytes).map_err(|error| EvalError::Image {
-        path: path.into(),
-        message: error.to_string(),
-    })?;
-    Ok(image.into_rgb8())
+    decode::read(path, MAX_MEGAPIXELS).map_err(|bad| EvalError::Image {
+        path: bad.path,
+        message: bad.reason,
+    })
 }
 
 /// Size of an image file, from its header alone.
@@ -122,7 +123,8 @@ pub(crate) fn encoder_input(
     Ok(pixels)
 }
 
-/// Files of a folder with one of the `extensions`, in name order.
+/// Files of a folder with one of the `extensions`, in the order of their names, where digits count as
+/// numbers: frames taken from a video may be called `2.png` and `10.png`.
 ///
 /// # Errors
 /// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
@@ -159,8 +161,26 @@ pub(crate) fn list_files(
     if files.is_empty() {
         return Err(layout());
     }
-    files.sort();
+    files.sort_by(|a, b| natural(stem(a)).cmp(natural(stem(b))).then(a.cmp(b)));
     Ok(files)
+}
+
+/// A name as text and numbers in turn, for sorting.
+fn natural(name: &str) -> impl Iterator<Item = (&str, u128)> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        let text = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (text, after) = rest.split_at(text);
+        let digits = after
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (digits, after) = after.split_at(digits);
+        let more = !rest.is_empty();
+        rest = after;
+        more.then(|| (text, digits.parse().unwrap_or(0)))
+    })
 }
 
 /// File name without extension, for pairing frames with annotations.
@@ -175,22 +195,31 @@ pub(crate) fn stem(path: &Path) -> &str {
 /// # Errors
 /// [`EvalError::Layout`], naming the first file that is missing.
 pub(crate) fn require_pairs(frames: &[PathBuf], annotations: &[PathBuf]) -> Result<(), EvalError> {
-    let missing = |from: &[PathBuf], to: &[PathBuf], what: &str| {
-        let lacks = |path: &&PathBuf| to.iter().all(|other| stem(other) != stem(path));
-        from.iter().find(lacks).map(|path| {
+    unpaired(frames, annotations)
+        .into_iter()
+        .next()
+        .map_or(Ok(()), Err)
+}
+
+/// One [`EvalError::Layout`] for every frame without an annotation and every annotation without a frame.
+pub(crate) fn unpaired(frames: &[PathBuf], annotations: &[PathBuf]) -> Vec<EvalError> {
+    let missing = |from: &[PathBuf], to: &[PathBuf], what: &str| -> Vec<EvalError> {
+        let names: BTreeSet<&str> = to.iter().map(|path| stem(path)).collect();
+        let lacks = |path: &&PathBuf| !names.contains(stem(path));
+        let error = |path: &PathBuf| {
             let like = &to[0];
-            let name = stem(path);
             EvalError::Layout {
                 path: like
-                    .with_file_name(name)
+                    .with_file_name(stem(path))
                     .with_extension(like.extension().unwrap_or_default()),
                 expected: format!("the {what} that belongs to {}", path.display()),
             }
-        })
+        };
+        from.iter().filter(lacks).map(error).collect()
     };
-    missing(frames, annotations, "annotation")
-        .or_else(|| missing(annotations, frames, "frame"))
-        .map_or(Ok(()), Err)
+    let mut errors = missing(frames, annotations, "annotation");
+    errors.extend(missing(annotations, frames, "frame"));
+    errors
 }
 
 #[cfg(test)]
@@ -211,6 +240,13 @@ mod tests {
                 assert_eq!(value, f32::from(pixel.0[channel]) / 255.0);
             }
         }
+    }
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let before = |a: &str, b: &str| natural(a).lt(natural(b));
+        assert!(before("2", "10") && before("00009", "00010") && before("frame2", "frame10"));
+        assert!(before("a1_b2", "a1_b10") && before("", "0") && !before("7", "007"));
     }
 
     #[test]

@@ -32,6 +32,29 @@ pub struct Mask {
     pub map: LabelMap,
     /// Their colours.
     pub palette: Palette,
+    /// How the file stores them.
+    pub storage: Storage,
+}
+
+/// How a PNG stores ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Storage {
+    /// As indices of its palette.
+    Palette,
+    /// As grey levels.
+    Grey,
+    /// As colours of the DAVIS palette.
+    Colour,
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Palette => "palette",
+            Self::Grey => "grey",
+            Self::Colour => "colour",
+        })
+    }
 }
 
 impl Mask {
@@ -50,8 +73,9 @@ impl Mask {
             message: error.to_string(),
         })?;
         let size = decoded.size;
-        let (ids, palette) = match decoded.colours {
-            Some(palette) => (decoded.samples, palette),
+        let (ids, palette, storage) = match decoded.colours {
+            Some(palette) if decoded.indexed => (decoded.samples, palette, Storage::Palette),
+            Some(palette) => (decoded.samples, palette, Storage::Grey),
             None => {
                 let davis = Palette::davis();
                 let unknown = |colour| EvalError::UnknownColour {
@@ -60,11 +84,15 @@ impl Mask {
                 };
                 let colours = decoded.samples.as_chunks::<3>().0;
                 let ids = colour_ids(colours, &davis).map_err(unknown)?;
-                (ids, davis)
+                (ids, davis, Storage::Colour)
             }
         };
         let map = LabelMap { size, ids };
-        Ok(Self { map, palette })
+        Ok(Self {
+            map,
+            palette,
+            storage,
+        })
     }
 }
 
@@ -76,6 +104,7 @@ struct Decoded {
     size: Size,
     samples: Vec<u8>,
     colours: Option<Palette>,
+    indexed: bool,
 }
 
 fn decode(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
@@ -114,6 +143,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
             size,
             samples,
             colours,
+            indexed,
         });
     }
     let (samples, colours) = match frame.color_type {
@@ -135,6 +165,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
         size,
         samples,
         colours,
+        indexed,
     })
 }
 

@@ -14,7 +14,7 @@
 //!
 //! let encoder = VitFeatures::load(Path::new("encoder.safetensors"), &Device::Cpu)?;
 //! let task = Task::Davis;
-//! let options = EvalOptions { out: Some("results".into()), sequences: None };
+//! let options = EvalOptions { out: Some("results".into()), ..EvalOptions::default() };
 //! let report = evaluate(task, Path::new("DAVIS"), &encoder, &task.protocol(), &options, &mut ())?;
 //! for (name, value) in report.scores.headline() {
 //!     println!("{name}: {value:.3}"); // J&F-Mean: ..
@@ -23,6 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod catalogue;
+mod check;
 mod encode;
 mod error;
 mod evaluate;
@@ -32,6 +34,7 @@ pub mod mat5;
 pub mod metrics;
 mod nan;
 mod observer;
+mod official;
 mod output;
 mod palette;
 pub mod pose;
@@ -45,8 +48,9 @@ mod tasks;
 #[cfg(test)]
 mod golden;
 
+pub use check::{DataCheck, check};
 pub use error::{EvalError, Size};
-pub use evaluate::{EvalOptions, Task, evaluate};
+pub use evaluate::{EvalOptions, Task, evaluate, sweep};
 pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
 pub use palette::Palette;
 pub use report::{Failure, TaskReport};

@@ -58,6 +58,11 @@ pub struct FrameDone<'a> {
 pub enum Prediction<'a> {
     /// DAVIS and VIP: an id for every pixel of the annotation.
     Labels(&'a LabelMap),
-    /// JHMDB: joints at (x, y) in pixels of the frame; negative where a joint was lost.
-    Joints(&'a [[f32; 2]; JOINTS]),
+    /// JHMDB: joints at (x, y) in pixels of the frame.
+    Joints {
+        /// Negative where a joint was lost.
+        predicted: &'a [[f32; 2]; JOINTS],
+        /// Those of the annotation.
+        annotated: &'a [[f64; 2]; JOINTS],
+    },
 }

@@ -12,6 +12,8 @@
 mod affinity;
 mod features;
 mod grid;
+#[cfg(test)]
+pub(crate) mod inspect;
 mod top_k;
 mod video;
 
@@ -23,8 +25,10 @@ pub use features::PackedFeatures;
 pub use grid::Grid;
 pub use top_k::Neighbour;
 pub use video::VideoPropagation;
+#[cfg(test)]
+pub(crate) use video::stretched;
 
-use affinity::{PANEL, QUERIES, affinities};
+use affinity::{PANEL, QUERIES, Tile, affinities};
 use grid::Neighbourhood;
 use top_k::TopK;
 
@@ -181,7 +185,7 @@ impl WithSimd for Search<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> TopK {
         let grid = self.hood.grid;
         let mut top = TopK::new(self.blocks.len() * QUERIES, self.top_k);
-        let mut tile = [[0.0; PANEL]; QUERIES];
+        let mut tile: Tile = [[0.0; PANEL]; QUERIES];
         for (index, source) in self.sources.iter().enumerate() {
             for panel in 0..grid.panels() {
                 let features = source.features.panel(panel);

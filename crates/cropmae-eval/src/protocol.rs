@@ -1,11 +1,12 @@
-//! One video, start to end, under one protocol.
+//! One video, start to end, under one or several settings of the protocol.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cropmae_config::{FrameSize, Protocol};
 use cropmae_model::FeatureExtractor;
 
-use crate::encode::{for_each_frame, grid};
+use crate::encode::{Encoding, for_each_frame, grid};
 use crate::error::{EvalError, Size};
 use crate::evaluate::EvalOptions;
 use crate::frames::read_size;
@@ -13,7 +14,8 @@ use crate::propagation::{Grid, VideoPropagation};
 
 /// What every sequence of an evaluation shares.
 pub(crate) struct Run<'a> {
-    pub protocol: &'a Protocol,
+    /// At least one; they agree on everything that decides features.
+    pub settings: &'a [Protocol],
     pub encoder: &'a dyn FeatureExtractor,
     pub options: &'a EvalOptions,
 }
@@ -30,11 +32,30 @@ pub(crate) struct Video {
 }
 
 impl Run<'_> {
+    /// Where predictions go: nowhere while several settings are compared.
+    pub fn predictions(&self) -> Option<&Path> {
+        self.options
+            .out
+            .as_deref()
+            .filter(|_| self.settings.len() == 1)
+    }
+
+    /// Scores by setting, of scores by sequence.
+    pub fn per_setting<T>(&self, sequences: Vec<Vec<T>>) -> impl Iterator<Item = Vec<T>> {
+        let mut settings: Vec<Vec<T>> = self.settings.iter().map(|_| Vec::new()).collect();
+        for sequence in sequences {
+            for (scores, score) in settings.iter_mut().zip(sequence) {
+                scores.push(score);
+            }
+        }
+        settings.into_iter()
+    }
+
     /// Measures a video's first frame and settles the sizes; the other frames are checked when decoded.
     pub fn video(&self, frames: Vec<PathBuf>) -> Result<Video, EvalError> {
         let original = read_size(&frames[0])?;
         let patch_size = self.encoder.patch_size();
-        let input = input_size(self.protocol.frame_size, original, patch_size)?;
+        let input = input_size(self.settings[0].frame_size, original, patch_size)?;
         Ok(Video {
             frames,
             original,
@@ -43,29 +64,43 @@ impl Run<'_> {
         })
     }
 
-    /// Propagates frame 0's soft labels (h*w, L) through the video; `on_frame(index, labels)` gets every
-    /// frame's in order, frame 0's included.
+    /// Propagates frame 0's soft labels (h*w, L) through the video; `on_frame(index, setting, labels)` gets
+    /// every frame's in order under every setting, frame 0's included. A frame is encoded once.
     pub fn propagate(
         &self,
         video: &Video,
-        first_labels: Vec<f32>,
+        first_labels: &[f32],
         classes: usize,
-        mut on_frame: impl FnMut(usize, &[f32]) -> Result<(), EvalError>,
+        mut on_frame: impl FnMut(usize, usize, &[f32]) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let mut first_labels = Some(first_labels);
-        let mut propagation: Option<VideoPropagation> = None;
+        let encoding = Encoding {
+            encoder: self.encoder,
+            size: video.input,
+            block: self.settings[0].feature_block,
+            l2_normalise: self.settings[0].l2_normalise,
+        };
+        let mut propagations: Vec<VideoPropagation> = Vec::with_capacity(self.settings.len());
         for_each_frame(
             &video.frames,
             video.original,
-            video.input,
-            self.encoder,
-            |index, features| match &mut propagation {
-                Some(propagation) => on_frame(index, propagation.advance(features)),
-                None => {
-                    let labels = first_labels.take().unwrap_or_default();
-                    let started = VideoPropagation::new(self.protocol, features, labels, classes);
-                    on_frame(index, propagation.insert(started).first_labels())
+            encoding,
+            |index, features| {
+                let features = Arc::new(features);
+                for (setting, protocol) in self.settings.iter().enumerate() {
+                    let features = Arc::clone(&features);
+                    match propagations.get_mut(setting) {
+                        Some(propagation) => {
+                            on_frame(index, setting, propagation.advance(features))?
+                        }
+                        None => {
+                            let labels = first_labels.to_vec();
+                            let new = VideoPropagation::new(protocol, features, labels, classes);
+                            on_frame(index, setting, new.first_labels())?;
+                            propagations.push(new);
+                        }
+                    }
                 }
+                Ok(())
             },
         )
     }
@@ -95,7 +130,20 @@ fn input_size(frame_size: FrameSize, original: Size, patch_size: usize) -> Resul
 ///
 /// # Errors
 /// [`EvalError::Protocol`] for the first value out of range.
-pub(crate) fn validate(protocol: &Protocol) -> Result<(), EvalError> {
+pub(crate) fn validate(settings: &[Protocol]) -> Result<(), EvalError> {
+    let features = |p: &Protocol| (p.frame_size, p.feature_block, p.l2_normalise);
+    let alike = |pair: &[Protocol]| features(&pair[0]) == features(&pair[1]);
+    if settings.is_empty() || !settings.windows(2).all(alike) {
+        return Err(EvalError::Protocol {
+            field: "settings",
+            found: settings.len().to_string(),
+            expected: "at least one, alike in frame_size, feature_block and l2_normalise",
+        });
+    }
+    settings.iter().try_for_each(validate_one)
+}
+
+fn validate_one(protocol: &Protocol) -> Result<(), EvalError> {
     let sides = match protocol.frame_size {
         FrameSize::Exact { height, width } => height.min(width),
         FrameSize::LongerSide(side) => side,
@@ -122,6 +170,21 @@ pub(crate) fn validate(protocol: &Protocol) -> Result<(), EvalError> {
             "above 0",
         ),
     ];
+    let sources = protocol.context_frames + protocol.long_term_frames.len();
+    let checks = checks.into_iter().chain([
+        (
+            "context_frames",
+            "0 without a long-term frame".into(),
+            sources > 0,
+            "a frame to take labels from",
+        ),
+        (
+            "feature_block",
+            "0".into(),
+            protocol.feature_block != Some(0),
+            "a block, from 1",
+        ),
+    ]);
     for (field, found, holds, expected) in checks {
         if !holds {
             return Err(EvalError::Protocol {
@@ -180,10 +243,27 @@ mod tests {
 
     #[test]
     fn impossible_protocols_are_refused() {
+        let validate = |protocol: &Protocol| super::validate(std::slice::from_ref(protocol));
         assert!(validate(&Protocol::davis()).is_ok());
         let mut protocol = Protocol::vip();
         protocol.temperature = 0.0;
         let error = validate(&protocol).unwrap_err().to_string();
         assert_eq!(error, "temperature = 0: expected above 0");
+        let protocol = Protocol {
+            context_frames: 0,
+            long_term_frames: vec![],
+            ..Protocol::vip()
+        };
+        assert!(validate(&protocol).is_err());
+    }
+
+    #[test]
+    fn settings_of_a_sweep_share_features() {
+        let (davis, mut other) = (Protocol::davis(), Protocol::davis());
+        other.radius = 3.0;
+        assert!(validate(&[davis.clone(), other.clone()]).is_ok());
+        other.l2_normalise = false;
+        assert!(validate(&[davis, other]).is_err());
+        assert!(validate(&[]).is_err());
     }
 }

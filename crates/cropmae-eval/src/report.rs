@@ -19,8 +19,12 @@ pub struct TaskReport {
     pub task: Task,
     /// What the encoder calls itself.
     pub encoder: String,
+    /// SHA-256 of its weight file, where there is one.
+    pub weights_sha256: Option<String>,
     /// Width and height of a cell of its grid, in pixels.
     pub patch_size: usize,
+    /// Identifies the data: SHA-256 over names and sizes of the frames and annotations of all sequences.
+    pub data_fingerprint: String,
     /// The protocol that was run.
     pub protocol: Protocol,
     /// Scores over the sequences that could be evaluated.

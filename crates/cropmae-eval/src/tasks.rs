@@ -2,4 +2,5 @@
 
 pub(crate) mod davis;
 pub(crate) mod jhmdb;
+pub(crate) mod masks;
 pub(crate) mod vip;

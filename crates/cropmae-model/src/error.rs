@@ -99,6 +99,12 @@ pub enum ModelError {
         /// What would be accepted.
         expected: String,
     },
+    /// The class token of an encoder that has none.
+    #[error("{encoder} has no class token: use the mean of its patches (mean-patch)")]
+    NoClassToken {
+        /// What the encoder calls itself.
+        encoder: String,
+    },
     /// Wrong number of views for the method.
     #[error("views: found {found}, expected {expected} for this method")]
     Views {

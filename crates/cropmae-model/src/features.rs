@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use cropmae_config::{ModelConfig, Seed};
+use cropmae_config::{ModelConfig, Pooling, Seed};
 
 use crate::vit::Encoder;
 use crate::weights::{self, Part};
@@ -39,6 +39,34 @@ pub trait FeatureExtractor: Send + Sync {
     /// # Errors
     /// [`ModelError::Input`] for other sizes; errors of the device.
     fn features(&self, images: &Tensor) -> Result<Features>;
+
+    /// Features from the output of an inner block, from 1, passed through the final norm; none: the last.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if the encoder has no such block; as [`Self::features`].
+    fn block_features(&self, images: &Tensor, block: Option<usize>) -> Result<Features> {
+        match block {
+            None => self.features(images),
+            Some(found) => Err(ModelError::Config {
+                field: "feature_block",
+                found,
+                expected: format!("none: {} has no inner blocks to look at", self.name()),
+            }),
+        }
+    }
+
+    /// One vector per image, (B, C).
+    ///
+    /// # Errors
+    /// [`ModelError::NoClassToken`]; as [`Self::features`].
+    fn image_features(&self, images: &Tensor, pooling: Pooling) -> Result<Tensor> {
+        match pooling {
+            Pooling::MeanPatch => Ok(self.features(images)?.values.mean(1)?),
+            Pooling::ClassToken => Err(ModelError::NoClassToken {
+                encoder: self.name(),
+            }),
+        }
+    }
 }
 
 /// Attention of the class token in the last block.
@@ -142,10 +170,26 @@ impl FeatureExtractor for VitFeatures {
     }
 
     fn features(&self, images: &Tensor) -> Result<Features> {
+        self.block_features(images, None)
+    }
+
+    fn block_features(&self, images: &Tensor, block: Option<usize>) -> Result<Features> {
         let (tokens, grid) = self.embed(images)?;
-        let latent = self.encoder.encode(&tokens)?;
+        let latent = match block {
+            None => self.encoder.encode(&tokens)?,
+            Some(block) => self.encoder.encode_through(&tokens, block)?,
+        };
         let values = latent.narrow(1, 1, grid.0 * grid.1)?.contiguous()?;
         Ok(Features { values, grid })
+    }
+
+    fn image_features(&self, images: &Tensor, pooling: Pooling) -> Result<Tensor> {
+        let (tokens, grid) = self.embed(images)?;
+        let latent = self.encoder.encode(&tokens)?; // (B, 1 + h·w, D)
+        Ok(match pooling {
+            Pooling::ClassToken => latent.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?,
+            Pooling::MeanPatch => latent.narrow(1, 1, grid.0 * grid.1)?.mean(1)?,
+        })
     }
 }
 

@@ -232,8 +232,23 @@ impl Encoder {
     /// # Errors
     /// `tokens` has another rank or width.
     pub fn encode(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.encode_through(tokens, self.blocks.len())
+    }
+
+    /// The first `blocks` blocks and the final norm: (B, n, D) -> (B, n, D).
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] if there are fewer blocks; `tokens` has another rank or width.
+    pub fn encode_through(&self, tokens: &Tensor, blocks: usize) -> Result<Tensor> {
+        let Some(blocks) = self.blocks.get(..blocks) else {
+            return Err(ModelError::Config {
+                field: "feature_block",
+                found: blocks,
+                expected: format!("at most {}, the depth of the encoder", self.blocks.len()),
+            });
+        };
         let mut x = tokens.clone();
-        for block in &self.blocks {
+        for block in blocks {
             x = block.forward(&x)?;
         }
         self.norm.forward(&x)

@@ -78,6 +78,7 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
             },
         })
         .into(),
+        list: None,
         sequences: None,
         overlays: true,
         out: out.join("eval"),

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Result, ensure};
 use candle_core::Device;
-use cropmae_config::{ModelConfig, Protocol, Seed};
+use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
 use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures};
 
-use super::{overlays::Overlays, runs, scoreboard::Scoreboard};
+use super::{overlays::Overlays, runs, scoreboard::Scoreboard, sweep};
 use crate::{
-    args::{EvalArgs, ProtocolArgs, TaskArg},
+    args::{EvalArgs, TaskArg},
     console::Console,
     device,
 };
@@ -27,19 +27,27 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<ExitCode> {
     let contestants = contestants(args, &device)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(args));
     let tasks = tasks(args.task);
+    let file = match &args.protocol.file {
+        Some(path) => ProtocolFile::load(path)?,
+        None => ProtocolFile::default(),
+    };
     let suite = Suite {
         tasks: tasks
             .iter()
             .map(|&task| Planned {
                 task,
                 data: task_folder(&args.data, task, tasks.len() > 1),
-                protocol: changed(task.protocol(), &args.protocol),
+                protocol: protocol(task, &file, args),
             })
             .collect(),
+        list: args.list.clone(),
         sequences: args.sequences.clone(),
         overlays: !args.no_overlays,
         out: out.clone(),
     };
+    if !args.sweep.is_empty() {
+        return sweep::run(&suite, &contestants, &args.sweep, console);
+    }
     let board = suite.run(&contestants, console)?;
     console.say(board.render());
     board.write(&out.join("report.json"))?;
@@ -165,7 +173,8 @@ fn default_out(args: &EvalArgs) -> PathBuf {
     beside.map_or_else(runs::root, Path::to_owned).join("eval")
 }
 
-fn tasks(arg: TaskArg) -> Vec<Task> {
+/// The tasks behind `--task`.
+pub fn tasks(arg: TaskArg) -> Vec<Task> {
     match arg {
         TaskArg::Davis => vec![Task::Davis],
         TaskArg::Vip => vec![Task::Vip],
@@ -175,13 +184,24 @@ fn tasks(arg: TaskArg) -> Vec<Task> {
 }
 
 /// `data` itself for one task, its subfolder when it holds all three.
-fn task_folder(data: &Path, task: Task, all: bool) -> PathBuf {
+pub fn task_folder(data: &Path, task: Task, all: bool) -> PathBuf {
     let folder = data.join(task.name().to_uppercase());
     if all || folder.is_dir() {
         folder
     } else {
         data.to_owned()
     }
+}
+
+/// The task's protocol with the changes of the file, then those of the flags.
+fn protocol(task: Task, file: &ProtocolFile, args: &EvalArgs) -> Protocol {
+    let section = match task {
+        Task::Davis => &file.davis,
+        Task::Vip => &file.vip,
+        Task::Jhmdb => &file.jhmdb,
+    };
+    let changed = section.apply(file.all.apply(task.protocol()));
+    args.protocol.changes().apply(changed)
 }
 
 /// A task about to run.
@@ -198,6 +218,8 @@ pub struct Planned {
 pub struct Suite {
     /// The tasks, in order.
     pub tasks: Vec<Planned>,
+    /// Sequences in place of the benchmarks' own lists.
+    pub list: Option<PathBuf>,
     /// Only these sequences.
     pub sequences: Option<Vec<String>>,
     /// Whether to draw overlays.
@@ -211,15 +233,8 @@ impl Suite {
     pub fn run(&self, contestants: &[Contestant], console: &Console) -> Result<Scoreboard> {
         let mut board = Scoreboard::new(runs::git_revision());
         for planned in &self.tasks {
-            let fingerprint = runs::folder_fingerprint(&planned.data)?;
             for contestant in contestants {
-                let report = self.score(planned, contestant, console)?;
-                board.add(
-                    &contestant.name,
-                    contestant.weights.clone(),
-                    fingerprint.clone(),
-                    report,
-                );
+                board.add(&contestant.name, self.score(planned, contestant, console)?);
             }
         }
         Ok(board)
@@ -242,23 +257,23 @@ impl Suite {
             Overlays::new(&label, self.overlays.then(|| out.join("overlays")), console);
         let options = EvalOptions {
             out: Some(out),
-            sequences: self.sequences.clone(),
+            ..self.options(contestant)
         };
         let encoder = contestant.encoder.as_ref();
         let report = evaluate(*task, data, encoder, protocol, &options, &mut observer);
         observer.finish()?;
         Ok(report?)
     }
-}
 
-/// `protocol` with what the command line changes.
-fn changed(mut protocol: Protocol, args: &ProtocolArgs) -> Protocol {
-    protocol.frame_size = args.size.unwrap_or(protocol.frame_size);
-    protocol.top_k = args.top_k.map_or(protocol.top_k, usize::from);
-    protocol.radius = args.radius.unwrap_or(protocol.radius);
-    protocol.temperature = args.temperature.unwrap_or(protocol.temperature);
-    protocol.context_frames = args.context_frames.unwrap_or(protocol.context_frames);
-    protocol
+    /// What to evaluate of a data set.
+    pub fn options(&self, contestant: &Contestant) -> EvalOptions {
+        EvalOptions {
+            out: None,
+            list: self.list.clone(),
+            sequences: self.sequences.clone(),
+            weights_sha256: contestant.weights.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -273,23 +288,5 @@ mod tests {
             "a-epoch_3"
         );
         assert_eq!(unused_name("a".into(), |name| name == "a"), "a-2");
-    }
-
-    #[test]
-    fn flags_change_the_protocol_and_nothing_else() {
-        let args = ProtocolArgs {
-            top_k: std::num::NonZeroUsize::new(3),
-            temperature: Some(0.1),
-            ..ProtocolArgs::default()
-        };
-        let found = changed(Protocol::vip(), &args);
-        assert_eq!(
-            found,
-            Protocol {
-                top_k: 3,
-                temperature: 0.1,
-                ..Protocol::vip()
-            }
-        );
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command, and what they share.
 
 pub mod bench;
+pub mod check;
 pub mod demo;
 pub mod eval;
 mod overlays;
@@ -9,4 +10,5 @@ mod pictures;
 pub mod pretrain;
 mod runs;
 mod scoreboard;
+mod sweep;
 mod watch;

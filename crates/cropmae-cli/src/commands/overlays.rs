@@ -54,7 +54,13 @@ impl Overlays {
                     .context("a label map without pixels")?;
                 overlay(&resized(picture, width, height), &labels)?
             }
-            Prediction::Joints(joints) => draw_joints(&picture, joints, None),
+            Prediction::Joints {
+                predicted,
+                annotated,
+            } => {
+                let annotated = annotated.map(|joint| joint.map(|v| v as f32));
+                draw_joints(&picture, predicted, Some(&annotated))
+            }
         };
         let folder = folder.join(frame.sequence);
         std::fs::create_dir_all(&folder)

@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use cropmae_config::{Experiment, ScenesConfig};
 use cropmae_data::scenes::{self, ScenesPaths};
 use sha2::{Digest, Sha256};
-use walkdir::WalkDir;
 
 use crate::console::Console;
 
@@ -60,23 +59,6 @@ pub fn file_hash(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).with_context(unreadable)?, &mut hash)
         .with_context(unreadable)?;
-    Ok(hex(&hash.finalize()))
-}
-
-/// SHA-256 over the sorted relative names and the sizes of the files below `folder`.
-pub fn folder_fingerprint(folder: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
-        if entry.file_type().is_file() {
-            let name = entry
-                .path()
-                .strip_prefix(folder)?
-                .to_string_lossy()
-                .replace('\\', "/");
-            hash.update(format!("{name}\0{}\n", entry.metadata()?.len()));
-        }
-    }
     Ok(hex(&hash.finalize()))
 }
 

@@ -19,8 +19,6 @@ pub struct Scoreboard {
 #[derive(Debug, Serialize)]
 struct Entry {
     encoder: String,
-    weights_sha256: Option<String>,
-    data_fingerprint: String,
     report: TaskReport,
 }
 
@@ -35,17 +33,9 @@ impl Scoreboard {
     }
 
     /// Adds a result.
-    pub fn add(
-        &mut self,
-        encoder: &str,
-        weights_sha256: Option<String>,
-        data_fingerprint: String,
-        report: TaskReport,
-    ) {
+    pub fn add(&mut self, encoder: &str, report: TaskReport) {
         self.results.push(Entry {
             encoder: encoder.to_owned(),
-            weights_sha256,
-            data_fingerprint,
             report,
         });
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::affinity::{PANEL, QUERIES};
 use super::grid::Grid;
 
-/// Unit-length features of one frame as panels (P, C, 32) of cells in search order, the last one padded
+/// Features of one frame as panels (P, C, 32) of cells in search order, the last one padded
 /// with zeros.
 #[derive(Debug, Clone)]
 pub struct PackedFeatures {
@@ -15,12 +15,26 @@ pub struct PackedFeatures {
 }
 
 impl PackedFeatures {
-    /// Scales each of the `features` (h*w, C), row-major, to unit length and packs them.
+    /// Scales each of the `features` (h*w, C), row-major, to unit length, so that affinities are cosines,
+    /// and packs them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn normalised(features: &[f32], grid: Grid, channels: usize) -> Result<Self, String> {
+        Self::new(features, grid, channels, true)
+    }
+
+    /// Packs `features` (h*w, C), row-major, each scaled to unit length if `l2_normalise`.
     ///
     /// # Errors
     /// What was found and what was expected: another number of values than `grid` and `channels` make, or
     /// a cell (row-major index) with a value that is not finite.
-    pub fn normalised(features: &[f32], grid: Grid, channels: usize) -> Result<Self, String> {
+    pub fn new(
+        features: &[f32],
+        grid: Grid,
+        channels: usize,
+        l2_normalise: bool,
+    ) -> Result<Self, String> {
         if channels == 0 || features.len() != grid.cells() * channels {
             return Err(format!(
                 "{} values, expected {} x {} cells of {channels} channels",
@@ -42,7 +56,7 @@ impl PackedFeatures {
                     if !norm.is_finite() {
                         return Err(format!("cell {cell} has a value that is not finite"));
                     }
-                    let norm = norm.max(1e-12);
+                    let norm = if l2_normalise { norm.max(1e-12) } else { 1.0 };
                     for (value, packed) in row.iter().zip(panel[lane..].iter_mut().step_by(PANEL)) {
                         *packed = value / norm;
                     }

@@ -1,6 +1,7 @@
-//! One video's propagation: frame 0, the recent frames, and their soft labels.
+//! One video's propagation: the long-term frames, the recent frames, and their soft labels.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use cropmae_config::Protocol;
 
@@ -9,39 +10,78 @@ use super::{Grid, PackedFeatures, Propagator, Source};
 /// A frame with its soft labels (h*w, L).
 #[derive(Debug)]
 struct KeyFrame {
-    features: PackedFeatures,
+    features: Arc<PackedFeatures>,
     labels: Vec<f32>,
+}
+
+/// A long-term source other than frame 0.
+#[derive(Debug)]
+struct LongTerm {
+    /// The frame.
+    frame: usize,
+    /// Present once the video has come to it.
+    kept: Option<Arc<KeyFrame>>,
 }
 
 /// Propagates labels through a video frame by frame.
 ///
-/// It keeps frame 0 and the `context_frames` frames before the current one. The reference puts that many
-/// copies of frame 0 in front of the video; here frame 0 is counted as often as its copies are within the
-/// context: at frame t once without a radius and `max(0, context_frames + 1 - t)` times within it.
+/// It keeps frame 0, the `context_frames` frames before the current one and the long-term frames. The
+/// reference puts copies of frame 0 in front of the video; here frame 0 is counted as often as its copies
+/// are within the context: at frame t `max(0, context_frames + 1 - t)` times within the radius, and without
+/// a radius once for every long-term frame that is frame 0 or not in use yet.
 #[derive(Debug)]
 pub struct VideoPropagation {
     propagator: Propagator,
     classes: usize,
     context: usize,
     first: KeyFrame,
+    /// Entries of the long-term list that are frame 0 itself.
+    first_kept: usize,
+    long_term: Vec<LongTerm>,
     /// Oldest first, at most `context`, without frame 0.
-    recent: VecDeque<KeyFrame>,
+    recent: VecDeque<Arc<KeyFrame>>,
+    /// The next frame.
+    next: usize,
+    /// What the caller sees of the newest frame, and of frame 0 as a long-term source, where that is not
+    /// what propagates: stretched to 0..1.
+    stretched: Option<Stretched>,
+}
+
+#[derive(Debug)]
+struct Stretched {
+    first: Vec<f32>,
+    newest: Vec<f32>,
 }
 
 impl VideoPropagation {
     /// Starts with frame 0's features and soft labels (h*w, L), L = `classes`.
     pub fn new(
         protocol: &Protocol,
-        features: PackedFeatures,
+        features: impl Into<Arc<PackedFeatures>>,
         labels: Vec<f32>,
         classes: usize,
     ) -> Self {
+        let features = features.into();
+        let long_term = protocol.long_term_frames.iter();
         Self {
             propagator: Propagator::new(features.grid, protocol),
             classes,
             context: protocol.context_frames,
-            first: KeyFrame { features, labels },
+            first_kept: long_term.clone().filter(|&&entry| entry == 0).count(),
+            long_term: long_term
+                .filter(|&&entry| entry > 0)
+                .map(|&entry| LongTerm {
+                    frame: entry + 1,
+                    kept: None,
+                })
+                .collect(),
             recent: VecDeque::with_capacity(protocol.context_frames.max(1)),
+            next: 1,
+            stretched: protocol.normalise_labels.then(|| Stretched {
+                first: stretched(&labels, classes),
+                newest: Vec::new(),
+            }),
+            first: KeyFrame { features, labels },
         }
     }
 
@@ -52,36 +92,94 @@ impl VideoPropagation {
 
     /// Frame 0's soft labels (h*w, L): its own prediction.
     pub fn first_labels(&self) -> &[f32] {
-        &self.first.labels
+        match &self.stretched {
+            Some(stretched) => &stretched.first,
+            None => &self.first.labels,
+        }
     }
 
     /// Soft labels (h*w, L) of the next frame, which becomes a source for those after it.
-    pub fn advance(&mut self, features: PackedFeatures) -> &[f32] {
-        let mut sources = Vec::with_capacity(1 + self.recent.len());
-        sources.push(Source {
-            features: &self.first.features,
-            labels: &self.first.labels,
-            unrestricted: 1,
-            restricted: self.context.saturating_sub(self.recent.len()),
-        });
-        // Newest first: they are the most alike, and a high k-th best early saves insertions.
-        sources.extend(
-            self.recent
-                .iter()
-                .rev()
-                .take(self.context)
-                .map(|frame| Source {
-                    features: &frame.features,
-                    labels: &frame.labels,
-                    unrestricted: 0,
-                    restricted: 1,
-                }),
-        );
-        let labels = self.propagator.propagate(&features, &sources, self.classes);
+    pub fn advance(&mut self, features: impl Into<Arc<PackedFeatures>>) -> &[f32] {
+        let features = features.into();
+        let labels = self
+            .propagator
+            .propagate(&features, &self.sources(), self.classes);
+        if let Some(stretched) = &mut self.stretched {
+            stretched.newest = self::stretched(&labels, self.classes);
+        }
+        let frame = Arc::new(KeyFrame { features, labels });
+        for long_term in &mut self.long_term {
+            if long_term.frame == self.next {
+                long_term.kept = Some(Arc::clone(&frame));
+            }
+        }
         if self.recent.len() >= self.context {
             self.recent.pop_front();
         }
-        self.recent.push_back(KeyFrame { features, labels });
-        self.recent.back().map_or(&[], |frame| &frame.labels)
+        self.recent.push_back(frame);
+        self.next += 1;
+        match (&self.stretched, self.recent.back()) {
+            (Some(stretched), _) => &stretched.newest,
+            (None, Some(frame)) => &frame.labels,
+            (None, None) => &[],
+        }
     }
+
+    /// What the next frame takes its labels from.
+    fn sources(&self) -> Vec<Source<'_>> {
+        let in_use = |long_term: &&LongTerm| self.next >= long_term.frame + self.context;
+        let waiting = self.long_term.len() - self.long_term.iter().filter(in_use).count();
+        let first = |labels, unrestricted, restricted| Source {
+            features: &self.first.features,
+            labels,
+            unrestricted,
+            restricted,
+        };
+        let unrestricted = self.first_kept + waiting;
+        let copies = self.context.saturating_sub(self.recent.len());
+        let mut sources = Vec::with_capacity(2 + self.long_term.len() + self.recent.len());
+        match &self.stretched {
+            None => sources.push(first(&self.first.labels, unrestricted, copies)),
+            Some(stretched) => {
+                // As in the reference, where only the long-term copy is stretched in place.
+                sources.push(first(&stretched.first, unrestricted, 0));
+                sources.push(first(&self.first.labels, 0, copies));
+            }
+        }
+        let kept = self.long_term.iter().filter(in_use);
+        sources.extend(kept.filter_map(|l| l.kept.as_deref()).map(|frame| Source {
+            features: &frame.features,
+            labels: &frame.labels,
+            unrestricted: 1,
+            restricted: 0,
+        }));
+        // Newest first: they are the most alike, and a high k-th best early saves insertions.
+        let recent = self.recent.iter().rev().take(self.context);
+        sources.extend(recent.map(|frame| Source {
+            features: &frame.features,
+            labels: &frame.labels,
+            unrestricted: 0,
+            restricted: 1,
+        }));
+        sources.retain(|source| source.unrestricted + source.restricted > 0);
+        sources
+    }
+}
+
+/// In every cell the smallest label subtracted and the largest made 1; a cell whose labels are all equal
+/// becomes 0.
+pub(crate) fn stretched(labels: &[f32], classes: usize) -> Vec<f32> {
+    let mut stretched = labels.to_vec();
+    for cell in stretched.chunks_exact_mut(classes) {
+        let lowest = cell.iter().copied().fold(f32::INFINITY, f32::min);
+        let range = cell.iter().fold(0.0, |range: f32, v| range.max(v - lowest));
+        for value in cell {
+            *value = if range > 0.0 {
+                (*value - lowest) / range
+            } else {
+                0.0
+            };
+        }
+    }
+    stretched
 }

@@ -4,134 +4,156 @@
 //! `Annotations/480p/<sequence>/00000.png`. Frames may have any width; they are resized in memory.
 //!
 //! As in davis2017-evaluation: the objects are 1 up to the highest id of frame 0, the first and the last
-//! frame are not scored, 255 (void) is background.
+//! frame are not scored, 255 (void) is background. Masks without a palette that hold nothing but 0 and 255
+//! are DAVIS-2016's, where 255 is the one object.
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::catalogue::{Catalogue, SequenceFiles, read_list};
 use crate::error::{EvalError, Size};
-use crate::evaluate::{each_sequence, read_list, select};
-use crate::frames::{list_files, require_pairs};
-use crate::labels::{LabelMap, LabelSet, Mask};
+use crate::evaluate::each_sequence;
+use crate::frames::list_files;
+use crate::labels::{LabelMap, Mask, Storage};
 use crate::metrics::{BitMask, Statistics, boundary_measure, jaccard};
-use crate::observer::{FrameDone, Observer, Prediction};
+use crate::observer::Observer;
 use crate::output;
 use crate::palette::Palette;
-use crate::protocol::{Run, require_frames};
+use crate::protocol::Run;
 use crate::report::Failure;
 use crate::scores::{DavisObject, DavisScores, DavisSequence, Scores};
+use crate::tasks::masks::MaskVideo;
 
-const VOID: u8 = 255;
+/// Pixels that belong to nothing.
+pub(crate) const VOID: u8 = 255;
 
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    data_dir: &Path,
-    observer: &mut dyn Observer,
-) -> Result<(Scores, Vec<Failure>), EvalError> {
-    let list = data_dir.join("ImageSets/2017/val.txt");
-    let listed = read_list(&list, "DAVIS-2017's list of val sequences, one a line")?;
-    let annotations = data_dir.join("Annotations/480p");
+/// The official list and its names.
+pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
+    let list = root.join("ImageSets/2017/val.txt");
+    let names = read_list(&list, "DAVIS-2017's list of val sequences, one a line")?;
+    let annotations = root.join("Annotations/480p");
     if !annotations.is_dir() {
         return Err(EvalError::Layout {
             path: annotations,
             expected: "DAVIS-2017's annotations, one folder of palette PNGs a sequence".into(),
         });
     }
-    let names = select(listed, &list, run.options.sequences.as_deref())?;
-    let (sequences, failures) = each_sequence(&names, observer, |name, observer| {
-        evaluate_sequence(run, data_dir, name, observer)
-    })?;
-    Ok((Scores::Davis(DavisScores::of(sequences)), failures))
+    Ok((list, names))
 }
 
+/// Files of a sequence.
+pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
+    let folder = root.join("JPEGImages/480p").join(name);
+    Ok(SequenceFiles {
+        frames: list_files(
+            &folder,
+            &["jpg", "jpeg", "png"],
+            "the frames of the sequence",
+        )?,
+        annotations: list_files(
+            &root.join("Annotations/480p").join(name),
+            &["png"],
+            "the palette PNGs of the sequence",
+        )?,
+        folder,
+    })
+}
+
+/// Reads a mask of DAVIS-2017, or of DAVIS-2016 as object 1.
+pub(crate) fn read_mask(path: &Path) -> Result<Mask, EvalError> {
+    let mut mask = Mask::read(path)?;
+    let binary = mask.map.ids.iter().all(|&id| id == 0 || id == VOID);
+    if mask.storage != Storage::Palette && binary {
+        for id in &mut mask.map.ids {
+            *id = u8::from(*id == VOID);
+        }
+        mask.palette = Palette::davis();
+    }
+    Ok(mask)
+}
+
+/// As many as the highest id of frame 0's mask says.
+pub(crate) fn objects(first: &LabelMap) -> usize {
+    let highest = first.ids.iter().filter(|&&id| id != VOID).max();
+    usize::from(highest.copied().unwrap_or(0))
+}
+
+pub(crate) fn evaluate(
+    run: &Run<'_>,
+    catalogue: &Catalogue,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
+    let (sequences, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
+        evaluate_sequence(run, catalogue.files(name)?, name, observer)
+    })?;
+    let scores = run.per_setting(sequences);
+    let scores = scores.map(|sequences| Scores::Davis(DavisScores::of(sequences)));
+    Ok((scores.collect(), failures))
+}
+
+/// The sequence's scores under each setting.
 fn evaluate_sequence(
     run: &Run<'_>,
-    data_dir: &Path,
+    files: SequenceFiles,
     name: &str,
     observer: &mut dyn Observer,
-) -> Result<DavisSequence, EvalError> {
-    let folder = data_dir.join("JPEGImages/480p").join(name);
-    let frames = list_files(
-        &folder,
-        &["jpg", "jpeg", "png"],
-        "the frames of the sequence",
-    )?;
-    let annotations = list_files(
-        &data_dir.join("Annotations/480p").join(name),
-        &["png"],
-        "the palette PNGs of the sequence",
-    )?;
-    require_pairs(&frames, &annotations)?;
-    require_frames(
-        &folder,
-        &frames,
-        3,
-        "the first and the last one are not scored",
-    )?;
-    let video = run.video(frames)?;
-    let read_mask = |path: &PathBuf| -> Result<Mask, EvalError> {
-        let mask = Mask::read(path)?;
-        if mask.map.size == video.original {
-            return Ok(mask);
-        }
-        Err(EvalError::Size {
-            path: path.clone(),
-            found: mask.map.size,
-            expected: video.original,
-            reference: video.frames[0].clone(),
-        })
-    };
-    let first = read_mask(&annotations[0])?;
-    let mut score = SequenceScore::new(&first.map);
-    if score.objects.is_empty() {
+) -> Result<Vec<DavisSequence>, EvalError> {
+    let needed = (3, "the first and the last one are not scored");
+    let video = MaskVideo::open(run, name, files, needed, read_mask)?;
+    let new = SequenceScore::new(&video.first.map);
+    if new.objects.is_empty() {
         return Err(EvalError::Image {
-            path: annotations[0].clone(),
-            message:
-                "no object: expected ids from 1 (255 is void; DAVIS-2016 uses it as foreground)"
-                    .into(),
+            path: video.files.annotations[0].clone(),
+            message: "no object: expected ids from 1 (255 in a palette PNG is void)".into(),
         });
     }
-    let (classes, pixels) = LabelSet::of(&first.map.resize_opencv(video.input), &first.palette);
-    let labels = classes.soft_labels(&pixels, video.input, video.grid);
-    let frames = video.frames.len();
+    let mut scores = vec![new; run.settings.len()];
+    let frames = video.files.frames.len();
     let palette = Palette::davis();
-    run.propagate(&video, labels, classes.ids.len(), |index, soft| {
-        let prediction = classes
-            .hard_labels(soft, video.grid, video.input)
-            .resize_opencv(video.original);
-        if let Some(out) = &run.options.out {
-            let file = annotations[index].file_name().unwrap_or_default();
-            let path = out.join("masks").join(name).join(file);
-            output::write_palette_png(&path, &prediction, &palette)?;
+    let restore = |hard: LabelMap, size| {
+        let mut prediction = hard.resize_opencv(size);
+        // Void may be propagated, but the toolkit refuses ids that are no object's.
+        for id in &mut prediction.ids {
+            *id = if *id == VOID { 0 } else { *id };
         }
-        observer.frame_done(&FrameDone {
-            sequence: name,
-            index,
-            frames,
-            path: &video.frames[index],
-            prediction: Prediction::Labels(&prediction),
-        });
+        prediction
+    };
+    let mut gt = None;
+    video.follow(run, observer, restore, |index, setting, prediction| {
+        if let Some(out) = run.predictions() {
+            let file = video.files.annotations[index]
+                .file_name()
+                .unwrap_or_default();
+            let path = out.join("masks").join(name).join(file);
+            output::write_palette_png(&path, prediction, &palette)?;
+        }
         if (1..frames - 1).contains(&index) {
-            score.add(&read_mask(&annotations[index])?.map, &prediction);
+            if setting == 0 {
+                gt = Some(video.mask(index)?);
+            }
+            if let Some(gt) = &gt {
+                scores[setting].add(gt, prediction);
+            }
         }
         Ok(())
     })?;
-    Ok(score.finish(name, frames))
+    let scores = scores.into_iter();
+    Ok(scores.map(|score| score.finish(name, frames)).collect())
 }
 
 /// J and F of every object of a sequence, frame by frame.
+#[derive(Clone)]
 pub(crate) struct SequenceScore {
     /// Per object: J and F per frame.
     objects: Vec<(Vec<f64>, Vec<f64>)>,
 }
 
 impl SequenceScore {
-    /// As many objects as the highest id of frame 0's annotation says.
+    /// Nothing scored yet.
     pub fn new(first: &LabelMap) -> Self {
-        let highest = first.ids.iter().filter(|&&id| id != VOID).max();
         Self {
-            objects: vec![Default::default(); usize::from(highest.copied().unwrap_or(0))],
+            objects: vec![Default::default(); objects(first)],
         }
     }
 

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::catalogue::{Catalogue, SequenceFiles, read_list};
 use crate::error::{EvalError, Size};
-use crate::evaluate::{each_sequence, read_list, select};
+use crate::evaluate::each_sequence;
 use crate::frames::{list_files, stem};
 use crate::mat5;
 use crate::metrics::Pck;
@@ -22,23 +23,13 @@ use crate::scores::{JhmdbClip, JhmdbScores, Scores};
 /// Annotated joints of a clip: per frame (x, y) in pixels, from 0.
 type Joints = Vec<[[f64; 2]; JOINTS]>;
 
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    data_dir: &Path,
-    observer: &mut dyn Observer,
-) -> Result<(Scores, Vec<Failure>), EvalError> {
-    let (listed, list) = list_clips(data_dir)?;
-    let names = select(listed, &list, run.options.sequences.as_deref())?;
-    let (clips, failures) = each_sequence(&names, observer, |name, observer| {
-        evaluate_clip(run, data_dir, name, observer)
-    })?;
-    Ok((Scores::Jhmdb(JhmdbScores::of(clips)), failures))
-}
+/// Folders that hold the frames: the renamed ones, and those that people extract from the videos.
+const FRAME_FOLDERS: [&str; 2] = ["Rename_Images", "Frames"];
 
 /// Clips `<action>/<clip>` to evaluate in name order, and where they were listed.
-fn list_clips(data_dir: &Path) -> Result<(Vec<String>, PathBuf), EvalError> {
-    let positions = data_dir.join("joint_positions");
-    let splits = data_dir.join("splits");
+pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
+    let positions = root.join("joint_positions");
+    let splits = root.join("splits");
     let expected = "JHMDB's joint positions, joint_positions/<action>/<clip>/joint_positions.mat";
     let actions = folders(&positions, expected)?;
     let mut clips = Vec::new();
@@ -48,7 +39,7 @@ fn list_clips(data_dir: &Path) -> Result<(Vec<String>, PathBuf), EvalError> {
                 clips.push(format!("{action}/{clip}"));
             }
         }
-        return Ok((clips, positions));
+        return Ok((positions, clips));
     }
     // The lists decide, not the folders: a clip that was not downloaded must show up as missing.
     let expected =
@@ -66,7 +57,7 @@ fn list_clips(data_dir: &Path) -> Result<(Vec<String>, PathBuf), EvalError> {
             expected: expected.into(),
         });
     }
-    Ok((clips, splits))
+    Ok((splits, clips))
 }
 
 /// Names of the folders inside a folder, in order.
@@ -91,70 +82,109 @@ fn folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
     Ok(names)
 }
 
-fn evaluate_clip(
-    run: &Run<'_>,
-    data_dir: &Path,
-    name: &str,
-    observer: &mut dyn Observer,
-) -> Result<(JhmdbClip, Pck), EvalError> {
-    let folder = data_dir.join("Rename_Images").join(name);
-    let frames = list_files(&folder, &["png", "jpg", "jpeg"], "the frames of the clip")?;
-    require_frames(&folder, &frames, 2, "frame 0 is not scored")?;
-    let annotation = data_dir
+/// Files of a clip.
+pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
+    let candidates = FRAME_FOLDERS.map(|folder| root.join(folder).join(name));
+    let folder = candidates.iter().find(|folder| folder.is_dir());
+    let folder = folder.unwrap_or(&candidates[0]).clone();
+    let annotation = root
         .join("joint_positions")
         .join(name)
         .join("joint_positions.mat");
-    let joints = read_joints(&annotation)?;
-    if joints.len() != frames.len() {
-        return Err(EvalError::Mat {
+    if !annotation.is_file() {
+        return Err(EvalError::Layout {
             path: annotation,
-            message: format!(
-                "joints of {} frames, expected {} as in {}",
-                joints.len(),
-                frames.len(),
-                folder.display()
-            ),
+            expected: "the joints of the clip".into(),
         });
     }
-    let video = run.video(frames)?;
+    Ok(SequenceFiles {
+        frames: list_files(&folder, &["png", "jpg", "jpeg"], "the frames of the clip")?,
+        annotations: vec![annotation],
+        folder,
+    })
+}
+
+pub(crate) fn evaluate(
+    run: &Run<'_>,
+    catalogue: &Catalogue,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
+    let (clips, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
+        evaluate_clip(run, catalogue.files(name)?, name, observer)
+    })?;
+    let scores = run.per_setting(clips);
+    let scores = scores.map(|clips| Scores::Jhmdb(JhmdbScores::of(clips)));
+    Ok((scores.collect(), failures))
+}
+
+/// The clip's scores under each setting.
+fn evaluate_clip(
+    run: &Run<'_>,
+    files: SequenceFiles,
+    name: &str,
+    observer: &mut dyn Observer,
+) -> Result<Vec<(JhmdbClip, Pck)>, EvalError> {
+    require_frames(&files.folder, &files.frames, 2, "frame 0 is not scored")?;
+    let joints = clip_joints(&files)?;
+    let video = run.video(files.frames)?;
     let patch_size = run.encoder.patch_size();
     let start = to_grid(&joints[0], video.original, video.input, patch_size);
     let labels = joint_maps(&start, video.grid);
     let frames = video.frames.len();
-    let mut predicted = Vec::with_capacity(frames);
-    run.propagate(&video, labels, POSE_CHANNELS, |index, soft| {
+    let mut predicted = vec![Vec::with_capacity(frames); run.settings.len()];
+    run.propagate(&video, &labels, POSE_CHANNELS, |index, setting, soft| {
         let points = to_pixels(&key_points(soft, video.grid), video.grid, video.original);
-        observer.frame_done(&FrameDone {
-            sequence: name,
-            index,
-            frames,
-            path: &video.frames[index],
-            prediction: Prediction::Joints(&points),
-        });
-        predicted.push(points);
+        if setting == 0 {
+            observer.frame_done(&FrameDone {
+                sequence: name,
+                index,
+                frames,
+                path: &video.frames[index],
+                prediction: Prediction::Joints {
+                    predicted: &points,
+                    annotated: &joints[index],
+                },
+            });
+        }
+        predicted[setting].push(points);
         Ok(())
     })?;
-    if let Some(out) = &run.options.out {
-        output::write_joints(&out.join("joints"), name, &video.frames, &predicted)?;
+    if let Some(out) = run.predictions() {
+        output::write_joints(&out.join("joints"), name, &video.frames, &predicted[0])?;
     }
-    let mut pck = Pck::default();
-    pck.add_clip(&joints, &predicted);
-    let clip = JhmdbClip {
-        name: name.into(),
-        frames,
-        pck: std::array::from_fn(|threshold| pck.mean(threshold)),
+    let score = |predicted: Vec<_>| {
+        let mut pck = Pck::default();
+        pck.add_clip(&joints, &predicted);
+        let clip = JhmdbClip {
+            name: name.into(),
+            frames,
+            pck: std::array::from_fn(|threshold| pck.mean(threshold)),
+        };
+        (clip, pck)
     };
-    Ok((clip, pck))
+    Ok(predicted.into_iter().map(score).collect())
+}
+
+/// The joints of a clip, as many as it has frames.
+pub(crate) fn clip_joints(files: &SequenceFiles) -> Result<Joints, EvalError> {
+    let annotation = &files.annotations[0];
+    let joints = read_joints(annotation)?;
+    if joints.len() == files.frames.len() {
+        return Ok(joints);
+    }
+    Err(EvalError::Mat {
+        path: annotation.clone(),
+        message: format!(
+            "joints of {} frames, expected {} as in {}",
+            joints.len(),
+            files.frames.len(),
+            files.folder.display()
+        ),
+    })
 }
 
 /// `pos_img` (2, 15, T) of a clip, made to count from 0.
 pub(crate) fn read_joints(path: &Path) -> Result<Joints, EvalError> {
-    if !path.is_file() {
-        return Err(EvalError::Layout {
-            path: path.into(),
-            expected: "the joints of the clip".into(),
-        });
-    }
     let array = mat5::read_array(path, "pos_img")?;
     let frames = match array.dims[..] {
         [2, JOINTS, frames] => frames,

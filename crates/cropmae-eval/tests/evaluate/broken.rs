@@ -71,7 +71,17 @@ fn broken_sequences_are_named_and_the_others_kept() {
         dataset::write_mask(&first, 60, 90, |_, x| if x < 30 { 255 } else { 0 });
     });
     assert!(
-        message.contains("00000.png") && message.contains("DAVIS-2016"),
+        message.contains("00000.png") && message.contains("no object"),
+        "{message}"
+    );
+
+    let message = broken(4, |data| {
+        let frame = data.join(frame);
+        let bytes = fs::read(&frame).unwrap();
+        fs::write(frame, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    });
+    assert!(
+        message.contains("00002.jpg: not a usable image: truncated JPEG"),
         "{message}"
     );
 

@@ -28,8 +28,8 @@ fn say_skipped(path: &std::path::Path) {
 fn score(task: Task, folder: &str, sequence: Option<&str>, column: &str) -> Option<f64> {
     let encoder = RawPixels::new(16, 4).unwrap();
     let options = EvalOptions {
-        out: None,
         sequences: sequence.map(|name| vec![name.into()]),
+        ..EvalOptions::default()
     };
     let data = shared(folder)?;
     let report = evaluate(task, &data, &encoder, &task.protocol(), &options, &mut ()).unwrap();

@@ -1,0 +1,240 @@
+//! Arguments of `cropmae eval`.
+
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+
+use clap::{Args, ValueEnum};
+use cropmae_config::{FrameSize, Protocol, ProtocolChanges};
+
+use super::DeviceArgs;
+
+/// `cropmae eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
+  cargo xtask eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
+  cargo xtask eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
+  cargo xtask eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20")]
+pub struct EvalArgs {
+    /// Benchmark
+    #[arg(long, value_enum)]
+    pub task: TaskArg,
+    /// Checkpoint of a run; may be repeated
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    pub checkpoints: Vec<PathBuf>,
+    /// Also score a randomly initialised encoder: vits16, vitb16, vitl16, vits8; may be repeated
+    #[arg(long = "random-init", value_name = "ARCH")]
+    pub random_init: Vec<String>,
+    /// Also score raw pixels, the baseline without any network
+    #[arg(long)]
+    pub pixels: bool,
+    /// The benchmark's folder in its official layout; for `all` a folder that holds DAVIS, VIP and JHMDB
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where scores, predictions and overlays go [default: eval beside the first checkpoint]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Evaluate the sequences of this file, one name a line, in place of the benchmark's own list
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Only these sequences of the list, comma separated
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub sequences: Option<Vec<String>>,
+    /// Do not draw overlays
+    #[arg(long)]
+    pub no_overlays: bool,
+    /// Compare settings of the protocol instead of writing predictions: every combination of top_k, radius,
+    /// temperature and context_frames that is given; frames are encoded once; may be repeated
+    #[arg(long, value_name = "KEY=V1,V2,..")]
+    pub sweep: Vec<Axis>,
+    /// Where the work runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Changes to the reference's protocol.
+    #[command(flatten)]
+    pub protocol: ProtocolArgs,
+}
+
+/// Label-propagation settings; each task's reference values are the defaults.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Protocol (default: the reference's)")]
+pub struct ProtocolArgs {
+    /// TOML file of changes: sections [all], [davis], [vip], [jhmdb] with frame_size, top_k, radius, ..;
+    /// flags win over it
+    #[arg(long = "protocol", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Size of the encoder's input: HEIGHTxWIDTH, or one number for the longer side (davis 480x880, vip
+    /// 880, jhmdb 320x320)
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<FrameSize>,
+    /// Sources whose labels a cell averages (davis 7, vip 10, jhmdb 7)
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<NonZeroUsize>,
+    /// Grid distance from which on cells of recent frames are excluded (20)
+    #[arg(long, value_name = "CELLS")]
+    pub radius: Option<f64>,
+    /// Divides affinities before the softmax (0.7)
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// Recent frames used as sources (20)
+    #[arg(long, value_name = "FRAMES")]
+    pub context_frames: Option<usize>,
+    /// Frames that stay sources to the end, without a radius, comma separated; N above 0 is frame N + 1,
+    /// from frame N + 1 + context on (0)
+    #[arg(long, value_delimiter = ',', value_name = "FRAMES")]
+    pub long_term_frames: Option<Vec<usize>>,
+    /// Take features from this block, from 1 (the last)
+    #[arg(long, value_name = "BLOCK")]
+    pub feature_block: Option<usize>,
+    /// Do not scale features to unit length
+    #[arg(long)]
+    pub no_l2: bool,
+    /// Stretch each cell's soft labels to 0..1 before they become masks
+    #[arg(long)]
+    pub normalise_labels: bool,
+}
+
+impl ProtocolArgs {
+    /// What the flags change.
+    pub fn changes(&self) -> ProtocolChanges {
+        ProtocolChanges {
+            frame_size: self.size,
+            top_k: self.top_k.map(usize::from),
+            radius: self.radius,
+            temperature: self.temperature,
+            context_frames: self.context_frames,
+            long_term_frames: self.long_term_frames.clone(),
+            feature_block: self.feature_block,
+            l2_normalise: self.no_l2.then_some(false),
+            normalise_labels: self.normalise_labels.then_some(true),
+        }
+    }
+}
+
+/// Values of `--task`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TaskArg {
+    /// DAVIS-2017, semi-supervised: J&F
+    Davis,
+    /// VIP, part propagation: mIoU
+    Vip,
+    /// JHMDB, key points: PCK
+    Jhmdb,
+    /// All three
+    All,
+}
+
+/// One `--sweep`: a key of the protocol and the values it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// The key.
+    pub key: AxisKey,
+    /// Its values, in the order given.
+    pub values: Vec<f64>,
+}
+
+/// Keys that do not decide features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AxisKey {
+    /// [`Protocol::top_k`]
+    TopK,
+    /// [`Protocol::radius`]
+    Radius,
+    /// [`Protocol::temperature`]
+    Temperature,
+    /// [`Protocol::context_frames`]
+    ContextFrames,
+}
+
+impl AxisKey {
+    const ALL: [Self; 4] = [
+        Self::TopK,
+        Self::Radius,
+        Self::Temperature,
+        Self::ContextFrames,
+    ];
+
+    /// As it is written in a protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TopK => "top_k",
+            Self::Radius => "radius",
+            Self::Temperature => "temperature",
+            Self::ContextFrames => "context_frames",
+        }
+    }
+
+    fn counts(self) -> bool {
+        matches!(self, Self::TopK | Self::ContextFrames)
+    }
+
+    /// `protocol` with this key's value.
+    pub fn set(self, protocol: &mut Protocol, value: f64) {
+        match self {
+            Self::TopK => protocol.top_k = value as usize,
+            Self::Radius => protocol.radius = value,
+            Self::Temperature => protocol.temperature = value,
+            Self::ContextFrames => protocol.context_frames = value as usize,
+        }
+    }
+}
+
+impl FromStr for Axis {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = AxisKey::ALL.map(AxisKey::name).join(", ");
+        let (key, values) = text
+            .split_once('=')
+            .ok_or_else(|| format!("expected KEY=V1,V2,.. with KEY one of {known}"))?;
+        let key = AxisKey::ALL
+            .into_iter()
+            .find(|known| known.name() == key.trim())
+            .ok_or_else(|| format!("unknown key {key:?}: expected one of {known}"))?;
+        let value = |text: &str| match text.trim().parse::<f64>() {
+            Ok(value) if key.counts() && (value < 0.0 || value.fract() != 0.0) => {
+                Err(format!("{text:?}: {} is a count", key.name()))
+            }
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(format!("{text:?}: expected a number")),
+        };
+        let values = values.split(',').map(value).collect::<Result<_, _>>()?;
+        Ok(Self { key, values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_read_and_wrong_ones_named() {
+        let axis: Axis = "radius=12, 20.5".parse().unwrap();
+        assert_eq!((axis.key, axis.values), (AxisKey::Radius, vec![12.0, 20.5]));
+        for (text, expected) in [
+            ("radius", "expected KEY=V1"),
+            ("size=3", "unknown key \"size\""),
+            ("top_k=1.5", "is a count"),
+            ("temperature=", "expected a number"),
+        ] {
+            let error = text.parse::<Axis>().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_change_the_protocol_and_nothing_else() {
+        let args = ProtocolArgs {
+            top_k: NonZeroUsize::new(3),
+            temperature: Some(0.1),
+            no_l2: true,
+            ..ProtocolArgs::default()
+        };
+        let expected = Protocol {
+            top_k: 3,
+            temperature: 0.1,
+            l2_normalise: false,
+            ..Protocol::vip()
+        };
+        assert_eq!(args.changes().apply(Protocol::vip()), expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! Settings of the protocol, lists, and the ways in which masks come.
+
+use std::fs;
+
+use cropmae_config::Protocol;
+use cropmae_eval::labels::Mask;
+use cropmae_eval::{EvalOptions, Scores, Task, evaluate, sweep};
+use cropmae_model::RawPixels;
+
+use super::dataset::{davis, jhmdb, vip, write_grey, write_mask};
+use super::{into, run, small};
+
+#[test]
+fn a_sweep_reports_what_single_evaluations_report() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(&folder.path().join("DAVIS"), &["one", "two"], 5);
+    vip(&folder.path().join("VIP"), &["videos1"], 4);
+    jhmdb(&folder.path().join("JHMDB"), &["wave/still"], 4);
+    let encoder = RawPixels::new(8, 2).unwrap();
+    for task in [Task::Davis, Task::Vip, Task::Jhmdb] {
+        let data = folder.path().join(task.name().to_uppercase());
+        let settings: Vec<Protocol> = [(1, 4.0, 0.7), (5, 2.0, 0.07), (9, 4.0, 0.7)]
+            .into_iter()
+            .map(|(top_k, radius, temperature)| Protocol {
+                top_k,
+                radius,
+                temperature,
+                ..small(task)
+            })
+            .collect();
+        let options = EvalOptions::default();
+        let swept = sweep(task, &data, &encoder, &settings, &options, &mut ()).unwrap();
+        let single = settings
+            .iter()
+            .map(|protocol| evaluate(task, &data, &encoder, protocol, &options, &mut ()).unwrap());
+        assert_eq!(swept, single.collect::<Vec<_>>(), "{task:?}");
+        assert_ne!(swept[0].scores, swept[1].scores, "{task:?}");
+    }
+}
+
+#[test]
+fn a_list_takes_the_place_of_the_official_one() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(folder.path(), &["one", "two"], 3);
+    let list = folder.path().join("mine.txt");
+    fs::write(&list, "two\n").unwrap();
+    let options = EvalOptions {
+        list: Some(list),
+        ..EvalOptions::default()
+    };
+    let Scores::Davis(scores) = run(Task::Davis, folder.path(), &options).unwrap().scores else {
+        panic!()
+    };
+    assert_eq!(scores.sequences.len(), 1);
+    assert_eq!(scores.sequences[0].name, "two");
+}
+
+#[test]
+fn davis_2016_masks_are_one_object() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(folder.path(), &["one"], 5);
+    let square = |y: u32, x: u32| (8..32).contains(&y) && (10..34).contains(&x);
+    let mask = |frame: u32| {
+        folder
+            .path()
+            .join(format!("Annotations/480p/one/{frame:05}.png"))
+    };
+    for frame in 0..5 {
+        write_grey(
+            &mask(frame),
+            60,
+            90,
+            |y, x| if square(y, x) { 255 } else { 0 },
+        );
+    }
+    let grey = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    for frame in 0..5 {
+        write_mask(&mask(frame), 60, 90, |y, x| u8::from(square(y, x)));
+    }
+    let palette = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    assert_eq!(grey.scores, palette.scores);
+}
+
+#[test]
+fn options_of_the_protocol_change_results() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(folder.path(), &["one"], 6);
+    let encoder = RawPixels::new(8, 2).unwrap();
+    let scores = |protocol: &Protocol| {
+        let options = EvalOptions::default();
+        evaluate(
+            Task::Davis,
+            folder.path(),
+            &encoder,
+            protocol,
+            &options,
+            &mut (),
+        )
+        .map(|report| report.scores)
+    };
+    let plain = scores(&small(Task::Davis)).unwrap();
+    let mut changed = vec![small(Task::Davis); 4];
+    changed[0].l2_normalise = false;
+    changed[1].long_term_frames = vec![0, 1];
+    changed[2].normalise_labels = true;
+    changed[3].long_term_frames = vec![];
+    for protocol in &changed {
+        assert_ne!(scores(protocol).unwrap(), plain, "{protocol:?}");
+    }
+    let inner = Protocol {
+        feature_block: Some(3),
+        ..small(Task::Davis)
+    };
+    let error = scores(&inner).unwrap_err().to_string();
+    assert!(error.contains("has no inner blocks"), "{error}");
+}
+
+#[test]
+fn a_video_shorter_than_the_context_is_fine() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(folder.path(), &["one"], 3);
+    let encoder = RawPixels::new(8, 2).unwrap();
+    let long = Protocol {
+        context_frames: 20,
+        ..small(Task::Davis)
+    };
+    let options = EvalOptions::default();
+    let report = evaluate(
+        Task::Davis,
+        folder.path(),
+        &encoder,
+        &long,
+        &options,
+        &mut (),
+    )
+    .unwrap();
+    let Scores::Davis(scores) = &report.scores else {
+        panic!()
+    };
+    assert!(scores.j.mean > 0.7, "{scores:?}");
+}
+
+#[test]
+fn void_is_propagated_but_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("DAVIS"), folder.path().join("out"));
+    davis(&data, &["one"], 3);
+    let first = data.join("Annotations/480p/one/00000.png");
+    write_mask(&first, 60, 90, |_, x| match x {
+        0..30 => 255,
+        30..60 => 1,
+        _ => 0,
+    });
+    run(Task::Davis, &data, &into(&out)).unwrap();
+    let ids = Mask::read(&out.join("masks/one/00001.png"))
+        .unwrap()
+        .map
+        .ids;
+    assert!(ids.contains(&1) && !ids.contains(&255));
+}
