@@ -127,6 +127,14 @@ pub enum EvalError {
         /// What was found and what was expected.
         message: String,
     },
+    /// A computation on features failed.
+    #[error("{what}: {message}")]
+    Numerics {
+        /// What was computed.
+        what: &'static str,
+        /// The tensor library's own words.
+        message: String,
+    },
     /// Every sequence failed.
     #[error("none of {listed} sequence(s) could be evaluated; {sequence}: {source}")]
     NothingEvaluated {

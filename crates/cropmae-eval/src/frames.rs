@@ -165,6 +165,31 @@ pub(crate) fn list_files(
     Ok(files)
 }
 
+/// Names of the folders inside a folder, in order.
+///
+/// # Errors
+/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
+pub(crate) fn list_folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
+    let entries = std::fs::read_dir(parent).map_err(|_| EvalError::Layout {
+        path: parent.into(),
+        expected: expected.into(),
+    })?;
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(EvalError::Layout {
+            path: parent.into(),
+            expected: expected.into(),
+        });
+    }
+    Ok(names)
+}
+
 /// A name as text and numbers in turn, for sorting.
 fn natural(name: &str) -> impl Iterator<Item = (&str, u128)> {
     let mut rest = name;

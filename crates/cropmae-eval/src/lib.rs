@@ -25,6 +25,7 @@
 
 mod catalogue;
 mod check;
+mod classes;
 mod encode;
 mod error;
 mod evaluate;
@@ -49,6 +50,7 @@ mod tasks;
 mod golden;
 
 pub use check::{DataCheck, check};
+pub use classes::{ClassesReport, LinearScore, Measures, NeighboursScore, evaluate_classes};
 pub use error::{EvalError, Size};
 pub use evaluate::{EvalOptions, Task, evaluate, sweep};
 pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};

@@ -3,7 +3,8 @@
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
-use cropmae_config::{FrameSize, Protocol, ProtocolChanges};
+use cropmae_config::{FrameSize, Pooling, Protocol, ProtocolChanges};
+use cropmae_eval::Measures;
 
 use super::DeviceArgs;
 
@@ -13,7 +14,8 @@ use super::DeviceArgs;
   cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
   cargo xtask eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
   cargo xtask eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
-  cargo xtask eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20")]
+  cargo xtask eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20
+  cargo xtask eval --task classes --checkpoint A --random-init vits16 --data IMAGES   (IMAGES/{train,val}/CLASS)")]
 pub struct EvalArgs {
     /// Benchmark
     #[arg(long, value_enum)]
@@ -52,6 +54,9 @@ pub struct EvalArgs {
     /// Changes to the reference's protocol.
     #[command(flatten)]
     pub protocol: ProtocolArgs,
+    /// Settings of the image-level tasks.
+    #[command(flatten)]
+    pub classes: ClassesArgs,
 }
 
 /// Label-propagation settings; each task's reference values are the defaults.
@@ -119,8 +124,58 @@ pub enum TaskArg {
     Vip,
     /// JHMDB, key points: PCK
     Jhmdb,
-    /// All three
+    /// DAVIS, VIP and JHMDB
     All,
+    /// Folders of images by class, train/CLASS and val/CLASS: top-1 of k nearest neighbours
+    Knn,
+    /// The same folders: top-1 of a linear probe
+    Linear,
+    /// Both, on the same features
+    Classes,
+}
+
+impl TaskArg {
+    /// What the image-level tasks measure; none for videos.
+    pub fn measures(self) -> Option<Measures> {
+        let (neighbours, linear) = match self {
+            Self::Knn => (true, false),
+            Self::Linear => (false, true),
+            Self::Classes => (true, true),
+            Self::Davis | Self::Vip | Self::Jhmdb | Self::All => return None,
+        };
+        Some(Measures { neighbours, linear })
+    }
+}
+
+/// Settings of the image-level tasks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image-level tasks (knn, linear, classes)")]
+pub struct ClassesArgs {
+    /// The vector that stands for an image, after the final norm; mean-patch for raw pixels, which have no
+    /// class token
+    #[arg(long, value_enum, default_value_t = PoolingArg::ClassToken)]
+    pub pooling: PoolingArg,
+    /// Numbers of neighbours that vote, comma separated (10,20,100,200)
+    #[arg(long, value_delimiter = ',', value_name = "K")]
+    pub neighbours: Option<Vec<usize>>,
+}
+
+/// Values of `--pooling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PoolingArg {
+    /// The class token
+    ClassToken,
+    /// The mean of the patch tokens
+    MeanPatch,
+}
+
+impl From<PoolingArg> for Pooling {
+    fn from(arg: PoolingArg) -> Self {
+        match arg {
+            PoolingArg::ClassToken => Self::ClassToken,
+            PoolingArg::MeanPatch => Self::MeanPatch,
+        }
+    }
 }
 
 /// One `--sweep`: a key of the protocol and the values it takes.

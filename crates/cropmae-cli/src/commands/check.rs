@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cropmae_eval::{DataCheck, EvalOptions, Failure, check};
 
 use super::eval::{task_folder, tasks};
@@ -14,6 +14,10 @@ const SHOWN: usize = 20;
 /// Runs the command.
 pub fn run(args: &CheckArgs, console: &Console) -> Result<ExitCode> {
     let tasks = tasks(args.task);
+    ensure!(
+        !tasks.is_empty(),
+        "--task: expected one of davis, vip, jhmdb, all: only those are official downloads"
+    );
     let options = EvalOptions {
         list: args.list.clone(),
         sequences: args.sequences.clone(),

@@ -11,7 +11,13 @@ use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
 use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures};
 
-use super::{overlays::Overlays, runs, scoreboard::Scoreboard, sweep};
+use super::{
+    classes,
+    overlays::Overlays,
+    runs,
+    scoreboard::{Report, Scoreboard},
+    sweep,
+};
 use crate::{
     args::{EvalArgs, TaskArg},
     console::Console,
@@ -48,7 +54,10 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<ExitCode> {
     if !args.sweep.is_empty() {
         return sweep::run(&suite, &contestants, &args.sweep, console);
     }
-    let board = suite.run(&contestants, console)?;
+    let board = match args.task.measures() {
+        Some(measures) => classes::run(args, measures, &contestants, &out, console)?,
+        None => suite.run(&contestants, console)?,
+    };
     console.say(board.render());
     board.write(&out.join("report.json"))?;
     console.say(format!(
@@ -173,13 +182,14 @@ fn default_out(args: &EvalArgs) -> PathBuf {
     beside.map_or_else(runs::root, Path::to_owned).join("eval")
 }
 
-/// The tasks behind `--task`.
+/// The label-propagation tasks behind `--task`.
 pub fn tasks(arg: TaskArg) -> Vec<Task> {
     match arg {
         TaskArg::Davis => vec![Task::Davis],
         TaskArg::Vip => vec![Task::Vip],
         TaskArg::Jhmdb => vec![Task::Jhmdb],
         TaskArg::All => vec![Task::Davis, Task::Vip, Task::Jhmdb],
+        TaskArg::Knn | TaskArg::Linear | TaskArg::Classes => vec![],
     }
 }
 
@@ -234,7 +244,8 @@ impl Suite {
         let mut board = Scoreboard::new(runs::git_revision());
         for planned in &self.tasks {
             for contestant in contestants {
-                board.add(&contestant.name, self.score(planned, contestant, console)?);
+                let report = self.score(planned, contestant, console)?;
+                board.add(&contestant.name, Report::Video(Box::new(report)));
             }
         }
         Ok(board)

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+mod classes;
 pub mod demo;
 pub mod eval;
 mod overlays;

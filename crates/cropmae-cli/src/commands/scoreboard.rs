@@ -4,7 +4,7 @@
 use std::{fmt::Write, path::Path};
 
 use anyhow::{Context, Result};
-use cropmae_eval::TaskReport;
+use cropmae_eval::{ClassesReport, Failure, TaskReport};
 use serde::Serialize;
 
 /// Scores of several encoders on several tasks.
@@ -19,7 +19,40 @@ pub struct Scoreboard {
 #[derive(Debug, Serialize)]
 struct Entry {
     encoder: String,
-    report: TaskReport,
+    report: Report,
+}
+
+/// What one task reports.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Label propagation.
+    Video(Box<TaskReport>),
+    /// Classification with frozen features.
+    Classes(Box<ClassesReport>),
+}
+
+impl Report {
+    fn task(&self) -> &'static str {
+        match self {
+            Self::Video(report) => report.task.name(),
+            Self::Classes(_) => "classes",
+        }
+    }
+
+    fn headline(&self) -> Vec<(String, f64)> {
+        match self {
+            Self::Video(report) => report.scores.headline(),
+            Self::Classes(report) => report.headline(),
+        }
+    }
+
+    fn failures(&self) -> &[Failure] {
+        match self {
+            Self::Video(report) => &report.failures,
+            Self::Classes(report) => &report.failures,
+        }
+    }
 }
 
 impl Scoreboard {
@@ -33,7 +66,7 @@ impl Scoreboard {
     }
 
     /// Adds a result.
-    pub fn add(&mut self, encoder: &str, report: TaskReport) {
+    pub fn add(&mut self, encoder: &str, report: Report) {
         self.results.push(Entry {
             encoder: encoder.to_owned(),
             report,
@@ -44,8 +77,8 @@ impl Scoreboard {
     pub fn main_scores(&self, encoder: &str) -> Vec<(&'static str, String, f64)> {
         let of = |entry: &&Entry| entry.encoder == encoder;
         let main = |entry: &Entry| {
-            let (name, value) = entry.report.scores.headline().swap_remove(0);
-            (entry.report.task.name(), name, value)
+            let (name, value) = entry.report.headline().swap_remove(0);
+            (entry.report.task(), name, value)
         };
         self.results.iter().filter(of).map(main).collect()
     }
@@ -53,11 +86,11 @@ impl Scoreboard {
     /// Sequences that could not be scored, with the reason.
     pub fn failures(&self) -> Vec<String> {
         let of = |entry: &Entry| {
-            let label = format!("{} {}", entry.report.task.name(), entry.encoder);
-            let line = move |failure: &cropmae_eval::Failure| {
+            let label = format!("{} {}", entry.report.task(), entry.encoder);
+            let line = move |failure: &Failure| {
                 format!("{label}, {}: {}", failure.sequence, failure.message)
             };
-            entry.report.failures.iter().map(line).collect::<Vec<_>>()
+            entry.report.failures().iter().map(line).collect::<Vec<_>>()
         };
         self.results.iter().flat_map(of).collect()
     }
@@ -74,9 +107,9 @@ impl Scoreboard {
             .max(7);
         let mut task = "";
         for entry in &self.results {
-            let headline = entry.report.scores.headline();
-            if task != entry.report.task.name() {
-                task = entry.report.task.name();
+            let headline = entry.report.headline();
+            if task != entry.report.task() {
+                task = entry.report.task();
                 let _ = write!(text, "\n{task:<width$}");
                 headline.iter().for_each(|(name, _)| {
                     let _ = write!(text, "  {name:>8}");

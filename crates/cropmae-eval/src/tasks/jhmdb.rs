@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::catalogue::{Catalogue, SequenceFiles, read_list};
 use crate::error::{EvalError, Size};
 use crate::evaluate::each_sequence;
-use crate::frames::{list_files, stem};
+use crate::frames::{list_files, list_folders, stem};
 use crate::mat5;
 use crate::metrics::Pck;
 use crate::observer::{FrameDone, Observer, Prediction};
@@ -31,11 +31,11 @@ pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
     let positions = root.join("joint_positions");
     let splits = root.join("splits");
     let expected = "JHMDB's joint positions, joint_positions/<action>/<clip>/joint_positions.mat";
-    let actions = folders(&positions, expected)?;
+    let actions = list_folders(&positions, expected)?;
     let mut clips = Vec::new();
     if !splits.is_dir() {
         for action in actions {
-            for clip in folders(&positions.join(&action), expected)? {
+            for clip in list_folders(&positions.join(&action), expected)? {
                 clips.push(format!("{action}/{clip}"));
             }
         }
@@ -58,28 +58,6 @@ pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
         });
     }
     Ok((splits, clips))
-}
-
-/// Names of the folders inside a folder, in order.
-fn folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
-    let entries = std::fs::read_dir(parent).map_err(|_| EvalError::Layout {
-        path: parent.into(),
-        expected: expected.into(),
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        return Err(EvalError::Layout {
-            path: parent.into(),
-            expected: expected.into(),
-        });
-    }
-    Ok(names)
 }
 
 /// Files of a clip.

@@ -7,6 +7,7 @@
 
 mod broken;
 mod check;
+mod classes;
 mod dataset;
 mod options;
 mod real;

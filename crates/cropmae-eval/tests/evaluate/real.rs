@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use cropmae_eval::{EvalOptions, Task, evaluate};
 use cropmae_model::RawPixels;
 
-fn shared(path: &str) -> Option<PathBuf> {
+pub fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
         PathBuf::from,

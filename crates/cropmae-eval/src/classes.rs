@@ -1,0 +1,219 @@
+//! Image classification with frozen features: k nearest neighbours and a linear probe.
+//!
+//! Layout: `train/<class>/<image>` and `val/<class>/<image>`, as ImageNet is unpacked. Every image becomes
+//! one vector, computed once; both measures work on the same vectors.
+
+mod dataset;
+mod features;
+mod linear;
+mod nearest;
+mod optimise;
+
+use std::path::Path;
+
+use cropmae_config::ClassesProtocol;
+use cropmae_model::FeatureExtractor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvalError;
+use crate::evaluate::EvalOptions;
+use crate::output::write_file;
+use crate::report::Failure;
+
+use dataset::ClassFolders;
+use features::Vectors;
+
+/// Which measures to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measures {
+    /// k nearest neighbours.
+    pub neighbours: bool,
+    /// The linear probe.
+    pub linear: bool,
+}
+
+/// What was found, and what decided it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassesReport {
+    /// What the encoder calls itself.
+    pub encoder: String,
+    /// SHA-256 of its weight file, where there is one.
+    pub weights_sha256: Option<String>,
+    /// Identifies the data: SHA-256 over names and sizes of all images.
+    pub data_fingerprint: String,
+    /// The protocol that was run.
+    pub protocol: ClassesProtocol,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Images that vote and train.
+    pub train_images: usize,
+    /// Images that are scored.
+    pub val_images: usize,
+    /// Accuracy of k nearest neighbours, for each k.
+    pub neighbours: Vec<NeighboursScore>,
+    /// Accuracy of the linear probe.
+    pub linear: Option<LinearScore>,
+    /// Images that could not be read; they neither vote nor count.
+    pub failures: Vec<Failure>,
+}
+
+/// Accuracy of k nearest neighbours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeighboursScore {
+    /// Neighbours that vote.
+    pub k: usize,
+    /// Share of the scored images whose class wins.
+    pub top1: f64,
+}
+
+/// Accuracy of the linear probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearScore {
+    /// Share of the scored images whose class is the strongest.
+    pub top1: f64,
+    /// The same over the images that it was trained on.
+    pub train_top1: f64,
+    /// Loss it was trained to.
+    pub loss: f64,
+    /// Iterations that took.
+    pub iterations: usize,
+}
+
+impl ClassesReport {
+    /// The numbers that a table shows, shares of 1.
+    pub fn headline(&self) -> Vec<(String, f64)> {
+        let neighbours = self.neighbours.iter();
+        neighbours
+            .map(|score| (format!("{}-NN", score.k), score.top1))
+            .chain(
+                self.linear
+                    .iter()
+                    .map(|score| ("linear".to_owned(), score.top1)),
+            )
+            .collect()
+    }
+
+    /// Writes `report.json` and `top1.csv` into the folder `out`.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`], naming the file.
+    pub fn write(&self, out: &Path) -> Result<(), EvalError> {
+        let path = out.join("report.json");
+        let json = serde_json::to_vec_pretty(self).map_err(|error| EvalError::Write {
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        write_file(&path, &json)?;
+        let rows = self.headline().into_iter();
+        let rows: String = rows
+            .map(|(name, top1)| format!("{name},{top1:.4}\n"))
+            .collect();
+        write_file(
+            &out.join("top1.csv"),
+            format!("Measure,Top-1\n{rows}").as_bytes(),
+        )
+    }
+}
+
+/// Classifies `data_dir/val` by `data_dir/train`. `progress(done, total)` counts images.
+///
+/// Nothing is random: the probe starts from zero and sees all images in every step.
+///
+/// # Errors
+/// [`EvalError::Layout`] if the folders are not there; [`EvalError::Protocol`]; [`EvalError::Encoder`];
+/// [`EvalError::Image`] if an image of every class or all of `val` cannot be read; [`EvalError::Write`].
+pub fn evaluate_classes(
+    data_dir: &Path,
+    encoder: &dyn FeatureExtractor,
+    protocol: &ClassesProtocol,
+    measures: Measures,
+    options: &EvalOptions,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<ClassesReport, EvalError> {
+    validate(protocol, encoder.patch_size())?;
+    let folders = ClassFolders::open(data_dir)?;
+    let total = folders.train.len() + folders.val.len();
+    let mut failures = Vec::new();
+    let mut encode = |images: &[dataset::Image], before: usize| {
+        let progress = |done: usize| progress(before + done, total);
+        Vectors::of(images, encoder, protocol, &mut failures, &progress)
+    };
+    let train = encode(&folders.train, 0)?;
+    let val = encode(&folders.val, folders.train.len())?;
+    for (vectors, part) in [(&train, "train"), (&val, "val")] {
+        if vectors.labels.is_empty() {
+            return Err(EvalError::Image {
+                path: data_dir.join(part),
+                message: "no image could be read".into(),
+            });
+        }
+    }
+    let classes = folders.classes.len();
+    let report = ClassesReport {
+        encoder: encoder.name(),
+        weights_sha256: options.weights_sha256.clone(),
+        data_fingerprint: folders.fingerprint(data_dir),
+        protocol: protocol.clone(),
+        train_images: train.labels.len(),
+        val_images: val.labels.len(),
+        neighbours: match measures.neighbours {
+            true => nearest::score(&train, &val, classes, protocol)?,
+            false => Vec::new(),
+        },
+        linear: match measures.linear {
+            true => Some(linear::score(&train, &val, classes, protocol)?),
+            false => None,
+        },
+        classes: folders.classes,
+        failures,
+    };
+    if let Some(out) = &options.out {
+        report.write(out)?;
+    }
+    Ok(report)
+}
+
+fn validate(protocol: &ClassesProtocol, patch_size: usize) -> Result<(), EvalError> {
+    let size = protocol.image_size;
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    let checks = [
+        (
+            "image_size",
+            size.to_string(),
+            size > 0 && size.is_multiple_of(patch_size),
+            "a multiple of the encoder's patch size",
+        ),
+        (
+            "resize",
+            protocol.resize.to_string(),
+            protocol.resize >= size,
+            "at least image_size",
+        ),
+        (
+            "neighbours",
+            format!("{:?}", protocol.neighbours),
+            !protocol.neighbours.is_empty() && !protocol.neighbours.contains(&0),
+            "counts above 0",
+        ),
+        (
+            "temperature",
+            protocol.temperature.to_string(),
+            positive(protocol.temperature),
+            "above 0",
+        ),
+        (
+            "weight_decay",
+            protocol.weight_decay.to_string(),
+            positive(protocol.weight_decay),
+            "above 0",
+        ),
+    ];
+    match checks.into_iter().find(|(_, _, holds, _)| !holds) {
+        None => Ok(()),
+        Some((field, found, _, expected)) => Err(EvalError::Protocol {
+            field,
+            found,
+            expected,
+        }),
+    }
+}
