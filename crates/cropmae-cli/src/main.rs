@@ -7,7 +7,6 @@ mod commands;
 mod console;
 mod device;
 mod interrupt;
-mod memory;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@ mod about;
 mod checkpoint;
 mod crop;
 mod data;
+mod eval;
 mod loss;
 mod mask;
 mod method;
@@ -23,6 +24,7 @@ pub use about::About;
 pub use checkpoint::CheckpointConfig;
 pub use crop::{Interpolation, Sampler};
 pub use data::DataConfig;
+pub use eval::EvalConfig;
 pub use loss::LossConfig;
 pub use mask::MaskConfig;
 pub use method::Method;
@@ -30,7 +32,7 @@ pub use model::ModelConfig;
 pub use optim::OptimConfig;
 pub use scenes::ScenesConfig;
 pub use schedule::ScheduleConfig;
-pub use train::TrainConfig;
+pub use train::{Compute, TrainConfig};
 pub use views::Views;
 
 /// Everything that decides a pre-training run.
@@ -61,14 +63,20 @@ pub struct Experiment {
     /// When checkpoints are written and which are kept.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// Scores while the run goes on.
+    #[serde(default)]
+    pub eval: EvalConfig,
 }
 
 impl Experiment {
     /// SHA-256 over the canonical JSON of all fields that change a run: two experiments with equal
-    /// fingerprints train the same model on the same data. Provenance (`about`) is left out.
+    /// fingerprints train the same model on the same data. Provenance (`about`) and what only watches a
+    /// run (`checkpoint`, `eval`) are left out.
     pub fn fingerprint(&self) -> String {
         let decisive = Self {
             about: About::default(),
+            checkpoint: CheckpointConfig::default(),
+            eval: EvalConfig::default(),
             ..self.clone()
         };
         // Struct fields serialise in declaration order, so the text is canonical.

@@ -17,8 +17,9 @@ mod validate;
 pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
-    About, CheckpointConfig, DataConfig, Experiment, Interpolation, LossConfig, MaskConfig, Method,
-    ModelConfig, OptimConfig, Sampler, ScenesConfig, ScheduleConfig, TrainConfig, Views,
+    About, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment, Interpolation,
+    LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, ScenesConfig,
+    ScheduleConfig, TrainConfig, Views,
 };
 pub use protocol::{FrameSize, Protocol, ProtocolChanges, ProtocolFile};
 pub use seed::{Seed, Stream};

@@ -134,6 +134,18 @@ mod tests {
             ("method=siammae", "data.views"),
             ("nonsense", "expected section.key=value"),
             ("optim.blr=nan", "optim.blr"),
+            (
+                "schedule.warmup_steps=5",
+                "schedule.warmup_steps = 5: expected not to stand beside schedule.warmup_epochs",
+            ),
+            (
+                "schedule.decay_epochs=1",
+                "schedule.decay_epochs = 1: expected more than the warm-up",
+            ),
+            ("train.compute=f16", "train.compute"),
+            ("train.ema_decay=1", "train.ema_decay = 1: expected"),
+            ("checkpoint.keep_last=0", "checkpoint.keep_last = 0"),
+            ("eval.every_epochs=0", "eval.every_epochs = 0"),
         ] {
             let message = demo(&[given]).unwrap_err().to_string();
             assert!(message.contains(expected), "{given}: {message}");

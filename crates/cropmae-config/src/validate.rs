@@ -16,7 +16,8 @@ impl Experiment {
         self.optim.validate()?;
         self.schedule.validate()?;
         self.train.validate()?;
-        self.checkpoint.validate()
+        self.checkpoint.validate()?;
+        self.eval.validate()
     }
 
     fn views_suit_method(&self) -> Result<(), ConfigError> {

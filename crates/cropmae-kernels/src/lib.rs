@@ -23,6 +23,7 @@ mod ceiling;
 mod check;
 mod cpu;
 mod dropout;
+mod ema;
 mod grad_norm;
 mod layer_norm;
 mod linear;
@@ -37,6 +38,7 @@ pub use attention::{attention_block, attention_map, cross_attention, self_attent
 pub use backward::{Gradients, backward};
 pub use ceiling::product_seconds;
 pub use dropout::{Dropout, dropout};
+pub use ema::ema_all;
 pub use grad_norm::grad_norm;
 pub use layer_norm::{layer_norm, residual_layer_norm};
 pub use linear::linear;

@@ -21,8 +21,8 @@ pub enum ModelError {
         /// Why the system refused.
         source: std::io::Error,
     },
-    /// The file is cut short, or is no safetensors file.
-    #[error("{path}: not a whole safetensors file ({message}): copy it again", path = path.display())]
+    /// The file is cut short, was changed since it was written, or is no safetensors file.
+    #[error("{path}: not an intact safetensors file ({message}): copy it again", path = path.display())]
     Damaged {
         /// The weight file.
         path: PathBuf,

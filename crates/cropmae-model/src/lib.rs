@@ -41,6 +41,7 @@ pub mod parameters;
 pub mod pos_embed;
 mod pretrainer;
 mod siamese;
+pub mod tensor_file;
 mod vit;
 pub mod weights;
 

@@ -66,6 +66,18 @@ pub fn frozen(vars: &VarMap, device: &Device) -> VarBuilder<'static> {
     VarBuilder::from_tensors(tensors, DType::F32, device)
 }
 
+/// New variables with the values that `vars` have now.
+///
+/// # Errors
+/// Errors of the device.
+pub fn copy(vars: &VarMap) -> Result<VarMap> {
+    let copied = entries(vars)
+        .into_iter()
+        .map(|(name, var)| Ok((name, var.as_detached_tensor().copy()?)))
+        .collect::<Result<Vec<_>>>()?;
+    var_map(copied)
+}
+
 /// Everything in `vars`, in name order.
 pub(crate) fn entries(vars: &VarMap) -> BTreeMap<String, Var> {
     let vars = vars.data().lock().unwrap_or_else(PoisonError::into_inner);

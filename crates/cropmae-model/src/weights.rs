@@ -1,20 +1,21 @@
 //! Weight files: safetensors under the reference's tensor names, with the model's config, its method and
 //! where it comes from as JSON under the metadata key `cropmae`.
 //!
-//! A file is checked as a whole, names, shapes and types against the architecture it claims, before any
-//! tensor of it is used.
+//! A file is checked as a whole, names, shapes and types against the architecture it claims, and its
+//! checksum where it has one, before any tensor of it is used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor, safetensors::Load};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use cropmae_config::{Method, ModelConfig};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, tensor::TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::parameters::{self, Parameter};
+use crate::tensor_file::{self, TensorFile};
 use crate::vit::Encoder;
 use crate::{ModelError, Result};
 
@@ -91,26 +92,25 @@ pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
         path: path.to_owned(),
         message: error.to_string(),
     })?;
-    let failed = |source| ModelError::Io {
-        path: path.to_owned(),
-        action: "write",
-        source,
-    };
-    // One key only: the format writes its metadata in hash order, and equal weights shall be equal files.
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
     let partial = path.with_extension("partial");
-    // The writer makes private files; weights are to be shared as the umask says.
-    let permissions = fs::File::create(&partial)
-        .and_then(|file| file.metadata())
-        .map_err(failed)?
-        .permissions();
-    safetensors::serialize_to_file(&tensors, Some(metadata), &partial)
-        .map_err(|error| failed(std::io::Error::other(error)))?;
-    fs::set_permissions(&partial, permissions)
-        .and_then(|()| fs::File::open(&partial))
-        .and_then(|file| file.sync_all())
-        .and_then(|()| fs::rename(&partial, path))
-        .map_err(failed)
+    let entries = BTreeMap::from([(METADATA_KEY.to_owned(), json)]);
+    let written = tensor_file::write(
+        &partial,
+        tensors.iter().map(|(name, tensor)| (name.clone(), tensor)),
+        &entries,
+    );
+    let replaced = written.and_then(|()| {
+        fs::rename(&partial, path).map_err(|source| ModelError::Io {
+            path: path.to_owned(),
+            action: "write",
+            source,
+        })
+    });
+    if replaced.is_err() {
+        // Half a file is of no use, and it may be what fills the disk.
+        let _ = fs::remove_file(&partial);
+    }
+    replaced
 }
 
 /// Reads the file that [`save`] wrote to `path`.
@@ -120,9 +120,9 @@ pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
 /// [`ModelError::Missing`], [`ModelError::Unexpected`], [`ModelError::Shape`] or [`ModelError::Dtype`] when
 /// its tensors are not those of the model it claims to hold.
 pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
-    let bytes = read(path)?;
-    let info = parse_info(path, &bytes)?;
-    read_tensors(path, &bytes, info, part, device)
+    let file = TensorFile::open(path)?;
+    let info = parse_info(path, &file)?;
+    read_tensors(path, file, info, part, device)
 }
 
 /// Reads a safetensors file without our metadata, such as a converted reference checkpoint, as the model
@@ -131,7 +131,7 @@ pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
 /// # Errors
 /// As [`load`], short of [`ModelError::Metadata`].
 pub fn load_as(path: &Path, info: WeightsInfo, part: Part, device: &Device) -> Result<Weights> {
-    read_tensors(path, &read(path)?, info, part, device)
+    read_tensors(path, TensorFile::open(path)?, info, part, device)
 }
 
 /// Reads what the file at `path` says about itself.
@@ -139,51 +139,33 @@ pub fn load_as(path: &Path, info: WeightsInfo, part: Part, device: &Device) -> R
 /// # Errors
 /// [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`].
 pub fn load_info(path: &Path) -> Result<WeightsInfo> {
-    parse_info(path, &read(path)?)
+    parse_info(path, &TensorFile::open(path)?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| ModelError::Io {
-        path: path.to_owned(),
-        action: "read",
-        source,
-    })
-}
-
-fn damaged(path: &Path) -> impl Fn(safetensors::SafeTensorError) -> ModelError {
-    move |error| ModelError::Damaged {
-        path: path.to_owned(),
-        message: error.to_string(),
-    }
-}
-
-fn parse_info(path: &Path, bytes: &[u8]) -> Result<WeightsInfo> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged(path))?;
-    let missing = |message: String| ModelError::Metadata {
+fn parse_info(path: &Path, file: &TensorFile) -> Result<WeightsInfo> {
+    let unusable = |message: String| ModelError::Metadata {
         path: path.to_owned(),
         message,
     };
-    let json = header
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(METADATA_KEY))
-        .ok_or_else(|| missing("not in the file".to_owned()))?;
-    serde_json::from_str(json).map_err(|error| missing(error.to_string()))
+    let json = file
+        .entry(METADATA_KEY)
+        .ok_or_else(|| unusable("not in the file".to_owned()))?;
+    serde_json::from_str(json).map_err(|error| unusable(error.to_string()))
 }
 
 fn read_tensors(
     path: &Path,
-    bytes: &[u8],
+    file: TensorFile,
     info: WeightsInfo,
     part: Part,
     device: &Device,
 ) -> Result<Weights> {
-    let file = SafeTensors::deserialize(bytes).map_err(damaged(path))?;
     let of_decoder = |name: &str| name.starts_with("decoder_") || name == "mask_token";
-    let found: BTreeMap<String, _> = file
+    let wanted = |name: &str| part == Part::Whole || !of_decoder(name);
+    let found: BTreeMap<String, &TensorInfo> = file
         .tensors()
         .into_iter()
-        .filter(|(name, _)| part == Part::Whole || !of_decoder(name))
+        .filter(|(name, _)| wanted(name))
         .collect();
     let layout = match part {
         Part::Whole => parameters::layout(info.method, &info.model)?,
@@ -191,20 +173,17 @@ fn read_tensors(
     };
     let shapes = found
         .iter()
-        .map(|(name, view)| (name.as_str(), view.shape()))
+        .map(|(name, tensor)| (name.as_str(), &*tensor.shape))
         .collect();
     check_layout(path, &layout, &shapes)?;
-    if let Some((name, view)) = found.iter().find(|(_, view)| view.dtype() != Dtype::F32) {
+    if let Some((name, tensor)) = found.iter().find(|(_, tensor)| tensor.dtype != Dtype::F32) {
         return Err(ModelError::Dtype {
             path: path.to_owned(),
             tensor: name.clone(),
-            found: format!("{:?}", view.dtype()),
+            found: format!("{:?}", tensor.dtype),
         });
     }
-    let tensors = found
-        .into_iter()
-        .map(|(name, view)| Ok((name, view.load(device)?)))
-        .collect::<Result<_>>()?;
+    let tensors = file.read(wanted, device)?;
     Ok(Weights { info, tensors })
 }
 

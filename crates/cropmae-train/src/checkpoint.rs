@@ -1,102 +1,51 @@
-//! A whole run on the disk: weights, optimizer state and position, in two files.
+//! A whole run on the disk: weights, optimizer state and position.
 //!
-//! `last.safetensors` is a plain weight file, which anything that reads weights can read; its provenance
-//! holds [`Progress`] as JSON under `training`. The optimizer's state, twice as large and of no use to
-//! anyone else, stands beside it in a file named after the position, `optim-epochE-batchB.safetensors`:
-//! `exp_avg.NAME`, `exp_avg_sq.NAME` and, in the middle of an update, `grad.NAME`.
+//! | path in the run folder | content |
+//! |---|---|
+//! | `checkpoints/epochE-batchB/weights.safetensors` | the weights; [`Progress`] as JSON in their provenance |
+//! | `checkpoints/epochE-batchB/optimizer.safetensors` | `exp_avg.NAME`, `exp_avg_sq.NAME`, inside an update `grad.NAME` |
+//! | `checkpoints/epochE-batchB/ema.safetensors` | the weights' moving average, with `train.ema_decay` |
+//! | `last.safetensors`, `last-ema.safetensors` | the newest weights, plain weight files for any reader |
+//! | `snapshots/epochE.safetensors`, `-ema` | those of every `checkpoint.keep_every` epochs |
 //!
-//! The optimizer's file is complete before `last.safetensors` is replaced, and the one before is removed
-//! afterwards. So whenever a crash or a full disk comes, `last.safetensors` and its optimizer file are there.
+//! A checkpoint is written into `checkpoints/.partial`, synced and renamed as a folder, and older ones are
+//! removed afterwards: whenever a crash or a full disk comes, a whole one is there. Its files carry
+//! checksums ([`tensor_file`]). One that was damaged later is passed over, with a warning, for the one
+//! before; training then repeats the updates between them, bit for bit.
+//! `last` and `snapshots` are hard links, which take no room, or copies where there are none.
 
-use std::collections::{BTreeMap, HashMap};
+mod keep;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use candle_nn::VarMap;
-use cropmae_config::Experiment;
+use cropmae_model::tensor_file::{self, TensorFile};
 use cropmae_model::weights::{self, Part, WeightsInfo};
-use safetensors::SafeTensors;
-use serde::{Deserialize, Serialize};
 
 use crate::{AdamW, TrainError, files};
 
-/// Version of the two files' layout; raised when an older program could misread them.
-const FORMAT: u32 = 1;
+pub(crate) use keep::{publish, tidy};
+pub use progress::{Cursor, Progress};
+
+const WEIGHTS: &str = "weights.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const EMA: &str = "ema.safetensors";
 
 /// Where [`Progress`] stands in the files' metadata.
 const KEY: &str = "training";
 
-const LAST: &str = "last.safetensors";
-const OPTIMIZER_PREFIX: &str = "optim-";
-
-/// The next batch of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Updates made.
-    pub step: u64,
-    /// Epoch of the next batch, from 0.
-    pub epoch: u64,
-    /// Index of the next batch in its epoch, from 0.
-    pub batch: usize,
-}
-
-/// Where a run stands and what it is a run of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Version of the files' layout.
-    pub format: u32,
-    /// The next batch.
-    pub cursor: Cursor,
-    /// Batches whose gradients wait for the next update.
-    pub accumulated: usize,
-    /// Their losses, as far as they were read.
-    pub losses: Vec<f64>,
-    /// Training time so far, all sessions together, in seconds.
-    pub seconds: f64,
-    /// What is being trained.
-    pub experiment: Experiment,
-    /// [`Experiment::fingerprint`] of it.
-    pub experiment_fingerprint: String,
-    /// Fingerprint of the data.
-    pub data_fingerprint: String,
-    /// Revision of the program, where known.
-    pub git_revision: Option<String>,
-}
-
-impl Progress {
-    /// The start of a run.
-    pub fn new(
-        experiment: &Experiment,
-        data_fingerprint: &str,
-        git_revision: Option<String>,
-    ) -> Self {
-        Self {
-            format: FORMAT,
-            cursor: Cursor::default(),
-            accumulated: 0,
-            losses: Vec::new(),
-            seconds: 0.0,
-            experiment: experiment.clone(),
-            experiment_fingerprint: experiment.fingerprint(),
-            data_fingerprint: data_fingerprint.to_owned(),
-            git_revision,
-        }
-    }
-
-    /// Goes on where `before` stood.
-    pub(crate) fn resume(&mut self, before: &Self) {
-        self.cursor = before.cursor;
-        self.accumulated = before.accumulated;
-        self.losses.clone_from(&before.losses);
-        self.seconds = before.seconds;
-    }
-
-    fn optimizer_file(&self) -> String {
-        format!(
-            "{OPTIMIZER_PREFIX}epoch{}-batch{}.safetensors",
-            self.cursor.epoch, self.cursor.batch
-        )
-    }
+/// What a checkpoint is made of.
+pub struct State<'a> {
+    /// The model's tensors.
+    pub weights: &'a VarMap,
+    /// Their moving average, where there is one.
+    pub ema: Option<&'a VarMap>,
+    /// The optimizer.
+    pub optimizer: &'a AdamW,
 }
 
 /// A checkpoint in memory.
@@ -105,151 +54,150 @@ pub struct Checkpoint {
     pub progress: Progress,
     /// The model's tensors.
     pub weights: VarMap,
+    /// Their moving average, where there is one.
+    pub ema: Option<VarMap>,
     /// The optimizer's, as [`AdamW::state`] names them.
     pub optimizer: BTreeMap<String, Tensor>,
 }
 
 /// Where the newest weights of the run in `dir` are.
 pub fn last_weights(dir: &Path) -> PathBuf {
-    dir.join(LAST)
+    dir.join("last.safetensors")
 }
 
-/// Writes a checkpoint into the run folder `dir` in place of the one before.
+/// Writes a checkpoint into the run folder `dir` and removes those that `checkpoint.keep_last` lets go.
 ///
 /// # Errors
-/// [`TrainError::Io`] or [`TrainError::Model`] when it cannot be written; the one before is then intact.
-pub fn save(
-    dir: &Path,
-    progress: &Progress,
-    vars: &VarMap,
-    optimizer: &AdamW,
-) -> Result<(), TrainError> {
-    let path = last_weights(dir);
-    let training = serde_json::to_string(progress)
-        .map_err(|error| TrainError::io(&path, "write")(error.into()))?;
-    let state = dir.join(progress.optimizer_file());
-    let metadata = HashMap::from([(KEY.to_owned(), training.clone())]);
-    files::replace_tensors(&state, optimizer.state(), metadata)?;
-
-    let Progress {
-        cursor, experiment, ..
-    } = progress;
-    let mut provenance = BTreeMap::from([
-        ("data".to_owned(), progress.data_fingerprint.clone()),
-        ("epoch".to_owned(), cursor.epoch.to_string()),
-        (
-            "experiment".to_owned(),
-            progress.experiment_fingerprint.clone(),
-        ),
-        ("step".to_owned(), cursor.step.to_string()),
-        (KEY.to_owned(), training),
-    ]);
-    provenance.extend(
-        progress
-            .git_revision
-            .clone()
-            .map(|it| ("git_revision".to_owned(), it)),
-    );
-    let info = WeightsInfo {
-        method: experiment.method,
-        model: experiment.model.clone(),
-        provenance,
+/// [`TrainError::NotSaved`] when it cannot be written; those before are then intact.
+pub fn save(dir: &Path, progress: &Progress, state: &State<'_>) -> Result<(), TrainError> {
+    let not_saved = |source| TrainError::NotSaved {
+        dir: dir.to_owned(),
+        step: progress.cursor.step,
+        source: Box::new(source),
     };
-    let saved = weights::save(&path, &info, vars).map_err(TrainError::from);
-    let saved = saved.and_then(|()| files::sync_folder(dir).map_err(TrainError::io(dir, "write")));
-    if let Err(error) = saved {
-        // Useless without its weights, unless they belong to the old ones already.
-        let _ = load_progress(dir).map(|old| remove_states_but(dir, &old.optimizer_file()));
-        return Err(error);
+    let partial = keep::folder(dir).join(keep::PARTIAL);
+    let written = write(&partial, progress, state)
+        .and_then(|()| keep::commit(dir, &partial, progress.cursor))
+        .and_then(|()| keep::publish(dir, progress));
+    if let Err(error) = written {
+        // Half a checkpoint is of no use, and it may be what fills the disk.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(not_saved(error));
     }
-    remove_states_but(dir, &progress.optimizer_file());
+    keep::remove_old(dir, progress);
     Ok(())
 }
 
-/// Reads the checkpoint in the run folder `dir` onto `device`; none when there is none yet.
+/// Writes all files of a checkpoint into the new folder `folder`.
+fn write(folder: &Path, progress: &Progress, state: &State<'_>) -> Result<(), TrainError> {
+    keep::make_empty(folder)?;
+    let training = serde_json::to_string(progress)
+        .map_err(|error| TrainError::io(folder, "write")(error.into()))?;
+    let entries = BTreeMap::from([(KEY.to_owned(), training.clone())]);
+    tensor_file::write(&folder.join(OPTIMIZER), state.optimizer.state(), &entries)?;
+    let mut provenance = progress.provenance();
+    provenance.insert(KEY.to_owned(), training);
+    let info = |average: &str| {
+        let mut provenance = provenance.clone();
+        provenance.insert("weights".to_owned(), average.to_owned());
+        WeightsInfo {
+            method: progress.experiment.method,
+            model: progress.experiment.model.clone(),
+            provenance,
+        }
+    };
+    if let Some(ema) = state.ema {
+        weights::save(&folder.join(EMA), &info("moving average"), ema)?;
+    }
+    weights::save(&folder.join(WEIGHTS), &info("as trained"), state.weights)?;
+    files::sync_folder(folder).map_err(TrainError::io(folder, "write"))
+}
+
+/// Reads the newest intact checkpoint in the run folder `dir` onto `device`; none when there is none yet.
+/// Damaged ones before it are named in the log.
 ///
 /// # Errors
-/// [`TrainError::Io`] or [`TrainError::Model`] when a file cannot be read, [`TrainError::Damaged`] when it
-/// is not part of a checkpoint of this version.
+/// [`TrainError::Damaged`] when there are checkpoints but none can be used.
 pub fn load(dir: &Path, device: &Device) -> Result<Option<Checkpoint>, TrainError> {
-    let path = last_weights(dir);
-    if !path.exists() {
-        return Ok(None);
+    let mut newest_error = None;
+    for (_, folder) in keep::list(dir)?.into_iter().rev() {
+        match read(&folder, device) {
+            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            // Lack of memory and files of a newer program are no damage.
+            Err(error @ (TrainError::Compute { .. } | TrainError::Format { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "cannot use this checkpoint");
+                newest_error.get_or_insert((folder, error));
+            }
+        }
     }
+    match newest_error {
+        Some((folder, error)) => Err(TrainError::Damaged {
+            path: folder,
+            problem: format!("no checkpoint of this run can be used ({error})"),
+            remedy: "restore one from a copy, or start in another run folder",
+        }),
+        // Somebody's weights without the state that goes with them: nothing to continue, nothing to lose.
+        None if last_weights(dir).exists() => Err(TrainError::Damaged {
+            path: last_weights(dir),
+            problem: "weights without a checkpoint".to_owned(),
+            remedy: "restore the folder checkpoints beside it, or start in another run folder",
+        }),
+        None => Ok(None),
+    }
+}
+
+/// Reads the checkpoint in `folder`.
+fn read(folder: &Path, device: &Device) -> Result<Checkpoint, TrainError> {
+    let path = folder.join(WEIGHTS);
     let weights = weights::load(&path, Part::Whole, device)?;
-    let progress = parse_progress(&path, weights.info.provenance.get(KEY))?;
-    let state = dir.join(progress.optimizer_file());
-    let bytes = std::fs::read(&state).map_err(TrainError::io(&state, "read"))?;
-    // Checks that the tensors fill the file exactly: one that was cut off is refused here.
-    let (_, header) = SafeTensors::deserialize(&bytes)
-        .and_then(|_| SafeTensors::read_metadata(&bytes))
-        .map_err(|error| damaged(&state, format!("not a whole safetensors file ({error})")))?;
-    let training = header
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get(KEY));
-    if parse_progress(&state, training)? != progress {
-        return Err(damaged(
-            &state,
-            format!("written with other weights than {LAST}"),
-        ));
+    let training = weights.info.provenance.get(KEY).map(String::as_str);
+    let progress = Progress::parse(&path, training)?;
+    let ema = match progress.experiment.train.ema_decay {
+        Some(_) => {
+            let path = folder.join(EMA);
+            let ema = weights::load(&path, Part::Whole, device)?;
+            belongs(
+                &path,
+                ema.info.provenance.get(KEY).map(String::as_str),
+                &progress,
+            )?;
+            Some(ema.into_vars()?)
+        }
+        None => None,
+    };
+    let path = folder.join(OPTIMIZER);
+    let file = TensorFile::open(&path)?;
+    if !file.is_sealed() {
+        return Err(damaged(&path, "no checksum".to_owned()));
     }
-    let optimizer = candle_core::safetensors::load_buffer(&bytes, device)
-        .map_err(TrainError::compute("loading the optimizer's state"))?;
-    Ok(Some(Checkpoint {
+    belongs(&path, file.entry(KEY), &progress)?;
+    let optimizer = file.read(|_| true, device)?;
+    Ok(Checkpoint {
         progress,
         weights: weights.into_vars()?,
+        ema,
         optimizer: optimizer.into_iter().collect(),
-    }))
+    })
+}
+
+/// Checks that the file at `path`, whose metadata say `training`, was written with weights at `progress`.
+fn belongs(path: &Path, training: Option<&str>, progress: &Progress) -> Result<(), TrainError> {
+    if Progress::parse(path, training)? == *progress {
+        return Ok(());
+    }
+    Err(damaged(
+        path,
+        format!("written with other weights than {WEIGHTS} beside it"),
+    ))
 }
 
 fn damaged(path: &Path, problem: String) -> TrainError {
     TrainError::Damaged {
         path: path.to_owned(),
         problem,
-        remedy: "restore the file from a copy, or start in another run folder",
-    }
-}
-
-/// What the checkpoint in `dir` says about itself.
-fn load_progress(dir: &Path) -> Result<Progress, TrainError> {
-    let path = last_weights(dir);
-    parse_progress(&path, weights::load_info(&path)?.provenance.get(KEY))
-}
-
-fn parse_progress(path: &Path, json: Option<&String>) -> Result<Progress, TrainError> {
-    let json = json.ok_or_else(|| {
-        damaged(
-            path,
-            format!("no metadata `{KEY}`, expected a checkpoint, not bare weights"),
-        )
-    })?;
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-    }
-    let unreadable = |error| damaged(path, format!("metadata `{KEY}` cannot be read ({error})"));
-    let Version { format } = serde_json::from_str(json).map_err(unreadable)?;
-    if format != FORMAT {
-        return Err(damaged(
-            path,
-            format!("checkpoint format {format}, expected {FORMAT}"),
-        ));
-    }
-    serde_json::from_str(json).map_err(unreadable)
-}
-
-/// Removes the optimizer files of other checkpoints. One that cannot be removed only takes up room.
-fn remove_states_but(dir: &Path, keep: &str) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let ours = name.starts_with(OPTIMIZER_PREFIX) && name.ends_with(".safetensors");
-        if ours
-            && name != keep
-            && let Err(error) = std::fs::remove_file(entry.path())
-        {
-            tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old optimizer state");
-        }
+        remedy: "remove its folder to continue from the checkpoint before",
     }
 }

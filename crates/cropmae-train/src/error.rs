@@ -39,6 +39,30 @@ pub enum TrainError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A checkpoint of another version of the program.
+    #[error(
+        "{path}: checkpoint format {found}, expected {expected}: continue this run with the program that wrote it, or choose another run folder"
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Format of the file.
+        found: u32,
+        /// Format of this program.
+        expected: u32,
+    },
+    /// A checkpoint cannot be written.
+    #[error(
+        "{dir}: cannot save update {step} ({source}); the checkpoints before are intact: make room or mend the cause, and run the same command again to continue from them"
+    )]
+    NotSaved {
+        /// The run folder.
+        dir: PathBuf,
+        /// Updates made.
+        step: u64,
+        /// What failed.
+        source: Box<TrainError>,
+    },
     /// The run folder belongs to another experiment.
     #[error(
         "{dir}: holds a run with {key} = {found}, this one has {expected}: choose another run folder, or set {key} back to continue that run"

@@ -1,12 +1,12 @@
 //! Files that are either the old one or the new one, whatever happens while they are written.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::Tensor;
-
 use crate::TrainError;
+
+/// How the names of temporary files end; they start with a dot.
+const TEMPORARY: &str = ".tmp";
 
 /// Replaces `path` with what `write` puts into a temporary file beside it.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn replace(
 ) -> Result<(), TrainError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".tmp");
+    builder.prefix(".").suffix(TEMPORARY);
     #[cfg(unix)]
     {
         // Run folders are shared within a group: the umask decides, not tempfile's private default.
@@ -26,11 +26,8 @@ pub(crate) fn replace(
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let replaced = builder.tempfile_in(dir).and_then(|mut file| {
-        let permissions = file.as_file().metadata()?.permissions();
         write(&mut file)?;
-        // The safetensors writer puts a private file of its own in this one's place.
-        std::fs::set_permissions(file.path(), permissions)?;
-        std::fs::File::open(file.path())?.sync_all()?;
+        file.as_file().sync_all()?;
         file.persist(path)?;
         sync_folder(dir)
     });
@@ -54,14 +51,40 @@ pub(crate) fn replace_json(path: &Path, value: &impl serde::Serialize) -> Result
     })
 }
 
-/// Replaces `path` with a safetensors file of `tensors` and string metadata.
-pub(crate) fn replace_tensors<'a>(
-    path: &Path,
-    tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
-    metadata: HashMap<String, String>,
-) -> Result<(), TrainError> {
-    replace(path, |file| {
-        safetensors::serialize_to_file(tensors, Some(metadata), file.path())
-            .map_err(std::io::Error::other)
-    })
+/// Gives the file `from` the further name `to`, in place of what has that name: as a hard link or, where the
+/// file system has none, as a copy.
+pub(crate) fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(TEMPORARY);
+    let temporary = to.with_file_name(format!(".{}", name.to_string_lossy()));
+    remove_if_there(&temporary)?;
+    let made = std::fs::hard_link(from, &temporary)
+        .or_else(|_| {
+            std::fs::copy(from, &temporary)?;
+            std::fs::File::open(&temporary)?.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&temporary, to));
+    // Renaming one link over another of the same file does nothing and leaves both.
+    remove_if_there(&temporary)?;
+    made?;
+    to.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Removes what [`replace`] and [`link`] leave in `dir` when the program is killed in them.
+pub(crate) fn remove_temporary(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') && name.ends_with(TEMPORARY) {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

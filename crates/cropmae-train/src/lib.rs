@@ -5,9 +5,11 @@
 //! stopped, bit for bit.
 
 pub mod checkpoint;
+mod ema;
 mod error;
 mod estimate;
 mod files;
+mod memory;
 mod meter;
 mod observer;
 mod optimizer;
@@ -20,10 +22,11 @@ mod trainer;
 pub use checkpoint::{Checkpoint, Cursor, Progress};
 pub use error::TrainError;
 pub use estimate::{Estimate, encoder_flops, estimate, random_batch};
+pub use memory::peak_rss_bytes;
 pub use observer::{EpochEnd, HookError, Observer, Plan, StepStats};
 pub use optimizer::{AdamW, GroupSize};
 pub use pretrain::{Outcome, PretrainOptions, pretrain};
-pub use record::RunFolder;
+pub use record::{RunFolder, Session, SessionEnd, sessions};
 pub use schedule::Schedule;
 pub use source::{BatchSource, Batches, DatasetSource, RepeatFirstBatch};
 pub use trainer::{BatchTensors, Effect, Fault, MicroStep, Reading, Trainer, Update};

@@ -115,6 +115,8 @@ pub struct EpochEnd<'a> {
     pub model: &'a Pretrainer,
     /// Its weights, by name.
     pub weights: &'a VarMap,
+    /// Their moving average, with `train.ema_decay`.
+    pub ema: Option<&'a VarMap>,
 }
 
 /// An error of the caller's own.
@@ -123,8 +125,14 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 /// Whoever watches a run. Every method has a default that does nothing.
 pub trait Observer {
     /// The run is about to start or to continue with `trainer`'s weights; its optimizer tells the sizes of
-    /// the parameter groups.
-    fn on_start(&mut self, _plan: &Plan, _trainer: &Trainer) {}
+    /// the parameter groups. A session that starts at an epoch's beginning may follow one that was killed
+    /// in [`Self::on_epoch_end`]: what that owes is made up for here.
+    ///
+    /// # Errors
+    /// Any error stops the run with [`TrainError::EpochHook`].
+    fn on_start(&mut self, _plan: &Plan, _trainer: &Trainer) -> Result<(), HookError> {
+        Ok(())
+    }
 
     /// An update was made and its loss read: every update on a CPU, the logged ones elsewhere, since
     /// reading waits for the device.

@@ -4,19 +4,20 @@
 //! A run lives in its folder. The same call on the same folder continues where the last checkpoint stands,
 //! in the middle of an epoch or of an update, with the very losses and weights of an uninterrupted run.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use cropmae_config::Experiment;
+use cropmae_model::tensor_file;
 
 use crate::meter::Meter;
 use crate::trainer::{BatchTensors, Effect, Fault};
 use crate::{
     BatchSource, Cursor, EpochEnd, Observer, Plan, Progress, RunFolder, StepStats, TrainError,
-    Trainer, checkpoint, files,
+    Trainer, checkpoint,
 };
 
 /// How a run is carried out; nothing here changes its result.
@@ -62,13 +63,22 @@ pub fn pretrain(
             Trainer::resume(experiment, plan.batches_per_epoch, checkpoint, device)?
         }
     };
-    run.record_session(&progress, device)?;
+    if progress.cursor != Cursor::default() {
+        // A session that was killed may have got no further than the checkpoint itself.
+        checkpoint::publish(run.path(), &progress)?;
+    }
+    run.start_session(&progress, device)?;
     plan.start = progress.cursor;
-    observer.on_start(&plan, &trainer);
+    let epoch = progress.cursor.epoch;
+    observer
+        .on_start(&plan, &trainer)
+        .map_err(|source| TrainError::EpochHook { epoch, source })?;
 
     let mut meter = Meter::start(progress.seconds);
+    let mut saved_at = meter.seconds();
     let max_steps = experiment.train.max_steps.unwrap_or(u64::MAX);
     let log_every = experiment.train.log_every_steps;
+    let every_seconds = 60.0 * experiment.checkpoint.every_minutes;
     let mut at = progress.cursor;
     while at.epoch < plan.epochs && at.step < max_steps {
         let mut batches = source.epoch(at.epoch, at.batch);
@@ -109,8 +119,14 @@ pub fn pretrain(
                 }
             }
             if stopping {
-                save_checkpoint(&run, &trainer, &mut progress, at, &meter, observer)?;
+                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                run.end_session(&progress)?;
                 return Ok(Outcome::Interrupted(at));
+            }
+            let overdue = every_seconds > 0.0 && meter.seconds() - saved_at >= every_seconds;
+            if read && overdue && at.batch < plan.batches_used {
+                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                saved_at = meter.seconds();
             }
         }
         if at.batch == plan.batches_used {
@@ -120,9 +136,12 @@ pub fn pretrain(
                 batch: 0,
                 ..at
             };
-            let every = u64::from(experiment.checkpoint.every_epochs);
-            if at.epoch.is_multiple_of(every) || at.epoch == plan.epochs || at.step >= max_steps {
-                save_checkpoint(&run, &trainer, &mut progress, at, &meter, observer)?;
+            let due = |every: u32| at.epoch.is_multiple_of(u64::from(every));
+            let config = &experiment.checkpoint;
+            let ends = at.epoch == plan.epochs || at.step >= max_steps;
+            if due(config.every_epochs) || config.keep_every.is_some_and(due) || ends {
+                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                saved_at = meter.seconds();
             }
             let seconds = meter.seconds();
             let (model, weights) = (trainer.model(), trainer.weights());
@@ -132,6 +151,7 @@ pub fn pretrain(
                     step: at.step,
                     model,
                     weights,
+                    ema: trainer.ema(),
                 })
                 .map_err(|source| TrainError::EpochHook { epoch, source })?;
             // The caller's evaluations are not training time.
@@ -139,14 +159,15 @@ pub fn pretrain(
         }
     }
     if progress.cursor != at {
-        save_checkpoint(&run, &trainer, &mut progress, at, &meter, observer)?;
+        save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
     }
+    run.end_session(&progress)?;
     Ok(Outcome::Finished(at))
 }
 
 /// Writes the state at `at` into the run folder.
 fn save_checkpoint(
-    run: &RunFolder,
+    run: &mut RunFolder,
     trainer: &Trainer,
     progress: &mut Progress,
     at: Cursor,
@@ -156,7 +177,9 @@ fn save_checkpoint(
     progress.cursor = at;
     progress.seconds = meter.seconds();
     trainer.describe(progress);
-    checkpoint::save(run.path(), progress, trainer.weights(), trainer.optimizer())?;
+    // Lines of updates that the checkpoint holds are never written again.
+    run.sync_log()?;
+    checkpoint::save(run.path(), progress, &trainer.state())?;
     observer.on_checkpoint(&checkpoint::last_weights(run.path()), at);
     Ok(())
 }
@@ -183,11 +206,8 @@ fn save_bad_batch(
         at.epoch,
         at.batch - 1
     );
-    files::replace_tensors(
-        &saved,
-        tensors,
-        HashMap::from([("fault".to_owned(), about)]),
-    )?;
+    let entries = BTreeMap::from([("fault".to_owned(), about)]);
+    tensor_file::write(&saved, tensors, &entries)?;
     let Fault { what, value } = fault;
     Ok(TrainError::NonFinite {
         what,

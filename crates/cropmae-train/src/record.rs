@@ -5,49 +5,23 @@
 //! | `config.json` | the experiment, every key spelled out |
 //! | `run.json` | versions, device, data and start of each session |
 //! | `metrics.jsonl` | one JSON object per logged update |
-//! | `last.safetensors` | the newest weights |
-//! | `optim-epochE-batchB.safetensors` | the optimizer's state that goes with them |
+//! | `checkpoints/`, `last.safetensors`, `snapshots/` | see [`checkpoint`] |
+
+mod comparison;
+mod sessions;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use candle_core::Device;
 use cropmae_config::Experiment;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Checkpoint, Progress, StepStats, TrainError, checkpoint, files};
+use crate::{Checkpoint, StepStats, TrainError, checkpoint, files};
 
-/// Keys that may change between two sessions of one run: none of them changes what is computed up to a
-/// given update.
-const FREE_KEYS: [&str; 5] = [
-    "about",
-    "data.prefetch_batches",
-    "train.max_steps",
-    "train.log_every_steps",
-    "checkpoint",
-];
-
-/// What `run.json` holds: everything beside the experiment that a number may depend on.
-#[derive(Debug, Serialize, Deserialize)]
-struct RunRecord {
-    experiment_fingerprint: String,
-    data_fingerprint: String,
-    sessions: Vec<Session>,
-}
-
-/// One start of the program in a run folder.
-#[derive(Debug, Serialize, Deserialize)]
-struct Session {
-    version: String,
-    git_revision: Option<String>,
-    device: String,
-    threads: usize,
-    started_unix_s: u64,
-    from_step: u64,
-}
+use comparison::same_experiment;
+pub use sessions::{Session, SessionEnd, sessions};
 
 /// A run folder that this process alone writes to.
 pub struct RunFolder {
@@ -72,6 +46,7 @@ impl RunFolder {
     ) -> Result<(Self, Option<Checkpoint>), TrainError> {
         std::fs::create_dir_all(dir).map_err(TrainError::io(dir, "create"))?;
         let lock = lock(dir)?;
+        checkpoint::tidy(dir)?;
         let found = read_json(&dir.join("config.json"))?;
         if let Some(found) = &found {
             same_experiment(dir, found, experiment)?;
@@ -111,34 +86,6 @@ impl RunFolder {
         ))
     }
 
-    /// Adds a session to `run.json`.
-    ///
-    /// # Errors
-    /// [`TrainError::Io`].
-    pub fn record_session(&self, progress: &Progress, device: &Device) -> Result<(), TrainError> {
-        let path = self.dir.join("run.json");
-        // The sessions before are history: if they cannot be read they are not worth stopping for.
-        let before = read_json(&path)?
-            .and_then(|value| serde_json::from_value::<RunRecord>(value).ok())
-            .map_or_else(Vec::new, |record| record.sessions);
-        let session = Session {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            git_revision: progress.git_revision.clone(),
-            device: format!("{:?}", device.location()),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            started_unix_s: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| elapsed.as_secs()),
-            from_step: progress.cursor.step,
-        };
-        let record = RunRecord {
-            experiment_fingerprint: progress.experiment_fingerprint.clone(),
-            data_fingerprint: progress.data_fingerprint.clone(),
-            sessions: before.into_iter().chain([session]).collect(),
-        };
-        files::replace_json(&path, &record)
-    }
-
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.dir
@@ -147,6 +94,17 @@ impl RunFolder {
     /// Where the batch of a non-finite loss goes.
     pub fn bad_batch_path(&self, step: u64) -> PathBuf {
         self.dir.join(format!("nonfinite-step{step}.safetensors"))
+    }
+
+    /// Waits until the lines of `metrics.jsonl` are on the disk.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn sync_log(&self) -> Result<(), TrainError> {
+        let path = self.dir.join("metrics.jsonl");
+        self.metrics
+            .sync_data()
+            .map_err(TrainError::io(&path, "write"))
     }
 
     /// Adds a line to `metrics.jsonl`.
@@ -194,49 +152,6 @@ fn read_json(path: &Path) -> Result<Option<Value>, TrainError> {
             problem: format!("not valid JSON ({error})"),
             remedy: "choose another run folder",
         })
-}
-
-fn same_experiment(dir: &Path, found: &Value, experiment: &Experiment) -> Result<(), TrainError> {
-    let expected = serde_json::to_value(experiment).unwrap_or_default();
-    match first_difference("", found, &expected) {
-        None => Ok(()),
-        Some((key, found, expected)) => Err(TrainError::OtherExperiment {
-            dir: dir.to_owned(),
-            key,
-            found,
-            expected,
-        }),
-    }
-}
-
-/// The first key, in name order, whose values differ, with both values as text.
-fn first_difference(
-    key: &str,
-    found: &Value,
-    expected: &Value,
-) -> Option<(String, String, String)> {
-    if found == expected || FREE_KEYS.contains(&key) {
-        return None;
-    }
-    let (Value::Object(left), Value::Object(right)) = (found, expected) else {
-        let text = |value: &Value| match value {
-            Value::Null => "nothing".to_owned(),
-            value => value.to_string(),
-        };
-        return Some((key.to_owned(), text(found), text(expected)));
-    };
-    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    names.into_iter().find_map(|name| {
-        let path = if key.is_empty() {
-            name.clone()
-        } else {
-            format!("{key}.{name}")
-        };
-        let value = |object: &serde_json::Map<String, Value>| {
-            object.get(name).cloned().unwrap_or(Value::Null)
-        };
-        first_difference(&path, &value(left), &value(right))
-    })
 }
 
 /// Opens `metrics.jsonl` for appending after the lines up to `step`; later ones are of updates that the

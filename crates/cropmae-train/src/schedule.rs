@@ -14,8 +14,10 @@ use cropmae_config::Experiment;
 pub struct Schedule {
     peak_lr: f64,
     min_lr: f64,
-    warmup_epochs: f64,
-    epochs: f64,
+    /// End of warm-up, in epochs.
+    warmup: f64,
+    /// Where the half cosine ends, in epochs.
+    end: f64,
     batches_per_epoch: usize,
     accum_iter: usize,
     compat: bool,
@@ -24,14 +26,20 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of `experiment` on a data set of `batches_per_epoch` forward passes.
     pub fn new(experiment: &Experiment, batches_per_epoch: usize) -> Self {
+        let config = &experiment.schedule;
+        let accum_iter = experiment.train.accum_iter;
+        let in_epochs = |epochs: Option<f64>, steps: Option<u64>| {
+            epochs.or(steps.map(|steps| position(steps, batches_per_epoch, accum_iter)))
+        };
         Self {
             peak_lr: experiment.optim.peak_lr(experiment.effective_batch()),
-            min_lr: experiment.schedule.min_lr,
-            warmup_epochs: experiment.schedule.warmup_epochs,
-            epochs: f64::from(experiment.train.epochs),
+            min_lr: config.min_lr,
+            warmup: in_epochs(config.warmup_epochs, config.warmup_steps).unwrap_or(0.0),
+            end: in_epochs(config.decay_epochs, config.decay_steps)
+                .unwrap_or_else(|| experiment.train.epochs.into()),
             batches_per_epoch,
-            accum_iter: experiment.train.accum_iter,
-            compat: experiment.schedule.compat,
+            accum_iter,
+            compat: config.compat,
         }
     }
 
@@ -42,10 +50,13 @@ impl Schedule {
 
     /// The rate after `epoch` epochs; fractions are positions inside an epoch.
     pub fn at(&self, epoch: f64) -> f64 {
-        if epoch < self.warmup_epochs {
-            return self.peak_lr * epoch / self.warmup_epochs;
+        if epoch < self.warmup {
+            return self.peak_lr * epoch / self.warmup;
         }
-        let progress = (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs);
+        if epoch >= self.end {
+            return self.min_lr;
+        }
+        let progress = (epoch - self.warmup) / (self.end - self.warmup);
         self.min_lr
             + (self.peak_lr - self.min_lr) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
@@ -75,6 +86,14 @@ impl Schedule {
     }
 }
 
+/// Where update `step` (from 0) starts, in epochs. The batches left over at an epoch's end, too few for an
+/// update, are why this is not just a share.
+fn position(step: u64, batches_per_epoch: usize, accum_iter: usize) -> f64 {
+    let updates = (batches_per_epoch / accum_iter).max(1) as u64;
+    let batch = step % updates * accum_iter as u64;
+    (step / updates) as f64 + batch as f64 / batches_per_epoch as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,8 +102,8 @@ mod tests {
         Schedule {
             peak_lr: 1e-3,
             min_lr: 1e-5,
-            warmup_epochs: 1.5,
-            epochs: 6.0,
+            warmup: 1.5,
+            end: 6.0,
             batches_per_epoch: 7,
             accum_iter,
             compat,
@@ -115,14 +134,45 @@ mod tests {
     #[test]
     fn warm_up_may_be_absent_or_never_end() {
         let none = Schedule {
-            warmup_epochs: 0.0,
+            warmup: 0.0,
             ..schedule(1, false)
         };
         assert_eq!(none.lr(0, 0), 1e-3);
         let long = Schedule {
-            warmup_epochs: 9.0,
+            warmup: 9.0,
             ..schedule(1, false)
         };
         assert!(long.lr(5, 6) < 1e-3 && long.lr(5, 6).is_finite());
+    }
+
+    #[test]
+    fn lengths_in_steps_are_those_in_epochs() {
+        let overrides = |keys: &[&str]| -> Vec<String> {
+            let base = ["train.accum_iter=2", "train.epochs=6"];
+            base.iter()
+                .chain(keys)
+                .map(|key| (*key).to_owned())
+                .collect()
+        };
+        let mut experiment = Experiment::demo(&overrides(&[])).unwrap();
+        experiment.schedule.warmup_epochs = None;
+        // Seven batches make three updates an epoch; one is left over.
+        let of = |warmup: Option<u64>, decay: Option<u64>| {
+            let mut experiment = experiment.clone();
+            experiment.schedule.warmup_steps = warmup;
+            experiment.schedule.decay_steps = decay;
+            Schedule::new(&experiment, 7)
+        };
+        let schedule = of(Some(3), Some(12));
+        assert_eq!((schedule.warmup, schedule.end), (1.0, 4.0));
+        assert_eq!(schedule.lr(1, 1), schedule.peak_lr());
+        // From the twelfth update on, the floor.
+        assert!(schedule.lr(3, 5) > schedule.min_lr);
+        for (epoch, batch) in [(4, 1), (4, 3), (5, 5)] {
+            assert_eq!(schedule.lr(epoch, batch), schedule.min_lr);
+        }
+        let schedule = of(Some(4), None);
+        assert_eq!((schedule.warmup, schedule.end), (1.0 + 2.0 / 7.0, 6.0));
+        assert_eq!(schedule.lr(1, 3), schedule.peak_lr());
     }
 }

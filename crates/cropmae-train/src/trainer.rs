@@ -6,7 +6,8 @@ use cropmae_config::Experiment;
 use cropmae_data::Batch;
 use cropmae_model::{DropoutStream, PatchMask, Pretrainer};
 
-use crate::{AdamW, Checkpoint, Cursor, Progress, Schedule, TrainError};
+use crate::ema::Ema;
+use crate::{AdamW, Checkpoint, Cursor, Progress, Schedule, TrainError, checkpoint};
 
 /// A batch on the training device.
 pub struct BatchTensors {
@@ -70,6 +71,7 @@ pub struct Trainer {
     model: Pretrainer,
     weights: VarMap,
     optimizer: AdamW,
+    ema: Option<Ema>,
     schedule: Schedule,
     losses: Vec<f64>,
     experiment: Experiment,
@@ -105,9 +107,13 @@ impl Trainer {
         let Checkpoint {
             progress,
             weights,
+            ema,
             optimizer,
         } = checkpoint;
         let mut trainer = Self::with_weights(experiment, batches_per_epoch, weights, device)?;
+        if let (Some(decay), Some(averages)) = (experiment.train.ema_decay, ema) {
+            trainer.ema = Some(Ema::resume(decay, averages, &trainer.weights)?);
+        }
         trainer
             .optimizer
             .restore(&optimizer, progress.cursor.step, progress.accumulated)?;
@@ -128,8 +134,10 @@ impl Trainer {
         let vb = candle_nn::VarBuilder::from_varmap(&weights, candle_core::DType::F32, device);
         let model = Pretrainer::new(experiment.method, &experiment.model, vb)?;
         let parameters = cropmae_model::named_parameters(&weights);
+        let ema = experiment.train.ema_decay;
         Ok(Self {
             model,
+            ema: ema.map(|decay| Ema::new(decay, &weights)).transpose()?,
             optimizer: AdamW::new(&experiment.optim, parameters)?,
             schedule: Schedule::new(experiment, batches_per_epoch),
             losses: Vec::new(),
@@ -152,6 +160,20 @@ impl Trainer {
     /// Its optimizer.
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer
+    }
+
+    /// The moving average of the weights, by name, with `train.ema_decay`.
+    pub fn ema(&self) -> Option<&VarMap> {
+        self.ema.as_ref().map(Ema::averages)
+    }
+
+    /// Everything that a checkpoint holds beside the position.
+    pub(crate) fn state(&self) -> checkpoint::State<'_> {
+        checkpoint::State {
+            weights: &self.weights,
+            ema: self.ema(),
+            optimizer: &self.optimizer,
+        }
     }
 
     /// Puts `batch` on the training device.
@@ -250,6 +272,9 @@ impl Trainer {
         }
         let lr = self.schedule.lr(at.epoch, at.batch);
         self.optimizer.update(lr, batches, grad_norm)?;
+        if let Some(ema) = &self.ema {
+            ema.update(self.optimizer.updates())?;
+        }
         let losses = std::mem::take(&mut self.losses);
         let loss = losses.iter().sum::<f64>() / losses.len() as f64;
         let read = grad_norm.map(|grad_norm| Reading { loss, grad_norm });

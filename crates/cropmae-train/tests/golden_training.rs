@@ -75,7 +75,7 @@ fn experiment(shape: &Value, run: &Value, images: usize) -> Experiment {
     experiment.train.epochs = int(&run["epochs"]) as u32;
     experiment.schedule.compat = true;
     experiment.schedule.min_lr = real("min_lr");
-    experiment.schedule.warmup_epochs = real("warmup_epochs");
+    experiment.schedule.warmup_epochs = Some(real("warmup_epochs"));
     if let Some(betas) = run["betas"].as_array() {
         experiment.optim.beta1 = betas[0].as_f64().unwrap();
         experiment.optim.beta2 = betas[1].as_f64().unwrap();

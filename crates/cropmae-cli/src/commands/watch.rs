@@ -40,7 +40,7 @@ impl<'a> Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
-    fn on_start(&mut self, plan: &Plan, trainer: &Trainer) {
+    fn on_start(&mut self, plan: &Plan, trainer: &Trainer) -> Result<(), HookError> {
         let [decayed, not_decayed] = trainer.optimizer().group_sizes();
         self.bar.set_length(plan.total_updates);
         self.bar.set_position(plan.start.step);
@@ -59,6 +59,7 @@ impl Observer for Watch<'_> {
             decayed.tensors,
             not_decayed.tensors
         ));
+        Ok(())
     }
 
     fn on_step(&mut self, stats: &StepStats) {

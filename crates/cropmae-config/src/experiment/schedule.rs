@@ -2,14 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, validate::non_negative};
+use crate::{
+    ConfigError,
+    validate::{non_negative, require},
+};
 
-/// Warm-up and decay of the learning rate.
+/// Warm-up and decay of the learning rate. Lengths count from the start of the run and are given in epochs
+/// or in steps (updates), not both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
-    /// Linear warm-up, in epochs (fractions allowed).
-    pub warmup_epochs: f64,
+    /// Linear warm-up, in epochs (fractions allowed); none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_epochs: Option<f64>,
+    /// The same in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<u64>,
+    /// Where the half cosine reaches `min_lr` and stays, in epochs; `train.epochs` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_epochs: Option<f64>,
+    /// The same in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_steps: Option<u64>,
     /// Where the half cosine ends.
     pub min_lr: f64,
     /// Run each update with the rate of the update before, as the reference does.
@@ -20,6 +34,51 @@ pub struct ScheduleConfig {
 impl ScheduleConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         non_negative("schedule.min_lr", self.min_lr)?;
-        non_negative("schedule.warmup_epochs", self.warmup_epochs)
+        for (field, epochs) in [
+            ("schedule.warmup_epochs", self.warmup_epochs),
+            ("schedule.decay_epochs", self.decay_epochs),
+        ] {
+            non_negative(field, epochs.unwrap_or(0.0))?;
+        }
+        for (field, other, epochs, steps) in [
+            (
+                "schedule.warmup_steps",
+                "schedule.warmup_epochs",
+                self.warmup_epochs,
+                self.warmup_steps,
+            ),
+            (
+                "schedule.decay_steps",
+                "schedule.decay_epochs",
+                self.decay_epochs,
+                self.decay_steps,
+            ),
+        ] {
+            require(
+                epochs.is_none() || steps.is_none(),
+                field,
+                steps.unwrap_or(0),
+                format!("not to stand beside {other}: give one of the two"),
+            )?;
+        }
+        let after = |field, decay: Option<f64>, warmup: Option<f64>| match (decay, warmup) {
+            (Some(decay), warmup) => require(
+                decay > warmup.unwrap_or(0.0),
+                field,
+                decay,
+                "more than the warm-up",
+            ),
+            (None, _) => Ok(()),
+        };
+        after(
+            "schedule.decay_epochs",
+            self.decay_epochs,
+            self.warmup_epochs,
+        )?;
+        after(
+            "schedule.decay_steps",
+            self.decay_steps.map(|steps| steps as f64),
+            self.warmup_steps.map(|steps| steps as f64),
+        )
     }
 }

@@ -10,10 +10,11 @@ use cropmae_kernels::{
     cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed, pixel_loss,
     residual_layer_norm, self_attention,
 };
+use cropmae_train::peak_rss_bytes;
 use serde::Serialize;
 
 use super::{ceiling::Ceiling, median, threads};
-use crate::{args::OpsArgs, console::Console, device, memory};
+use crate::{args::OpsArgs, console::Console, device};
 
 /// Width of the cross-attention decoder's feed-forward layers.
 const FEED_FORWARD: usize = 2048;
@@ -76,7 +77,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     bench.ends(&model)?;
     bench.optimizer(&model)?;
     if !args.shape.json
-        && let Some(peak) = memory::peak_rss()
+        && let Some(peak) = peak_rss_bytes()
     {
         console.say(format!(
             "peak memory {:.0} MiB",

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use candle_nn::VarMap;
 use cropmae_config::{Experiment, ModelConfig, Seed, Stream};
 use cropmae_data::{Batch, DataError};
 use cropmae_train::{
-    BatchSource, Batches, EpochEnd, HookError, Observer, PretrainOptions, StepStats,
+    BatchSource, Batches, Cursor, EpochEnd, HookError, Observer, Outcome, PretrainOptions,
+    StepStats, checkpoint,
 };
 use rand::Rng;
 
@@ -29,7 +31,7 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
         decoder_dropout: 0.1,
     };
     experiment.mask.ratio = 0.75;
-    experiment.schedule.warmup_epochs = 1.0;
+    experiment.schedule.warmup_epochs = Some(1.0);
     experiment.train.epochs = 3;
     experiment.train.batch_size = 4;
     experiment.train.accum_iter = 2;
@@ -39,15 +41,24 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
         match key {
             "accum_iter" => experiment.train.accum_iter = value.parse().unwrap(),
             "batch_size" => experiment.train.batch_size = value.parse().unwrap(),
+            "betas" => {
+                experiment.optim.beta1 = value.parse().unwrap();
+                experiment.optim.beta2 = experiment.optim.beta1;
+            }
             "blr" => experiment.optim.blr = value.parse().unwrap(),
             "clip_grad_norm" => experiment.optim.clip_grad_norm = value.parse().ok(),
             "compat" => experiment.schedule.compat = value.parse().unwrap(),
             "decoder_width" => experiment.model.decoder_embed_dim = value.parse().unwrap(),
+            "decay" => experiment.optim.weight_decay = value.parse().unwrap(),
             "dropout" => experiment.model.decoder_dropout = value.parse().unwrap(),
+            "ema_decay" => experiment.train.ema_decay = value.parse().ok(),
             "epochs" => experiment.train.epochs = value.parse().unwrap(),
+            "every_minutes" => experiment.checkpoint.every_minutes = value.parse().unwrap(),
+            "keep_every" => experiment.checkpoint.keep_every = value.parse().ok(),
+            "keep_last" => experiment.checkpoint.keep_last = value.parse().unwrap(),
             "max_steps" => experiment.train.max_steps = value.parse().ok(),
             "norm_pix" => experiment.loss.norm_pix = value.parse().unwrap(),
-            "warmup_epochs" => experiment.schedule.warmup_epochs = value.parse().unwrap(),
+            "warmup_epochs" => experiment.schedule.warmup_epochs = value.parse().ok(),
             _ => panic!("{key}"),
         }
     }
@@ -167,5 +178,49 @@ impl Observer for Recorder {
     fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
         self.epochs.push(end.epoch);
         Ok(())
+    }
+}
+
+/// All tensors of the checkpoint in `dir`, weights, averages and moments, as bits.
+pub fn bits(dir: &Path) -> Vec<(String, Vec<u32>)> {
+    let checkpoint = checkpoint::load(dir, &Device::Cpu).unwrap().unwrap();
+    let named = |prefix: &str, vars: &VarMap| -> Vec<(String, Vec<u32>)> {
+        let vars = vars.data().lock().unwrap();
+        vars.iter()
+            .map(|(name, var)| (format!("{prefix}{name}"), tensor_bits(var.as_tensor())))
+            .collect()
+    };
+    let mut all = named("", &checkpoint.weights);
+    if let Some(ema) = &checkpoint.ema {
+        all.extend(named("ema.", ema));
+    }
+    let state = checkpoint.optimizer.iter();
+    all.extend(state.map(|(name, tensor)| (name.clone(), tensor_bits(tensor))));
+    all.sort();
+    all
+}
+
+pub fn tensor_bits(tensor: &Tensor) -> Vec<u32> {
+    let flat = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    flat.iter().map(|x| x.to_bits()).collect()
+}
+
+/// `metrics.jsonl` without its clocks.
+pub fn metrics(dir: &Path) -> Vec<(u64, u64, u64, u64, u64)> {
+    std::fs::read_to_string(dir.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let line: StepStats = serde_json::from_str(line).unwrap();
+            let [loss, lr, norm] = [line.loss, line.lr, line.grad_norm].map(f64::to_bits);
+            (line.step, line.epoch, loss, lr, norm)
+        })
+        .collect()
+}
+
+pub fn finished(outcome: Outcome) -> Cursor {
+    match outcome {
+        Outcome::Finished(at) => at,
+        Outcome::Interrupted(at) => panic!("interrupted at {at:?}"),
     }
 }

@@ -1,0 +1,31 @@
+//! `[eval]`: scores while a run goes on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigError, validate::positive};
+
+/// Evaluation during training. Nothing here changes what is trained.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Epochs between two evaluations of the encoder; the last epoch is always evaluated then. No
+    /// evaluation when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_epochs: Option<u32>,
+    /// Sequences per task, the first of its list; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sequences: Option<usize>,
+}
+
+impl EvalConfig {
+    /// Whether the encoder is evaluated after `done` of `epochs` epochs.
+    pub fn is_due(&self, done: u64, epochs: u64) -> bool {
+        self.every_epochs
+            .is_some_and(|every| done.is_multiple_of(every.into()) || done == epochs)
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        positive("eval.every_epochs", self.every_epochs.unwrap_or(1) as usize)?;
+        positive("eval.max_sequences", self.max_sequences.unwrap_or(1))
+    }
+}

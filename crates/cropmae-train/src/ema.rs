@@ -1,0 +1,66 @@
+//! Moving average of the weights, which often evaluates better than the weights themselves.
+//!
+//! After update t (from 1): average = d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)),
+//! so that the initial weights are soon forgotten in short runs too. Kept in f32, in place.
+
+use std::collections::BTreeMap;
+
+use candle_core::Var;
+use candle_nn::VarMap;
+use cropmae_model::named_parameters;
+
+use crate::TrainError;
+
+/// The averages of all trainable tensors.
+pub(crate) struct Ema {
+    decay: f64,
+    averages: VarMap,
+    /// Average and weight, in name order.
+    pairs: Vec<(Var, Var)>,
+}
+
+impl Ema {
+    /// Starts at `weights`.
+    pub(crate) fn new(decay: f64, weights: &VarMap) -> Result<Self, TrainError> {
+        let averages = cropmae_model::parameters::copy(weights)?;
+        Self::resume(decay, averages, weights)
+    }
+
+    /// Goes on from `averages`, which have the names of `weights`.
+    pub(crate) fn resume(
+        decay: f64,
+        averages: VarMap,
+        weights: &VarMap,
+    ) -> Result<Self, TrainError> {
+        let by_name: BTreeMap<String, Var> = named_parameters(&averages).into_iter().collect();
+        let pairs = named_parameters(weights)
+            .into_iter()
+            .map(|(name, weight)| match by_name.get(&name) {
+                Some(average) => Ok((average.clone(), weight)),
+                None => Err(TrainError::MissingTensor { tensor: name }),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            decay,
+            averages,
+            pairs,
+        })
+    }
+
+    /// Takes in the weights after `updates` updates.
+    pub(crate) fn update(&self, updates: u64) -> Result<(), TrainError> {
+        let t = updates as f64;
+        let decay = self.decay.min((1.0 + t) / (10.0 + t));
+        let pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .map(|(average, weight)| (average, weight.as_tensor()))
+            .collect();
+        cropmae_kernels::ema_all(&pairs, decay).map_err(TrainError::compute("the moving average"))
+    }
+
+    /// The averages, by name, fixed tensors included.
+    pub(crate) fn averages(&self) -> &VarMap {
+        &self.averages
+    }
+}

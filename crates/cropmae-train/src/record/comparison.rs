@@ -1,0 +1,71 @@
+//! Whether a run folder holds a run of this experiment.
+
+use std::path::Path;
+
+use cropmae_config::Experiment;
+use serde_json::Value;
+
+use crate::TrainError;
+
+/// Keys that may change between two sessions of one run: none of them changes what is computed up to a
+/// given update.
+const FREE_KEYS: [&str; 6] = [
+    "about",
+    "data.prefetch_batches",
+    "train.max_steps",
+    "train.log_every_steps",
+    "checkpoint",
+    "eval",
+];
+
+/// Refuses `found`, the experiment of the run in `dir`, unless it computes what `experiment` does.
+pub(super) fn same_experiment(
+    dir: &Path,
+    found: &Value,
+    experiment: &Experiment,
+) -> Result<(), TrainError> {
+    let expected = serde_json::to_value(experiment).unwrap_or_default();
+    // Keys that a newer version of the program added have their defaults in the older run.
+    let completed = serde_json::from_value::<Experiment>(found.clone())
+        .and_then(serde_json::to_value)
+        .unwrap_or_else(|_| found.clone());
+    match first_difference("", &completed, &expected) {
+        None => Ok(()),
+        Some((key, found, expected)) => Err(TrainError::OtherExperiment {
+            dir: dir.to_owned(),
+            key,
+            found,
+            expected,
+        }),
+    }
+}
+
+/// The first key, in name order, whose values differ, with both values as text.
+fn first_difference(
+    key: &str,
+    found: &Value,
+    expected: &Value,
+) -> Option<(String, String, String)> {
+    if found == expected || FREE_KEYS.contains(&key) {
+        return None;
+    }
+    let (Value::Object(left), Value::Object(right)) = (found, expected) else {
+        let text = |value: &Value| match value {
+            Value::Null => "nothing".to_owned(),
+            value => value.to_string(),
+        };
+        return Some((key.to_owned(), text(found), text(expected)));
+    };
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    names.into_iter().find_map(|name| {
+        let path = if key.is_empty() {
+            name.clone()
+        } else {
+            format!("{key}.{name}")
+        };
+        let value = |object: &serde_json::Map<String, Value>| {
+            object.get(name).cloned().unwrap_or(Value::Null)
+        };
+        first_difference(&path, &value(left), &value(right))
+    })
+}

@@ -1,0 +1,225 @@
+//! What checkpoints hold, which stay, and what happens to damaged ones.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use cropmae_model::weights::{self, Part};
+use cropmae_train::{Cursor, EpochEnd, HookError, Observer, TrainError, checkpoint, pretrain};
+
+use crate::support::{Noise, Recorder, bits, experiment, finished, metrics, options};
+
+/// Names in a folder, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn checkpoints(dir: &Path) -> Vec<PathBuf> {
+    let folder = dir.join("checkpoints");
+    names(&folder)
+        .iter()
+        .map(|name| folder.join(name))
+        .collect()
+}
+
+/// A run of three epochs of four batches, two updates each.
+fn train(dir: &Path, settings: &[&str]) -> Result<Cursor, TrainError> {
+    let experiment = experiment(settings);
+    let source = Noise::new(&experiment, 4);
+    pretrain(&experiment, &source, &options(dir), &mut ()).map(finished)
+}
+
+#[test]
+fn the_newest_and_every_so_many_epochs_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["ema_decay=0.9", "keep_every=2", "epochs=5", "keep_last=2"];
+    train(dir.path(), &settings).unwrap();
+    let found = names(&dir.path().join("checkpoints"));
+    assert_eq!(
+        found,
+        ["epoch00004-batch0000000", "epoch00005-batch0000000"]
+    );
+    let parts = [
+        "ema.safetensors",
+        "optimizer.safetensors",
+        "weights.safetensors",
+    ];
+    assert_eq!(names(&checkpoints(dir.path())[1]), parts);
+    let snapshots = dir.path().join("snapshots");
+    let expected = [
+        "epoch00002-ema.safetensors",
+        "epoch00002.safetensors",
+        "epoch00004-ema.safetensors",
+        "epoch00004.safetensors",
+    ];
+    assert_eq!(names(&snapshots), expected);
+    for name in expected {
+        let file = weights::load(&snapshots.join(name), Part::Whole, &Device::Cpu).unwrap();
+        assert_eq!(file.info.provenance["epoch"], name[9..10].to_owned());
+    }
+    let last = weights::load_info(&checkpoint::last_weights(dir.path())).unwrap();
+    assert_eq!(last.provenance["step"], "10");
+}
+
+#[test]
+fn a_long_epoch_is_saved_on_the_way() {
+    let whole = tempfile::tempdir().unwrap();
+    train(whole.path(), &[]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let experiment = experiment(&["every_minutes=1e-9", "keep_last=100"]);
+    let mut seen = Recorder::default();
+    let source = Noise::new(&experiment, 4);
+    pretrain(&experiment, &source, &options(dir.path()), &mut seen).unwrap();
+    // After each of the twelve batches, in the middle of updates too.
+    assert_eq!(seen.checkpoints, 12);
+    assert_eq!(checkpoints(dir.path()).len(), 12);
+    assert!(bits(dir.path()) == bits(whole.path()));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    let whole = tempfile::tempdir().unwrap();
+    train(whole.path(), &["ema_decay=0.9"]).unwrap();
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+    };
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 3);
+    let damages: [&dyn Fn(&mut Vec<u8>); 2] = [&flip, &cut];
+    for file in [
+        "weights.safetensors",
+        "optimizer.safetensors",
+        "ema.safetensors",
+    ] {
+        for damage in damages {
+            let dir = tempfile::tempdir().unwrap();
+            train(dir.path(), &["ema_decay=0.9", "max_steps=4"]).unwrap();
+            let path = checkpoints(dir.path())[1].join(file);
+            let mut bytes = std::fs::read(&path).unwrap();
+            damage(&mut bytes);
+            // Not in place: `last.safetensors` is another name of the same file.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
+            assert_eq!(loaded.progress.cursor.step, 2, "{file}");
+            train(dir.path(), &["ema_decay=0.9"]).unwrap();
+            assert_eq!(metrics(dir.path()), metrics(whole.path()), "{file}");
+            assert!(bits(dir.path()) == bits(whole.path()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn without_an_intact_checkpoint_the_run_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), &["keep_last=1"]).unwrap();
+    let folder = checkpoints(dir.path()).remove(0);
+    std::fs::remove_file(folder.join("optimizer.safetensors")).unwrap();
+    let before = std::fs::read(checkpoint::last_weights(dir.path())).unwrap();
+    let error = train(dir.path(), &["keep_last=1"]).unwrap_err().to_string();
+    assert!(
+        error.contains("epoch00003-batch0000000: no checkpoint of this run can be used")
+            && error.contains("optimizer.safetensors: cannot read"),
+        "{error}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+    let error = train(dir.path(), &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("last.safetensors: weights without a checkpoint"),
+        "{error}"
+    );
+    let after = std::fs::read(checkpoint::last_weights(dir.path())).unwrap();
+    assert!(before == after);
+}
+
+#[test]
+fn files_of_two_checkpoints_do_not_mix() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), &["keep_last=2"]).unwrap();
+    let [older, newer] = &checkpoints(dir.path())[..] else {
+        panic!("two checkpoints")
+    };
+    let name = "optimizer.safetensors";
+    std::fs::copy(older.join(name), newer.join(name)).unwrap();
+    let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
+    assert_eq!(
+        (loaded.progress.cursor.step, loaded.progress.cursor.epoch),
+        (4, 2)
+    );
+}
+
+/// Puts a file where the next checkpoint is to be written, as a full disk would stop it.
+struct InTheWay(PathBuf);
+
+impl Observer for InTheWay {
+    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
+        if end.epoch == 0 {
+            std::fs::write(self.0.join("checkpoints/.partial"), "in the way")?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_those_before() {
+    let whole = tempfile::tempdir().unwrap();
+    train(whole.path(), &[]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let experiment = experiment(&[]);
+    let source = Noise::new(&experiment, 4);
+    let mut in_the_way = InTheWay(dir.path().to_owned());
+    let error = pretrain(&experiment, &source, &options(dir.path()), &mut in_the_way);
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, TrainError::NotSaved { step: 4, .. }),
+        "{error}"
+    );
+    let message = error.to_string();
+    assert!(
+        message.contains("the checkpoints before are intact"),
+        "{message}"
+    );
+    std::fs::remove_file(dir.path().join("checkpoints/.partial")).unwrap();
+    let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
+    assert_eq!(loaded.progress.cursor.step, 2);
+    train(dir.path(), &[]).unwrap();
+    assert!(bits(dir.path()) == bits(whole.path()));
+}
+
+#[test]
+fn what_a_killed_session_left_half_written_goes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), &["max_steps=2"]).unwrap();
+    let folder = dir.path().join("checkpoints");
+    for name in [".partial", ".removed"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("weights.safetensors"), "half").unwrap();
+    }
+    std::fs::write(dir.path().join(".abc.tmp"), "half").unwrap();
+    // The weights of the newest checkpoint were not published yet.
+    std::fs::remove_file(checkpoint::last_weights(dir.path())).unwrap();
+    train(dir.path(), &["max_steps=2"]).unwrap();
+    assert!(!names(&folder).iter().any(|name| name.starts_with('.')));
+    assert!(!dir.path().join(".abc.tmp").exists());
+    let last = weights::load_info(&checkpoint::last_weights(dir.path())).unwrap();
+    assert_eq!(last.provenance["step"], "2");
+}
+
+#[test]
+fn checkpoints_of_other_formats_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), &["max_steps=2"]).unwrap();
+    let folder = checkpoints(dir.path()).remove(0);
+    let path = folder.join("weights.safetensors");
+    let loaded = weights::load(&path, Part::Whole, &Device::Cpu).unwrap();
+    let mut info = loaded.info.clone();
+    let training = info.provenance.get_mut("training").unwrap();
+    *training = training.replace("\"format\":2", "\"format\":9");
+    weights::save(&path, &info, &loaded.into_vars().unwrap()).unwrap();
+    let error = train(dir.path(), &[]).unwrap_err().to_string();
+    assert!(error.contains("checkpoint format 9, expected 2"), "{error}");
+}
