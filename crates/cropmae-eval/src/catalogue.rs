@@ -32,7 +32,7 @@ pub(crate) struct SequenceFiles {
 
 impl Catalogue {
     /// Lists the data set at `root`: the official list, or the one of [`EvalOptions::list`], cut down to
-    /// [`EvalOptions::sequences`].
+    /// [`EvalOptions::sequences`] and [`EvalOptions::max_sequences`].
     pub fn open(task: Task, root: &Path, options: &EvalOptions) -> Result<Self, EvalError> {
         let (list, listed) = match &options.list {
             Some(list) => (list.clone(), read_list(list, "a sequence name a line")?),
@@ -43,7 +43,8 @@ impl Catalogue {
             },
         };
         let all = listed.len();
-        let names = select(listed, &list, options.sequences.as_deref())?;
+        let mut names = select(listed, &list, options.sequences.as_deref())?;
+        names.truncate(options.max_sequences.unwrap_or(all));
         Ok(Self {
             task,
             root: root.into(),

@@ -55,6 +55,8 @@ pub struct EvalOptions {
     pub list: Option<PathBuf>,
     /// Evaluate only these sequences of the list.
     pub sequences: Option<Vec<String>>,
+    /// Evaluate no more than so many of them, the first.
+    pub max_sequences: Option<usize>,
     /// SHA-256 of the encoder's weight file, for the report.
     pub weights_sha256: Option<String>,
 }

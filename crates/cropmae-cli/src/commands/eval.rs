@@ -282,6 +282,7 @@ impl Suite {
             out: None,
             list: self.list.clone(),
             sequences: self.sequences.clone(),
+            max_sequences: None,
             weights_sha256: contestant.weights.clone(),
         }
     }

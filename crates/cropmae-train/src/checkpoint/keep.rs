@@ -12,6 +12,9 @@ pub(super) const PARTIAL: &str = ".partial";
 /// The checkpoint being removed.
 const REMOVED: &str = ".removed";
 
+/// Epoch and batch of a checkpoint: checkpoints of a run are ordered by it.
+type Position = (u64, usize);
+
 /// The folder of all checkpoints of the run in `dir`.
 pub(super) fn folder(dir: &Path) -> PathBuf {
     dir.join("checkpoints")
@@ -23,13 +26,13 @@ fn name(at: Cursor) -> String {
 }
 
 /// Epoch and batch in the name of a checkpoint.
-fn position(name: &str) -> Option<(u64, usize)> {
+fn position(name: &str) -> Option<Position> {
     let (epoch, batch) = name.strip_prefix("epoch")?.split_once("-batch")?;
     Some((epoch.parse().ok()?, batch.parse().ok()?))
 }
 
 /// The checkpoints in the run folder `dir`, oldest first.
-pub(super) fn list(dir: &Path) -> Result<Vec<((u64, usize), PathBuf)>, TrainError> {
+pub(super) fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, TrainError> {
     let folder = folder(dir);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

@@ -89,18 +89,21 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
         bytes[middle] ^= 4;
     };
     let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 3);
-    let damages: [&dyn Fn(&mut Vec<u8>); 2] = [&flip, &cut];
     for file in [
         "weights.safetensors",
         "optimizer.safetensors",
         "ema.safetensors",
     ] {
-        for damage in damages {
+        for cut_short in [false, true] {
             let dir = tempfile::tempdir().unwrap();
             train(dir.path(), &["ema_decay=0.9", "max_steps=4"]).unwrap();
             let path = checkpoints(dir.path())[1].join(file);
             let mut bytes = std::fs::read(&path).unwrap();
-            damage(&mut bytes);
+            if cut_short {
+                cut(&mut bytes);
+            } else {
+                flip(&mut bytes);
+            }
             // Not in place: `last.safetensors` is another name of the same file.
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, bytes).unwrap();
