@@ -46,6 +46,8 @@ pub enum Command {
   cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN
   cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES \\
       --set train.batch_size=16 --set train.max_steps=100
+  cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN \\
+      --set eval.every_epochs=20 --set eval.max_sequences=5 --eval-data BENCHMARKS
   cargo xtask pretrain --data IMAGES --dry-run
 
 The same command on the same --out continues a run that was stopped. Ctrl-C stops at the next
@@ -57,6 +59,10 @@ pub struct PretrainArgs {
     /// Folder of images, nested or flat (jpg, jpeg, png, webp); for SiamMAE one folder of frames per video
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Videos to evaluate on during training, with eval.every_epochs: a folder that holds DAVIS, VIP or
+    /// JHMDB [default: those of the procedural data set]
+    #[arg(long, value_name = "DIR")]
+    pub eval_data: Option<PathBuf>,
     /// Run folder [default: runs/NAME, NAME from the config]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

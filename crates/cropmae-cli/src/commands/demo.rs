@@ -3,13 +3,13 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
-use cropmae_config::{Experiment, Protocol};
-use cropmae_data::{Dataset, scenes::VIDEO_SIZE};
-use cropmae_eval::Task;
+use cropmae_config::Experiment;
+use cropmae_data::Dataset;
 use cropmae_train::Outcome;
 
 use super::{
-    eval::{Contestant, Planned, Suite},
+    eval::{Contestant, Suite, scenes_tasks},
+    evaluations,
     pretrain::Job,
     runs,
 };
@@ -47,6 +47,7 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
         device: device.clone(),
         out: &out,
         overfit_one_batch: false,
+        evaluations: evaluations::planned(&experiment, None, Some(&scenes))?,
     };
     if let Outcome::Interrupted(_) = job.run(&stop, console)? {
         console.say("\nstopped; everything is saved. The same command continues.");
@@ -64,20 +65,7 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
         Contestant::pixels(experiment.model.patch_size)?,
     ];
     let suite = Suite {
-        tasks: [
-            (Task::Davis, scenes.davis, VIDEO_SIZE),
-            (Task::Vip, scenes.vip, VIDEO_SIZE),
-            (Task::Jhmdb, scenes.jhmdb, Protocol::jhmdb().frame_size),
-        ]
-        .map(|(task, data, frame_size)| Planned {
-            task,
-            data,
-            protocol: Protocol {
-                frame_size,
-                ..task.protocol()
-            },
-        })
-        .into(),
+        tasks: scenes_tasks(&scenes),
         list: None,
         sequences: None,
         overlays: true,

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
+use cropmae_data::scenes::{ScenesPaths, VIDEO_SIZE};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
 use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures};
 
@@ -222,6 +223,24 @@ pub struct Planned {
     pub data: PathBuf,
     /// The numbers that decide it.
     pub protocol: Protocol,
+}
+
+/// The three tasks on the videos that come with the procedural data set.
+pub fn scenes_tasks(scenes: &ScenesPaths) -> Vec<Planned> {
+    [
+        (Task::Davis, &scenes.davis, VIDEO_SIZE),
+        (Task::Vip, &scenes.vip, VIDEO_SIZE),
+        (Task::Jhmdb, &scenes.jhmdb, Protocol::jhmdb().frame_size),
+    ]
+    .map(|(task, data, frame_size)| Planned {
+        task,
+        data: data.clone(),
+        protocol: Protocol {
+            frame_size,
+            ..task.protocol()
+        },
+    })
+    .into()
 }
 
 /// Tasks to run and where results go.

@@ -5,6 +5,7 @@ pub mod check;
 mod classes;
 pub mod demo;
 pub mod eval;
+mod evaluations;
 mod overlays;
 mod page;
 mod pictures;

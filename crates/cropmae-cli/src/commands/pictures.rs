@@ -1,5 +1,6 @@
 //! Pictures of what the decoder fills in, always of the same samples so that progress can be seen.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,7 +10,9 @@ use cropmae_data::{Batch, patchify::unpatchify};
 use cropmae_model::{PatchMask, Pretrainer};
 use cropmae_report::{Reconstruction, reconstructions};
 use cropmae_train::BatchSource;
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
+
+use super::runs;
 
 /// Samples in a picture.
 const SAMPLES: usize = 6;
@@ -93,9 +96,9 @@ impl<'a> Pictures<'a> {
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let path = self.folder.join(format!("reconstruction_{epoch:04}.png"));
-        figure
-            .save(&path)
-            .with_context(|| format!("cannot write {}", path.display()))
+        let mut bytes = Cursor::new(Vec::new());
+        figure.write_to(&mut bytes, ImageFormat::Png)?;
+        runs::replace(&path, bytes.get_ref())
     }
 }
 

@@ -17,7 +17,14 @@ use cropmae_train::{
     BatchSource, DatasetSource, Outcome, PretrainOptions, RepeatFirstBatch, estimate, pretrain,
 };
 
-use super::{page, pictures::Pictures, runs, watch::Watch};
+use super::{
+    eval::Planned,
+    evaluations::{self, Evaluations},
+    page,
+    pictures::Pictures,
+    runs,
+    watch::Watch,
+};
 use crate::{args::PretrainArgs, console::Console, device, interrupt};
 
 /// Runs the command.
@@ -39,6 +46,8 @@ pub fn run(args: &PretrainArgs, console: &Console) -> Result<ExitCode> {
         dataset.describe()
     ));
 
+    let evaluations =
+        evaluations::planned(&experiment, args.eval_data.as_deref(), scenes.as_ref())?;
     if args.dry_run {
         return dry_run(&experiment, &dataset, &device, console);
     }
@@ -48,6 +57,7 @@ pub fn run(args: &PretrainArgs, console: &Console) -> Result<ExitCode> {
         device,
         out: &out,
         overfit_one_batch: args.overfit_one_batch,
+        evaluations,
     };
     let stop = interrupt::stop_flag()?;
     Ok(match job.run(&stop, console)? {
@@ -97,6 +107,8 @@ pub struct Job<'a> {
     pub out: &'a Path,
     /// Use the first batch only.
     pub overfit_one_batch: bool,
+    /// What to evaluate on, as `eval.every_epochs` says.
+    pub evaluations: Vec<Planned>,
 }
 
 impl Job<'_> {
@@ -108,6 +120,7 @@ impl Job<'_> {
             device,
             out,
             overfit_one_batch,
+            evaluations,
         } = self;
         let on_disk = open_source(experiment, Arc::clone(&dataset))?;
         let repeated = RepeatFirstBatch(&on_disk);
@@ -123,7 +136,8 @@ impl Job<'_> {
             stop: Arc::clone(stop),
             git_revision: runs::git_revision(),
         };
-        let mut watch = Watch::new(experiment, pictures, console);
+        let evaluations = Evaluations::new(experiment, evaluations, out);
+        let mut watch = Watch::new(experiment, pictures, evaluations, console);
         let outcome = pretrain(experiment, source, &options, &mut watch);
         watch.finish();
         let bad = on_disk.loader().bad_files();
@@ -134,6 +148,7 @@ impl Job<'_> {
             ));
         }
         let outcome = outcome?;
+        watch.say_end(&outcome);
         page::write(experiment, out, &dataset.describe())
             .with_context(|| format!("cannot write {}", out.join("report.html").display()))?;
         Ok(outcome)

@@ -1,12 +1,15 @@
-//! Watches a run: the bar, a line per epoch, and pictures at ten points of it.
+//! Watches a run: the bar, a line per epoch, scores when they are due, pictures at ten points of it.
 
 use std::path::Path;
 
 use cropmae_config::Experiment;
-use cropmae_train::{Cursor, EpochEnd, HookError, Observer, Plan, StepStats, Trainer};
+use cropmae_train::{
+    Cursor, EpochEnd, GroupSize, HookError, Observer, Outcome, Plan, StepStats, Trainer,
+    peak_rss_bytes,
+};
 use indicatif::ProgressBar;
 
-use super::pictures::Pictures;
+use super::{evaluations::Evaluations, pictures::Pictures, runs};
 use crate::console::Console;
 
 /// Points of a run at which reconstructions are drawn.
@@ -15,21 +18,37 @@ const PICTURES: u64 = 10;
 /// The observer of a run in a terminal.
 pub struct Watch<'a> {
     console: &'a Console,
+    experiment: &'a Experiment,
     bar: ProgressBar,
     epochs: u64,
     pictures: Pictures<'a>,
+    evaluations: Evaluations<'a>,
     epoch_losses: Vec<f64>,
+    /// Training time of this session and the part of it spent waiting for data, in seconds.
+    trained: f64,
+    waited: f64,
+    last: Option<StepStats>,
 }
 
 impl<'a> Watch<'a> {
     /// An observer that draws on `console` and through `pictures`.
-    pub fn new(experiment: &Experiment, pictures: Pictures<'a>, console: &'a Console) -> Self {
+    pub fn new(
+        experiment: &'a Experiment,
+        pictures: Pictures<'a>,
+        evaluations: Evaluations<'a>,
+        console: &'a Console,
+    ) -> Self {
         Self {
             console,
+            experiment,
             bar: console.bar(0, "updates").with_prefix("training"),
             epochs: experiment.train.epochs.into(),
             pictures,
+            evaluations,
             epoch_losses: Vec::new(),
+            trained: 0.0,
+            waited: 0.0,
+            last: None,
         }
     }
 
@@ -37,45 +56,95 @@ impl<'a> Watch<'a> {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+
+    /// Sums the session up.
+    pub fn say_end(&self, outcome: &Outcome) {
+        let (word, at) = match outcome {
+            Outcome::Finished(at) => ("done", at),
+            Outcome::Interrupted(at) => ("stopped", at),
+        };
+        let mut text = format!("{word:<8}update {}", at.step);
+        if let Some(last) = &self.last {
+            text += &format!(
+                ", loss {:.4}, {} of training; waited for data {:.1} % of this session",
+                last.loss,
+                runs::spoken(last.seconds),
+                100.0 * self.waited / self.trained.max(1e-9)
+            );
+        }
+        if let Some(bytes) = peak_rss_bytes() {
+            text += &format!("; peak memory {}", runs::gib(bytes));
+        }
+        self.console.say(text);
+    }
+
+    /// Scores, if they are due and not made yet.
+    fn evaluate(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
+        if self.evaluations.owed(end.epoch + 1) {
+            self.evaluations.run(end, self.console)?;
+        }
+        Ok(())
+    }
 }
 
 impl Observer for Watch<'_> {
     fn on_start(&mut self, plan: &Plan, trainer: &Trainer) -> Result<(), HookError> {
-        let [decayed, not_decayed] = trainer.optimizer().group_sizes();
         self.bar.set_length(plan.total_updates);
         self.bar.set_position(plan.start.step);
         self.bar.reset_eta();
+        let (say, train) = (|text| self.console.say(text), &self.experiment.train);
         if plan.start.step > 0 {
-            self.console.say(format!(
+            say(format!(
                 "resume  after update {} of {}",
                 plan.start.step, plan.total_updates
             ));
         }
-        self.console.say(format!(
-            "train   {} updates of {} images, peak learning rate {:.2e}; weight decay on {} tensors, none on {}",
-            plan.total_updates,
-            plan.images_per_update,
-            plan.peak_lr,
-            decayed.tensors,
-            not_decayed.tensors
+        say(format!(
+            "train   {} updates of {} images, peak learning rate {:.2e}",
+            plan.total_updates, plan.images_per_update, plan.peak_lr,
         ));
+        let [decayed, not_decayed] = trainer.optimizer().group_sizes().map(counted);
+        let decay = self.experiment.optim.weight_decay;
+        say(format!(
+            "groups  weight decay {decay} on {decayed}; none on {not_decayed}"
+        ));
+        if let Some(decay) = train.ema_decay {
+            say(format!(
+                "ema     moving average of the weights, decay {decay}"
+            ));
+        }
+        let Cursor { epoch, batch, step } = plan.start;
+        self.evaluations.resume(epoch)?;
+        if batch == 0
+            && let Some(epoch) = epoch.checked_sub(1)
+        {
+            // The session before may have been killed between the checkpoint and the scores.
+            self.evaluate(&EpochEnd {
+                epoch,
+                step,
+                model: trainer.model(),
+                weights: trainer.weights(),
+                ema: trainer.ema(),
+            })?;
+        }
         Ok(())
     }
 
     fn on_step(&mut self, stats: &StepStats) {
         self.epoch_losses.push(stats.loss);
+        let images = self.experiment.effective_batch() as f64;
+        let seconds = images / stats.images_per_s.max(1e-9);
+        self.trained += seconds;
+        self.waited += seconds * stats.data_wait_share;
+        self.last = Some(*stats);
         self.bar.set_position(stats.step);
         self.bar.set_message(format!(
-            "loss {:.4}  lr {:.1e}  {:.0} images/s",
-            stats.loss, stats.lr, stats.images_per_s
+            "loss {:.4}  lr {:.1e}  {:.0} images/s  waiting {:.0} %",
+            stats.loss,
+            stats.lr,
+            stats.images_per_s,
+            100.0 * stats.data_wait_share
         ));
-        if stats.step.is_multiple_of(50) {
-            tracing::debug!(
-                step = stats.step,
-                data_wait_share = stats.data_wait_share,
-                "waiting for data"
-            );
-        }
     }
 
     fn on_checkpoint(&mut self, path: &Path, at: Cursor) {
@@ -93,6 +162,15 @@ impl Observer for Watch<'_> {
         if done.is_multiple_of(spacing) || done == self.epochs {
             self.pictures.draw(end.model, done)?;
         }
-        Ok(())
+        self.evaluate(end)
     }
+}
+
+/// `57 tensors (28.06 M values)`.
+fn counted(group: GroupSize) -> String {
+    format!(
+        "{} tensors ({:.2} M values)",
+        group.tensors,
+        group.values as f64 / 1e6
+    )
 }

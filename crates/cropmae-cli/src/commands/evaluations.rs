@@ -1,0 +1,219 @@
+//! Scores of the encoder while it is in training: `evals.jsonl`, the points of the learning-speed curves.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use cropmae_config::Experiment;
+use cropmae_data::scenes::ScenesPaths;
+use cropmae_eval::{EvalOptions, Task, evaluate};
+use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
+use cropmae_train::EpochEnd;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    eval::{Planned, scenes_tasks, task_folder},
+    overlays::Overlays,
+    runs,
+};
+use crate::console::Console;
+
+/// The file of all scores in a run folder.
+const FILE: &str = "evals.jsonl";
+
+/// One encoder on one task after one epoch; a line of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Updates made.
+    pub step: u64,
+    /// `weights`, or `ema` for their moving average.
+    pub weights: String,
+    /// The task.
+    pub task: Task,
+    /// Name of the task's main measure.
+    pub measure: String,
+    /// Its value as the task's evaluation gives it: J&F and mIoU as shares of 1, PCK in percent.
+    pub value: Option<f64>,
+    /// All measures of the task's table.
+    pub scores: Vec<(String, Option<f64>)>,
+    /// Sequences that could not be evaluated.
+    pub failures: usize,
+    /// Fingerprint of the videos.
+    pub data_fingerprint: String,
+}
+
+/// The tasks that `eval.every_epochs` asks for: those of the folder `given`, else those that come with the
+/// procedural data set.
+pub fn planned(
+    experiment: &Experiment,
+    given: Option<&Path>,
+    scenes: Option<&ScenesPaths>,
+) -> Result<Vec<Planned>> {
+    if experiment.eval.every_epochs.is_none() {
+        ensure!(
+            given.is_none(),
+            "--eval-data does nothing by itself: say how often with --set eval.every_epochs=N"
+        );
+        return Ok(Vec::new());
+    }
+    let tasks = match (given, scenes) {
+        (Some(folder), _) => [Task::Davis, Task::Vip, Task::Jhmdb]
+            .map(|task| (task, task_folder(folder, task, true)))
+            .into_iter()
+            .filter(|(_, data)| data.is_dir())
+            .map(|(task, data)| Planned {
+                task,
+                data,
+                protocol: task.protocol(),
+            })
+            .collect(),
+        (None, Some(scenes)) => scenes_tasks(scenes),
+        (None, None) => Vec::new(),
+    };
+    ensure!(
+        !tasks.is_empty(),
+        "eval.every_epochs needs videos: give --eval-data DIR, where DIR holds at least one of DAVIS, VIP and JHMDB"
+    );
+    Ok(tasks)
+}
+
+/// All scores of the run in `dir`, in the order of the epochs.
+pub fn read(dir: &Path) -> Result<Vec<Score>> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines()
+        .map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("{}: not a score: {line}", path.display()))
+        })
+        .collect()
+}
+
+/// Evaluates the encoder as the config says.
+pub struct Evaluations<'a> {
+    experiment: &'a Experiment,
+    tasks: Vec<Planned>,
+    dir: PathBuf,
+    scores: Vec<Score>,
+}
+
+impl<'a> Evaluations<'a> {
+    /// Evaluations of the run in `dir`, on `tasks`.
+    pub fn new(experiment: &'a Experiment, tasks: Vec<Planned>, dir: &Path) -> Self {
+        Self {
+            experiment,
+            tasks,
+            dir: dir.to_owned(),
+            scores: Vec::new(),
+        }
+    }
+
+    /// Takes up the scores of earlier sessions. Those beyond `done` epochs are of updates that run again.
+    pub fn resume(&mut self, done: u64) -> Result<()> {
+        let mut scores = read(&self.dir)?;
+        scores.retain(|score| score.epoch <= done);
+        self.scores = scores;
+        Ok(())
+    }
+
+    /// Whether an evaluation is due after `done` epochs and was not made yet.
+    pub fn owed(&self, done: u64) -> bool {
+        let epochs = self.experiment.train.epochs.into();
+        let made = self.scores.iter().any(|score| score.epoch == done);
+        !self.tasks.is_empty() && self.experiment.eval.is_due(done, epochs) && !made
+    }
+
+    /// Evaluates the weights of `end`, and their moving average where there is one. What cannot be
+    /// evaluated is logged: hours of training are worth more than a point of a curve.
+    pub fn run(&mut self, end: &EpochEnd<'_>, console: &Console) -> Result<()> {
+        let model = &self.experiment.model;
+        let mut found = Vec::new();
+        for (name, vars) in [("weights", Some(end.weights)), ("ema", end.ema)] {
+            let Some(vars) = vars else {
+                continue;
+            };
+            let device = end.model.encoder().pos_embed().device();
+            let encoder = Encoder::new(model, &parameters::frozen(vars, device))?;
+            let encoder = VitFeatures::new(name, encoder);
+            for planned in &self.tasks {
+                match self.score(end, name, &encoder, planned, console) {
+                    Ok(score) => found.push(score),
+                    Err(error) => {
+                        tracing::warn!(task = planned.task.name(), "not evaluated: {error:#}");
+                    }
+                }
+            }
+        }
+        let told: Vec<String> = found
+            .iter()
+            .map(|score| {
+                let value = score.value.unwrap_or(f64::NAN);
+                let percent = if score.task == Task::Jhmdb {
+                    value
+                } else {
+                    100.0 * value
+                };
+                let of = if score.weights == "ema" { " (ema)" } else { "" };
+                format!("{} {} {percent:.1}{of}", score.task.name(), score.measure)
+            })
+            .collect();
+        console.say(format!("eval  {:>4}  {}", end.epoch + 1, told.join("  ")));
+        self.scores.extend(found);
+        let mut text = String::new();
+        for score in &self.scores {
+            text += &serde_json::to_string(score)?;
+            text.push('\n');
+        }
+        runs::replace(&self.dir.join(FILE), text.as_bytes())
+    }
+
+    fn score(
+        &self,
+        end: &EpochEnd<'_>,
+        weights: &str,
+        encoder: &dyn FeatureExtractor,
+        planned: &Planned,
+        console: &Console,
+    ) -> Result<Score> {
+        let options = EvalOptions {
+            max_sequences: self.experiment.eval.max_sequences,
+            ..EvalOptions::default()
+        };
+        let Planned {
+            task,
+            data,
+            protocol,
+        } = planned;
+        let label = format!("{} {weights}", task.name());
+        let mut observer = Overlays::new(&label, None, console);
+        let report = evaluate(*task, data, encoder, protocol, &options, &mut observer);
+        observer.finish()?;
+        let report = report?;
+        let scores: Vec<(String, Option<f64>)> = report
+            .scores
+            .headline()
+            .into_iter()
+            .map(|(name, value)| (name, value.is_finite().then_some(value)))
+            .collect();
+        let (measure, value) = scores.first().cloned().context("a task without measures")?;
+        Ok(Score {
+            epoch: end.epoch + 1,
+            step: end.step,
+            weights: weights.to_owned(),
+            task: *task,
+            measure,
+            value,
+            scores,
+            failures: report.failures.len(),
+            data_fingerprint: report.data_fingerprint,
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! The program itself, killed at random moments and started again, or stopped by a full disk: it computes
+//! what an uninterrupted run does, bit for bit, with any number of threads.
+//!
+//! `CROPMAE_KILLS=20 cargo nextest run -p cropmae-cli killed --no-capture` kills more often and tells where.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::print_stdout, reason = "tells where the program was killed")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+use cropmae_config::{Seed, Stream};
+use cropmae_train::{StepStats, checkpoint};
+use image::{Rgb, RgbImage};
+
+/// Settings of a run that is mostly checkpoints: one after each batch, in the middle of updates too.
+const SETTINGS: [&str; 18] = [
+    "model.image_size=32",
+    "model.patch_size=8",
+    "model.embed_dim=32",
+    "model.depth=2",
+    "model.num_heads=2",
+    "model.decoder_embed_dim=16",
+    "model.decoder_depth=1",
+    "model.decoder_num_heads=2",
+    "model.decoder_dropout=0.1",
+    "mask.ratio=0.75",
+    "train.epochs=6",
+    "train.batch_size=4",
+    "train.accum_iter=2",
+    "train.log_every_steps=1",
+    "train.ema_decay=0.99",
+    "checkpoint.every_minutes=1e-9",
+    "checkpoint.keep_every=2",
+    "schedule.compat=true",
+];
+
+fn images() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..29u32 {
+        let pixel = |x, y| Rgb([x * i, y * 7 + i, x * y].map(|value| value as u8));
+        let picture = RgbImage::from_fn(40 + i, 60 - i, pixel);
+        picture
+            .save(folder.path().join(format!("{i}.png")))
+            .unwrap();
+    }
+    folder
+}
+
+fn arguments(images: &Path, out: &Path, threads: usize) -> Vec<String> {
+    let mut arguments = vec![
+        "pretrain".to_owned(),
+        "--data".to_owned(),
+        images.display().to_string(),
+        "--out".to_owned(),
+        out.display().to_string(),
+        "--threads".to_owned(),
+        threads.to_string(),
+    ];
+    for setting in SETTINGS {
+        arguments.extend(["--set".to_owned(), setting.to_owned()]);
+    }
+    arguments
+}
+
+fn program(images: &Path, out: &Path, threads: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cropmae"));
+    command
+        .args(arguments(images, out, threads))
+        .stdout(Stdio::null());
+    command
+}
+
+fn run_to_the_end(images: &Path, out: &Path, threads: usize) {
+    let output = program(images, out, threads).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// Losses, rates and gradient norms of all updates, and all tensors of the last checkpoint, as bits.
+#[derive(PartialEq)]
+struct Result {
+    updates: Vec<(u64, u64, [u64; 3])>,
+    tensors: Vec<(String, Vec<u32>)>,
+}
+
+impl Result {
+    fn of(run: &Path) -> Self {
+        let updates = steps(run)
+            .iter()
+            .map(|line| {
+                let numbers = [line.loss, line.lr, line.grad_norm].map(f64::to_bits);
+                (line.step, line.epoch, numbers)
+            })
+            .collect();
+        let checkpoint = checkpoint::load(run, &Device::Cpu).unwrap().unwrap();
+        let mut tensors = Vec::new();
+        for (prefix, vars) in [
+            ("", Some(&checkpoint.weights)),
+            ("ema.", checkpoint.ema.as_ref()),
+        ] {
+            for (name, var) in vars.unwrap().data().lock().unwrap().iter() {
+                tensors.push((format!("{prefix}{name}"), var.as_tensor().clone()));
+            }
+        }
+        tensors.extend(checkpoint.optimizer);
+        let mut tensors: Vec<(String, Vec<u32>)> = tensors
+            .into_iter()
+            .map(|(name, tensor)| {
+                let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                (name, values.into_iter().map(f32::to_bits).collect())
+            })
+            .collect();
+        tensors.sort();
+        Self { updates, tensors }
+    }
+}
+
+fn steps(run: &Path) -> Vec<StepStats> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let lines = text.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn a_killed_run_continues_bit_for_bit() {
+    let kills = std::env::var("CROPMAE_KILLS").map_or(3, |text| text.parse().unwrap());
+    let images = images();
+    let whole = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    run_to_the_end(images.path(), whole.path(), 2);
+    let length = start.elapsed();
+    let expected = Result::of(whole.path());
+    // Seven batches an epoch; the left-over one is carried into the next epoch.
+    assert_eq!(expected.updates.len(), 18);
+    let mut in_checkpoint = 0;
+    for kill in 0..kills {
+        let run = tempfile::tempdir().unwrap();
+        // The moment is random by the machine's own noise too: the stream only spreads it.
+        let mut moments = Seed(kill).rng(Stream::Scenes, 0, 0);
+        let mut share = || rand::Rng::random_range(&mut moments, 0.0..1.0);
+        let mut told = Vec::new();
+        for threads in [1 + kill as usize % 3, 2] {
+            let mut child = program(images.path(), run.path(), threads)
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_secs_f64(share() * length.as_secs_f64()));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let partial = run.path().join("checkpoints/.partial").exists();
+            in_checkpoint += usize::from(partial);
+            told.push((steps(run.path()).len(), partial));
+        }
+        let threads = 1 + (kill as usize + 1) % 3;
+        run_to_the_end(images.path(), run.path(), threads);
+        let found = Result::of(run.path());
+        println!(
+            "killed after {} and {} of 18 updates{}, finished with {threads} threads",
+            told[0].0,
+            told[1].0,
+            if told.iter().any(|told| told.1) {
+                ", in a checkpoint"
+            } else {
+                ""
+            },
+        );
+        assert!(
+            found.updates == expected.updates,
+            "kill {kill}: losses differ"
+        );
+        assert!(
+            found.tensors == expected.tensors,
+            "kill {kill}: tensors differ"
+        );
+    }
+    println!(
+        "{in_checkpoint} of {} kills came while a checkpoint was written",
+        2 * kills
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_stops_the_run_with_its_checkpoints_intact() {
+    let images = images();
+    let (whole, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run_to_the_end(images.path(), whole.path(), 2);
+    let mut first = program(images.path(), run.path(), 2);
+    first
+        .args(["--set", "train.max_steps=4"])
+        .stderr(Stdio::null());
+    assert!(first.status().unwrap().success());
+    let before = Result::of(run.path());
+    // Files of more than 16 KiB are refused, with an error instead of a signal.
+    let quoted: Vec<String> = arguments(images.path(), run.path(), 2)
+        .iter()
+        .map(|argument| format!("'{argument}'"))
+        .collect();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 32; exec '{}' {}",
+        env!("CARGO_BIN_EXE_cropmae"),
+        quoted.join(" ")
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("cannot save update") && said.contains("run the same command again"),
+        "{said}"
+    );
+    let errors = said.lines().filter(|line| line.starts_with("error: "));
+    assert_eq!(errors.count(), 1, "{said}");
+    let partial = run.path().join("checkpoints/.partial");
+    assert!(!partial.exists(), "nothing half-written stays");
+    assert!(Result::of(run.path()).tensors == before.tensors);
+    run_to_the_end(images.path(), run.path(), 1);
+    assert!(Result::of(run.path()) == Result::of(whole.path()));
+}
