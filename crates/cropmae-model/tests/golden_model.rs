@@ -3,131 +3,14 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use candle_core::{DType, Device, IndexOp, Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
-use common::{assert_close, json, max_abs, tensors, tiny_config, values};
-use cropmae_config::{MaskConfig, Method, ModelConfig};
-use cropmae_model::weights::{self, Part, WeightsInfo};
-use cropmae_model::{Forward, PatchMask, Pretrainer, named_parameters, patchify};
-use serde_json::Value;
-
-/// A stored case with the model and inputs it belongs to.
-struct Case {
-    name: String,
-    meta: Value,
-    stored: HashMap<String, Tensor>,
-    config: ModelConfig,
-    vars: VarMap,
-    model: Pretrainer,
-    views: Vec<Tensor>,
-    mask: PatchMask,
-}
-
-impl Case {
-    fn load(path: &Path) -> Self {
-        let folder = path.parent().expect("folder");
-        let name = path
-            .file_stem()
-            .expect("stem")
-            .to_string_lossy()
-            .into_owned();
-        let all_meta = json(&folder.join("meta.json"));
-        let meta = all_meta["cases"][&name].clone();
-        let stored = tensors(path);
-        // A case of another image size brings its own images and position embeddings.
-        let imgs = match stored.get("imgs") {
-            Some(imgs) => imgs.clone(),
-            None => tensors(&folder.join("inputs64.safetensors"))["imgs"].clone(),
-        };
-        let config = tiny_config(&all_meta, imgs.dim(4).expect("width"));
-        let info = WeightsInfo {
-            method: Method::CropMae,
-            model: tiny_config(&all_meta, 64),
-            provenance: BTreeMap::new(),
-        };
-        let model_file = folder.join("model_tiny64.safetensors");
-        let vars = weights::load_as(&model_file, info, Part::Whole, &Device::Cpu)
-            .and_then(weights::Weights::into_vars)
-            .expect("reference weights");
-        for key in ["pos_embed", "decoder_pos_embed"] {
-            if let Some(pos) = stored.get(key) {
-                let var = Var::from_tensor(pos).expect("var");
-                vars.data()
-                    .lock()
-                    .expect("lock")
-                    .insert(key.to_owned(), var);
-            }
-        }
-        let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
-        let model = Pretrainer::new(Method::CropMae, &config, vb).expect("model");
-        let views = [0, 1].map(|view| {
-            let images = imgs.i((.., view)).expect("view");
-            patchify(&images, config.patch_size).expect("patches").0
-        });
-        let (batch, n) = stored["noise"].dims2().expect("(B, N)");
-        let ratio = meta["mask_ratio"].as_f64().expect("mask_ratio");
-        let mask = PatchMask::new(
-            &argsort(&stored["noise"]),
-            batch,
-            n,
-            MaskConfig { ratio }.len_keep(n),
-            &Device::Cpu,
-        )
-        .expect("mask");
-        Self {
-            name,
-            meta,
-            stored,
-            config,
-            vars,
-            model,
-            views: views.to_vec(),
-            mask,
-        }
-    }
-
-    fn forward(&self) -> Forward {
-        let norm_pix = self.meta["norm_pix_loss"].as_bool().expect("norm_pix_loss");
-        self.model
-            .forward(&self.views, &self.mask, norm_pix, None)
-            .expect("forward")
-    }
-}
-
-/// Every `case*.safetensors` of every fixture folder.
-fn case_files() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for root in common::fixture_roots() {
-        let folder = root.join("a_model");
-        let mut here: Vec<PathBuf> = std::fs::read_dir(&folder)
-            .expect("fixtures/golden/a_model is committed")
-            .map(|entry| entry.expect("entry").path())
-            .filter(|path| {
-                let name = path.file_name().expect("name").to_string_lossy();
-                name.starts_with("case") && name.ends_with(".safetensors")
-            })
-            .collect();
-        here.sort();
-        files.extend(here);
-    }
-    assert!(!files.is_empty());
-    files
-}
-
-/// Row-wise argsort of the noise (B, N), smallest first.
-fn argsort(noise: &Tensor) -> Vec<u32> {
-    let rows: Vec<Vec<f32>> = noise.to_vec2().expect("noise");
-    rows.iter()
-        .flat_map(|row| {
-            let mut ids: Vec<u32> = (0..row.len() as u32).collect();
-            ids.sort_by(|&a, &b| row[a as usize].total_cmp(&row[b as usize]));
-            ids
-        })
-        .collect()
-}
+use candle_core::{DType, Device, IndexOp, Tensor};
+use common::group_a::{Case, argsort, cases};
+use common::{assert_close, json, max_abs, roots_of, values};
+use cropmae_config::MaskConfig;
+use cropmae_model::{Forward, Pretrainer, named_parameters};
 
 fn integers(tensor: &Tensor) -> Vec<i64> {
     let wide = tensor.to_dtype(DType::I64).and_then(|t| t.flatten_all());
@@ -136,50 +19,48 @@ fn integers(tensor: &Tensor) -> Vec<i64> {
 
 #[test]
 fn golden_masks() {
-    for file in case_files() {
-        let case = Case::load(&file);
-        let name = &case.name;
-        assert_eq!(
-            case.mask.len_keep() as u64,
-            case.meta["len_keep"].as_u64().expect("len_keep"),
-            "{name}"
-        );
-        let shuffle: Vec<i64> = argsort(&case.stored["noise"])
-            .into_iter()
-            .map(i64::from)
-            .collect();
-        assert_eq!(
-            shuffle,
-            integers(&case.stored["ids_shuffle"]),
-            "{name}: ids_shuffle"
-        );
-        assert_eq!(
-            integers(case.mask.ids_restore()),
-            integers(&case.stored["ids_restore"]),
-            "{name}: ids_restore"
-        );
-        assert_eq!(
-            values(case.mask.mask()),
-            values(&case.stored["mask"]),
-            "{name}: mask"
-        );
+    roots_of("a_model").iter().for_each(|root| masks(root));
+}
+
+fn masks(root: &Path) {
+    for case in cases(root) {
+        let (name, mask) = (&case.name, &case.mask);
+        let len_keep = case.meta["len_keep"].as_u64().expect("len_keep");
+        assert_eq!(mask.len_keep() as u64, len_keep, "{name}");
+        assert_eq!(values(mask.mask()), values(&case.stored["mask"]), "{name}");
+        let shuffle = argsort(&case.stored["noise"]);
+        let shuffle: Vec<i64> = shuffle.into_iter().map(i64::from).collect();
+        for (key, found) in [
+            ("ids_shuffle", shuffle),
+            ("ids_restore", integers(mask.ids_restore())),
+        ] {
+            if let Some(expected) = case.stored.get(key) {
+                assert_eq!(found, integers(expected), "{name}: {key}");
+            }
+        }
     }
 }
 
 #[test]
 fn golden_losses_and_predictions() {
-    for file in case_files() {
-        let case = Case::load(&file);
+    roots_of("a_model")
+        .iter()
+        .for_each(|root| predictions(root));
+}
+
+fn predictions(root: &Path) {
+    for case in cases(root) {
         let name = &case.name;
         let Forward { loss, pred } = case.forward();
         let loss = f64::from(loss.to_scalar::<f32>().expect("scalar"));
-        for (source, expected) in [
-            ("fp32", values(&case.stored["loss"])[0]),
-            (
-                "f64",
-                case.meta["loss_f64_arithmetic"].as_f64().expect("loss"),
-            ),
-        ] {
+        let expected = [
+            ("fp32", Some(values(&case.stored["loss"])[0])),
+            ("f64", case.meta["loss_f64_arithmetic"].as_f64()),
+        ];
+        for (source, expected) in expected {
+            let Some(expected) = expected else {
+                continue;
+            };
             assert!(
                 (loss - expected).abs() <= 1e-5 * expected,
                 "{name}: loss {loss}, {source} reference {expected}"
@@ -277,9 +158,17 @@ fn activations(case: &Case) -> BTreeMap<String, Tensor> {
 
 #[test]
 fn golden_activations() {
+    let compared: usize = roots_of("a_model")
+        .iter()
+        .map(|root| all_activations(root))
+        .sum();
+    assert!(compared > 0, "no case holds activations");
+}
+
+/// Compares all stored activations and tells how many there were.
+fn all_activations(root: &Path) -> usize {
     let mut compared = 0;
-    for file in case_files() {
-        let case = Case::load(&file);
+    for case in cases(root) {
         let seen = activations(&case);
         for (name, expected) in &case.stored {
             // The 224 px case stores its latents under a name of their own.
@@ -302,55 +191,97 @@ fn golden_activations() {
             }
         }
     }
-    assert!(compared > 0, "no case holds activations");
+    compared
 }
 
 #[test]
-#[allow(clippy::print_stdout, reason = "the margin is worth knowing")]
+#[allow(clippy::print_stdout, reason = "the margins are worth knowing")]
 fn golden_gradients() {
     let mut worst = (0.0, String::new());
-    let mut compared = 0;
-    for file in case_files() {
-        let case = Case::load(&file);
-        let grads = cropmae_kernels::backward(&case.forward().loss).expect("backward");
-        let stats = case.meta["grad_stats"].as_object().expect("grad_stats");
-        let parameters = named_parameters(&case.vars);
-        assert_eq!(parameters.len(), stats.len(), "{}", case.name);
-        for (name, var) in parameters {
-            let what = format!("{}/grad/{name}", case.name);
-            let grad = values(grads.get(&var).unwrap_or_else(|| panic!("{what}: none")));
-            assert!(grad.iter().all(|g| g.is_finite()), "{what}");
-            let keys = key_bias_rows(&name, grad.len());
-            assert!(max_abs(&grad[keys.clone()]) < 1e-7, "{what}: key bias");
-
-            let stat = |key: &str| stats[&name][key].as_f64().expect("number");
-            let scale = stat("max_abs");
-            let mut close = |what: String, found: f64, expected: f64, slack: f64| {
-                let error = (found - expected).abs() / slack;
-                assert!(
-                    error <= 1e-4,
-                    "{what}: found {found}, expected {expected}, {error:e} of {slack}"
-                );
-                if error > worst.0 {
-                    worst = (error, what);
-                }
-            };
-            let l2 = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
-            close(format!("{what}: l2"), l2, stat("l2"), stat("l2"));
-            close(format!("{what}: max"), max_abs(&grad), scale, scale);
-            let Some(expected) = case.stored.get(&format!("grad/{name}")) else {
-                continue;
-            };
-            for (i, (g, e)) in grad.iter().zip(values(expected)).enumerate() {
-                if !keys.contains(&i) {
-                    close(format!("{what}[{i}]"), *g, e, scale);
-                }
+    for root in roots_of("a_model") {
+        for case in cases(&root) {
+            let found = gradients(&case);
+            println!("{}: {:.1e} in {}", case.name, found.0, found.1);
+            if found.0 > worst.0 {
+                worst = found;
             }
-            compared += 1;
         }
     }
-    assert!(compared > 0, "no case holds gradients");
     println!("worst gradient error relative to its tensor's maximum: {worst:?}");
+}
+
+/// Compares the gradient of every parameter with its stored statistics and, where there is one, with the
+/// stored tensor; gives the worst error relative to its tensor's maximum.
+fn gradients(case: &Case) -> (f64, String) {
+    let grads = cropmae_kernels::backward(&case.forward().loss).expect("backward");
+    let stats = case.meta["grad_stats"].as_object().expect("grad_stats");
+    let parameters = named_parameters(&case.vars);
+    assert_eq!(parameters.len(), stats.len(), "{}", case.name);
+    let mut worst = (0.0, String::new());
+    for (name, var) in parameters {
+        let what = format!("{}/grad/{name}", case.name);
+        let grad = values(grads.get(&var).unwrap_or_else(|| panic!("{what}: none")));
+        assert!(grad.iter().all(|g| g.is_finite()), "{what}");
+        let keys = key_bias_rows(&name, grad.len());
+        assert!(max_abs(&grad[keys.clone()]) < 1e-7, "{what}: key bias");
+
+        let stat = |key: &str| stats[&name][key].as_f64().expect("number");
+        let scale = stat("max_abs");
+        let mut close = |what: String, found: f64, expected: f64, slack: f64| {
+            let error = (found - expected).abs() / slack;
+            assert!(
+                error <= 1e-4,
+                "{what}: found {found}, expected {expected}, {error:e} of {slack}"
+            );
+            if error > worst.0 {
+                worst = (error, what);
+            }
+        };
+        let l2 = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
+        close(format!("{what}: l2"), l2, stat("l2"), stat("l2"));
+        close(format!("{what}: max"), max_abs(&grad), scale, scale);
+        let (sum, n) = (grad.iter().sum(), grad.len() as f64);
+        close(format!("{what}: sum"), sum, stat("sum"), n * scale);
+        let Some(expected) = case.stored.get(&format!("grad/{name}")) else {
+            continue;
+        };
+        for (i, (g, e)) in grad.iter().zip(values(expected)).enumerate() {
+            if !keys.contains(&i) {
+                close(format!("{what}[{i}]"), *g, e, scale);
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn golden_cases_may_have_any_name_and_weights_of_their_own() {
+    let root = &roots_of("a_model")[0];
+    let (from, elsewhere) = (root.join("a_model"), tempfile::tempdir().expect("folder"));
+    let to = elsewhere.path().join("a_model");
+    std::fs::create_dir(&to).expect("folder");
+    let mut meta = json(&from.join("meta.json"));
+    let copy = |from: &Path, name: &str| std::fs::copy(from, to.join(name)).expect("copy");
+    copy(
+        &common::initial_weights(root, "a_model"),
+        "init.safetensors",
+    );
+    copy(&from.join("inputs64.safetensors"), "pictures.safetensors");
+    for (i, case) in cases(root).iter().enumerate() {
+        let name = format!("other-{i}");
+        copy(
+            &from.join(format!("{}.safetensors", case.name)),
+            &format!("{name}.safetensors"),
+        );
+        meta["cases"][&name] = case.meta.clone();
+    }
+    std::fs::write(to.join("meta.json"), meta.to_string()).expect("meta");
+    masks(elsewhere.path());
+    predictions(elsewhere.path());
+    assert!(all_activations(elsewhere.path()) > 0);
+    let found = cases(elsewhere.path());
+    assert_eq!(found.len(), cases(root).len());
+    found.iter().for_each(|case| drop(gradients(case)));
 }
 
 /// The rows of a packed attention bias that belong to the keys; empty for other tensors. A constant
@@ -365,20 +296,16 @@ fn key_bias_rows(name: &str, len: usize) -> std::ops::Range<usize> {
 
 #[test]
 fn golden_len_keep() {
-    let Some(path) = common::find("a_model/len_keep.json") else {
-        return;
-    };
-    let table = json(&path);
-    let rows = table["rows"].as_array().expect("rows");
-    assert!(!rows.is_empty());
-    for row in rows {
-        let ratio = row["r"].as_f64().expect("r");
-        let n = row["L"].as_u64().expect("L") as usize;
-        let expected = row["len_keep"].as_u64().expect("len_keep") as usize;
-        assert_eq!(
-            MaskConfig { ratio }.len_keep(n),
-            expected,
-            "N = {n}, ratio = {ratio}"
-        );
+    for path in common::all("a_model/len_keep.json") {
+        let table = json(&path);
+        let rows = table["rows"].as_array().expect("rows");
+        assert!(!rows.is_empty());
+        for row in rows {
+            let ratio = row["r"].as_f64().expect("r");
+            let n = row["L"].as_u64().expect("L") as usize;
+            let expected = row["len_keep"].as_u64().expect("len_keep") as usize;
+            let found = MaskConfig { ratio }.len_keep(n);
+            assert_eq!(found, expected, "N = {n}, ratio = {ratio}");
+        }
     }
 }

@@ -4,9 +4,13 @@
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use common::{assert_close, json, tensors, tiny_config};
+use common::{
+    assert_close, config_of_weights, initial_weights, json, model_meta, roots_of, tensor_files,
+    tensors,
+};
 use cropmae_config::Method;
 use cropmae_model::weights::{self, Part, WeightsInfo};
 use cropmae_model::{FeatureExtractor, VitFeatures, pos_embed};
@@ -14,14 +18,22 @@ use cropmae_model::{FeatureExtractor, VitFeatures, pos_embed};
 #[test]
 fn golden_sin_cos() {
     // The committed model was saved with its embeddings; the full set adds those of ViT-S/16.
-    for file in [
-        "a_model/model_tiny64.safetensors",
-        "c_vit/pos_embed_vits16.safetensors",
-    ] {
-        let Some(path) = common::find(file) else {
-            continue;
-        };
-        let stored = tensors(&path);
+    let holds_both = |names: &[String]| {
+        ["pos_embed", "decoder_pos_embed"]
+            .iter()
+            .all(|key| names.iter().any(|name| name == key))
+    };
+    let folders = ["a_model", "c_vit"].into_iter().flat_map(|group| {
+        roots_of(group)
+            .into_iter()
+            .map(move |root| root.join(group))
+    });
+    let files: Vec<_> = folders
+        .flat_map(|folder| tensor_files(&folder, holds_both))
+        .collect();
+    assert!(!files.is_empty());
+    for path in files {
+        let (file, stored) = (path.display(), tensors(&path));
         for name in ["pos_embed", "decoder_pos_embed"] {
             let expected = &stored[name];
             let (_, tokens, dim) = expected.dims3().expect("(1, 1 + N, D)");
@@ -34,11 +46,14 @@ fn golden_sin_cos() {
 
 #[test]
 fn golden_interpolation() {
-    let Some(path) = common::find("d_posembed/interp.safetensors") else {
-        return;
-    };
+    common::all("d_posembed/interp.safetensors")
+        .iter()
+        .for_each(|path| interpolations(path));
+}
+
+fn interpolations(path: &Path) {
     let meta = json(&path.with_file_name("meta.json"));
-    let stored = tensors(&path);
+    let stored = tensors(path);
     let mut compared = 0;
     for (name, expected) in &stored {
         if name.starts_with("pos_embed") {
@@ -80,14 +95,14 @@ fn golden_interpolation() {
 
 #[test]
 fn golden_features() {
-    for root in common::fixture_roots() {
-        let meta = json(&root.join("a_model/meta.json"));
+    for root in roots_of("d_posembed") {
+        let meta = model_meta(&root, "d_posembed");
+        let file = initial_weights(&root, "d_posembed");
         let info = WeightsInfo {
             method: Method::CropMae,
-            model: tiny_config(&meta, 64),
+            model: config_of_weights(&file, &meta),
             provenance: BTreeMap::new(),
         };
-        let file = root.join("a_model/model_tiny64.safetensors");
         let encoder = weights::load_as(&file, info, Part::Encoder, &Device::Cpu)
             .and_then(|weights| weights.encoder(&Device::Cpu))
             .expect("encoder");

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::Device;
 use common::{json, listed, values};
@@ -13,14 +14,25 @@ use cropmae_model::{init_parameters, named_parameters};
 
 #[test]
 fn golden_parameter_names_shapes_and_counts() {
-    let path = common::find("c_vit/params.json").expect("committed");
-    let file = json(&path);
+    let files = common::all("c_vit/params.json");
+    assert!(!files.is_empty(), "one is committed");
+    files.iter().for_each(|path| architectures(path));
+}
+
+fn architectures(path: &Path) {
+    let file = json(path);
     let mut compared = 0;
     for (title, entry) in file.as_object().expect("object") {
         let Some((arch, variant)) = title.split_once('/') else {
             continue;
         };
-        let preset = format!("{arch}16");
+        // `vits` has patches of 16 pixels, `vits8` says so.
+        let named = arch.ends_with(|last: char| last.is_ascii_digit());
+        let preset = if named {
+            arch.to_owned()
+        } else {
+            format!("{arch}16")
+        };
         let config = match variant {
             "training_script_defaults" => ModelConfig::preset(&preset),
             "factory_defaults" => ModelConfig::factory_preset(&preset),
@@ -56,15 +68,29 @@ fn golden_parameter_names_shapes_and_counts() {
         }
         compared += 1;
     }
-    assert_eq!(compared, 6, "three sizes with two decoders each");
+    assert!(compared > 0, "{}", path.display());
 }
 
 #[test]
 fn golden_initialisation() {
-    let path = common::find("c_vit/init_stats_vits16.json").expect("committed");
-    let stats = json(&path);
+    let mut compared = 0;
+    for root in common::roots_of("c_vit") {
+        for entry in std::fs::read_dir(root.join("c_vit")).expect("c_vit") {
+            let path = entry.expect("entry").path();
+            let stem = path.file_stem().expect("stem").to_string_lossy();
+            if let Some(arch) = stem.strip_prefix("init_stats_") {
+                initial_statistics(&path, arch);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 0, "one is committed");
+}
+
+fn initial_statistics(path: &Path, arch: &str) {
+    let stats = json(path);
     let stats = stats.as_object().expect("object");
-    let config = ModelConfig::preset("vits16").expect("preset");
+    let config = ModelConfig::preset(arch).expect("preset");
     let vars = init_parameters(&config, Method::CropMae, Seed(3), &Device::Cpu).expect("init");
     let vars = vars.data().lock().expect("lock");
     assert_eq!(vars.len(), stats.len());
@@ -117,6 +143,28 @@ fn golden_initialisation() {
             }
         }
     }
+}
+
+#[test]
+fn smaller_patches_change_only_what_depends_on_them() {
+    let of = |arch: &str| {
+        layout(Method::CropMae, &ModelConfig::preset(arch).expect("preset")).expect("layout")
+    };
+    let (large, small) = (of("vits16"), of("vits8"));
+    assert!(large.keys().eq(small.keys()));
+    let differing: BTreeMap<&str, &[usize]> = small
+        .iter()
+        .filter(|(name, parameter)| parameter.shape != large[*name].shape)
+        .map(|(name, parameter)| (name.as_str(), &*parameter.shape))
+        .collect();
+    let expected: [(&str, &[usize]); 5] = [
+        ("decoder_pos_embed", &[1, 785, 256]),
+        ("decoder_pred.bias", &[192]),
+        ("decoder_pred.weight", &[192, 256]),
+        ("patch_embed.proj.weight", &[384, 3, 8, 8]),
+        ("pos_embed", &[1, 785, 384]),
+    ];
+    assert_eq!(differing, BTreeMap::from(expected));
 }
 
 #[test]

@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use cropmae_config::ModelConfig;
+use cropmae_model::tensor_file::TensorFile;
 use serde_json::Value;
+
+pub mod group_a;
 
 /// Fixture folders: the committed selection, and the full set when there is one. Full runs are larger
 /// but go through the same code.
@@ -34,16 +37,81 @@ pub fn fixture_roots() -> Vec<PathBuf> {
     roots
 }
 
-/// The first fixture folder that holds `file`, if any.
-pub fn find(file: &str) -> Option<PathBuf> {
-    let found = fixture_roots()
+/// `file` in every fixture folder that holds it; says so when none does.
+pub fn all(file: &str) -> Vec<PathBuf> {
+    let found: Vec<PathBuf> = fixture_roots()
         .into_iter()
         .map(|root| root.join(file))
-        .find(|path| path.is_file());
-    if found.is_none() {
+        .filter(|path| path.is_file())
+        .collect();
+    if found.is_empty() {
         eprintln!("skipped: CROPMAE_SHARED not found, and {file} is not among the committed cases");
     }
     found
+}
+
+/// The tensor files in `folder` whose names of tensors satisfy `wanted`, in name order.
+pub fn tensor_files(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<PathBuf> {
+    let holds = |path: &PathBuf| {
+        let file = TensorFile::open(path).expect("a safetensors file");
+        wanted(&file.tensors().into_keys().collect::<Vec<_>>())
+    };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
+        .filter(holds)
+        .collect();
+    files.sort();
+    files
+}
+
+/// The fixture folders that hold `group`.
+pub fn roots_of(group: &str) -> Vec<PathBuf> {
+    let mut roots = fixture_roots();
+    roots.retain(|root| root.join(group).is_dir());
+    assert!(!roots.is_empty(), "{group}: some of it is committed");
+    roots
+}
+
+/// The weights that a group of fixtures starts from: its own `init.safetensors`, else the whole model that
+/// group a holds there, else the committed one.
+pub fn initial_weights(root: &Path, group: &str) -> PathBuf {
+    let own = root.join(group).join("init.safetensors");
+    if own.is_file() {
+        return own;
+    }
+    let is_model = |names: &[String]| names.iter().any(|name| name == "patch_embed.proj.weight");
+    let folders = [root.to_owned(), fixture_roots().remove(0)].map(|root| root.join("a_model"));
+    let present = folders.into_iter().filter(|folder| folder.is_dir());
+    present
+        .flat_map(|folder| tensor_files(&folder, is_model))
+        .next()
+        .expect("the committed model")
+}
+
+/// The `meta.json` that describes the model of a group: the group's own, else group a's there, else the
+/// committed one.
+pub fn model_meta(root: &Path, group: &str) -> Value {
+    let committed = fixture_roots().remove(0);
+    let a_model = |root: &Path| root.join("a_model/meta.json");
+    [
+        root.join(group).join("meta.json"),
+        a_model(root),
+        a_model(&committed),
+    ]
+    .iter()
+    .filter(|path| path.is_file())
+    .map(|path| json(path))
+    .find(|meta| meta["config"].is_object())
+    .expect("the committed model's config")
+}
+
+/// The config of `meta` at the image size that the position embedding in the weights `path` is for.
+pub fn config_of_weights(path: &Path, meta: &Value) -> ModelConfig {
+    let tokens = tensors(path)["pos_embed"].dim(1).expect("tokens");
+    let patch = meta["config"]["patch_size"].as_u64().expect("patch_size") as usize;
+    tiny_config(meta, (tokens - 1).isqrt() * patch)
 }
 
 pub fn tensors(path: &Path) -> HashMap<String, Tensor> {

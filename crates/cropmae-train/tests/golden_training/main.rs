@@ -1,0 +1,177 @@
+//! AdamW training of a tiny model, update by update, against the CropMAE reference implementation:
+//! `fixtures/golden/b_train`, and the same folder of `CROPMAE_SHARED`, which also holds final tensors.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "tells what was compared, and what was skipped"
+)]
+
+mod compare;
+mod fixtures;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use cropmae_train::{Cursor, Effect, Schedule, Trainer};
+use serde_json::Value;
+
+use compare::{assert_close, compare_final, compare_groups, compare_moments, compare_sums};
+use fixtures::{
+    batch, committed, experiment, first_file, fixture_roots, json, shape, start_weights, tensors,
+};
+
+/// Runs one case; gives the worst distance of a loss from the reference's.
+fn replay(root: &Path, case: &str) -> f64 {
+    let folder = root.join("b_train");
+    let expected = json(&folder.join(format!("{case}.json")));
+    let stored = tensors(&folder.join(format!("{case}.safetensors")));
+    let data = match stored.get("batches") {
+        Some(own) => own.clone(),
+        None => tensors(&folder.join("data.safetensors"))["batches"].clone(),
+    };
+    let config = &expected["config"];
+    let experiment = experiment(&shape(root, config), config, data.dim(1).unwrap());
+    let init = [
+        "b_train/init.safetensors",
+        "a_model/init.safetensors",
+        "a_model/model_tiny64.safetensors",
+    ];
+    let weights = start_weights(&first_file(root, &init), &experiment);
+    let batches_per_epoch = config["batches_per_epoch"].as_u64().unwrap() as usize;
+    let mut trainer =
+        Trainer::with_weights(&experiment, batches_per_epoch, weights, &Device::Cpu).unwrap();
+
+    let (mut step, mut worst) = (0, 0.0f64);
+    for (k, row) in expected["steps"].as_array().unwrap().iter().enumerate() {
+        let images = data
+            .get(row["batch_index"].as_u64().unwrap() as usize)
+            .unwrap();
+        let noise = stored["noise"].get(k).unwrap();
+        let batch = trainer
+            .tensors(batch(&images, &noise, experiment.model.patch_size))
+            .unwrap();
+        let at = Cursor {
+            step,
+            epoch: row["epoch"].as_u64().unwrap(),
+            batch: row["idx"].as_u64().unwrap() as usize,
+        };
+        let done = trainer.micro_step(&batch, at, true).unwrap();
+        let (loss, reference) = (done.loss.unwrap(), row["loss"].as_f64().unwrap());
+        worst = worst.max((loss - reference).abs());
+        assert_close(
+            &format!("{case}: loss of micro-step {k}"),
+            loss,
+            reference,
+            2e-6,
+            0.0,
+        );
+        let number = |key: &str| row[key].as_f64().unwrap();
+        match done.effect {
+            Effect::Updated(update) => {
+                step += 1;
+                assert!(
+                    row["updated"].as_bool().unwrap(),
+                    "{case}: update at micro-step {k}"
+                );
+                let lr = number("lr_used_by_this_update");
+                assert_close(&format!("{case}: rate at {k}"), update.lr, lr, 0.0, 1e-15);
+                let (norm, reference) = (
+                    update.read.unwrap().grad_norm,
+                    number("global_grad_l2_norm"),
+                );
+                assert_close(
+                    &format!("{case}: gradient norm at {k}"),
+                    norm,
+                    reference,
+                    0.0,
+                    1e-4,
+                );
+            }
+            Effect::Accumulated => assert!(!row["updated"].as_bool().unwrap(), "{case}: {k}"),
+            Effect::Faulty(fault) => panic!("{case}: {fault:?} at micro-step {k}"),
+        }
+    }
+    assert_eq!(step as f64, config["adamw_step_count"].as_f64().unwrap());
+    assert_eq!(step, trainer.optimizer().updates());
+    compare_groups(&trainer, &expected["param_groups"]);
+    let weights: BTreeMap<String, Tensor> = trainer
+        .weights()
+        .data()
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+        .collect();
+    compare_sums(case, &weights, &expected["final_weights"]);
+    compare_final(case, &weights, &stored);
+    compare_moments(case, &trainer, &stored);
+    println!(
+        "{}: {case}: worst loss difference {worst:.1e}",
+        root.display()
+    );
+    worst
+}
+
+#[test]
+fn golden_training_runs() {
+    for root in fixture_roots() {
+        let mut cases = 0;
+        for entry in std::fs::read_dir(root.join("b_train")).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+                && json(&path).get("steps").is_some()
+            {
+                replay(&root, path.file_stem().unwrap().to_str().unwrap());
+                cases += 1;
+            }
+        }
+        assert!(cases > 0, "{}: no cases", root.display());
+    }
+}
+
+#[test]
+fn golden_runs_may_have_any_name_and_weights_of_their_own() {
+    let (from, elsewhere) = (committed(), tempfile::tempdir().unwrap());
+    let to = elsewhere.path().join("b_train");
+    std::fs::create_dir(&to).unwrap();
+    let copies = [
+        ("a_model/model_tiny64.safetensors", "init.safetensors"),
+        ("b_train/data.safetensors", "data.safetensors"),
+        ("b_train/train_accum2_oddlen.json", "leftovers.json"),
+        (
+            "b_train/train_accum2_oddlen.safetensors",
+            "leftovers.safetensors",
+        ),
+    ];
+    for (name, copy) in copies {
+        std::fs::copy(from.join(name), to.join(copy)).unwrap();
+    }
+    assert!(replay(elsewhere.path(), "leftovers") < 2e-6);
+}
+
+#[test]
+fn golden_learning_rates() {
+    for root in fixture_roots() {
+        let shape = shape(&root, &Value::Null);
+        let table = json(&root.join("b_train/lr_schedule.json"));
+        let rows = table["rows"].as_array().unwrap();
+        assert!(!rows.is_empty());
+        for row in rows {
+            let batches = row["batches_per_epoch"].as_u64().unwrap() as usize;
+            let schedule = Schedule::new(&experiment(&shape, row, 2), batches);
+            let (epoch, idx) = (row["epoch"].as_f64().unwrap(), row["idx"].as_f64().unwrap());
+            let rate = schedule.at(epoch + idx / batches as f64);
+            assert_close(
+                &format!("{row}"),
+                rate,
+                row["lr_out"].as_f64().unwrap(),
+                0.0,
+                1e-15,
+            );
+        }
+    }
+}
