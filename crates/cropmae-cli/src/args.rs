@@ -56,8 +56,9 @@ pub struct PretrainArgs {
     /// Experiment file; without one the embedded default runs
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder of images, nested or flat (jpg, jpeg, png, webp); for SiamMAE one folder of frames per video
-    #[arg(long, value_name = "DIR")]
+    /// Folder of images, list of paths (.txt), tar shards ("shard-{000..146}.tar") or Parquet files; for
+    /// SiamMAE videos, one folder of frames each
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Videos to evaluate on during training, with eval.every_epochs: a folder that holds DAVIS, VIP or
     /// JHMDB [default: those of the procedural data set]

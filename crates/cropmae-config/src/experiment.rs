@@ -23,7 +23,7 @@ use crate::Seed;
 pub use about::About;
 pub use checkpoint::CheckpointConfig;
 pub use crop::{Interpolation, Sampler};
-pub use data::DataConfig;
+pub use data::{DataConfig, Samples};
 pub use eval::EvalConfig;
 pub use loss::LossConfig;
 pub use mask::MaskConfig;

@@ -18,7 +18,7 @@ pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
     About, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment, Interpolation,
-    LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, ScenesConfig,
+    LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, Samples, ScenesConfig,
     ScheduleConfig, TrainConfig, Views,
 };
 pub use protocol::{FrameSize, Protocol, ProtocolChanges, ProtocolFile};

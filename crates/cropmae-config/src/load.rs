@@ -132,6 +132,15 @@ mod tests {
                 "model.image_size = 225: expected a multiple of",
             ),
             ("method=siammae", "data.views"),
+            ("data.samples=frames", "data.samples"),
+            (
+                "data.repeated_sampling=0",
+                "data.repeated_sampling = 0: expected at least 1",
+            ),
+            (
+                "data.repeated_sampling=7",
+                "data.repeated_sampling = 7: expected a divisor of train.batch_size",
+            ),
             ("nonsense", "expected section.key=value"),
             ("optim.blr=nan", "optim.blr"),
             (

@@ -16,6 +16,7 @@ impl Experiment {
         self.optim.validate()?;
         self.schedule.validate()?;
         self.train.validate()?;
+        self.batch_holds_whole_repeats()?;
         self.checkpoint.validate()?;
         self.eval.validate()
     }
@@ -38,6 +39,16 @@ impl Experiment {
                 Method::SiamMae => "frame_pair with siammae",
                 Method::Mae => "single with mae",
             },
+        )
+    }
+
+    fn batch_holds_whole_repeats(&self) -> Result<(), ConfigError> {
+        let (batch_size, repeats) = (self.train.batch_size, self.data.repeated_sampling);
+        require(
+            batch_size.is_multiple_of(repeats),
+            "data.repeated_sampling",
+            repeats,
+            format!("a divisor of train.batch_size = {batch_size}"),
         )
     }
 }

@@ -2,57 +2,56 @@
 
 use std::path::{Path, PathBuf};
 
-use cropmae_config::{DataConfig, Seed, Stream, Views};
+use cropmae_config::{DataConfig, Samples, Seed, Stream, Views};
 use image::RgbImage;
-use rand_chacha::rand_core::RngCore;
+use rand_chacha::ChaCha8Rng;
 
-use crate::sources::{Listing, Source, frames};
+use crate::fingerprint::Fingerprint;
+use crate::sources::{self, Content, Pick, Picture, Source, Unit, count};
+use crate::tolerance::{Known, Tolerance};
 use crate::views::{View, ViewSampler};
-use crate::{BadFile, DataError, decode, fingerprint};
+use crate::{BadFile, DataError, Order, decode};
 
-/// The samples of a folder, listed but not decoded.
+/// The samples of a source, listed but not decoded.
 #[derive(Debug)]
 pub struct Dataset {
-    root: PathBuf,
-    source: Source,
+    source: Box<dyn Source>,
     recipe: DataConfig,
     /// Files that are no images, and images that are alone in a folder of videos.
     left_out: usize,
+    /// Unusable files that listing has found.
+    bad_files: Vec<BadFile>,
+    /// Broken shards and tables.
+    bad_parts: usize,
 }
 
 impl Dataset {
-    /// Lists `path` for the strategy of `recipe`: videos as frames for [`Views::FramePair`], images
-    /// otherwise.
+    /// Lists what lies at `path`: a folder of images or of videos, as files or as frames; a list file; tar
+    /// shards or Parquet files, one, a folder, or a pattern with braces. Samples are videos as
+    /// `data.samples` says, and for [`Views::FramePair`].
     ///
     /// # Errors
-    /// [`DataError`] when the folder is missing, cannot be listed, or holds nothing of use.
+    /// [`DataError`] when there is nothing at `path`, it cannot be listed, holds nothing of use, or when
+    /// more of its shards are broken than `data.max_bad_fraction` tolerates.
     pub fn open(path: &Path, recipe: &DataConfig) -> Result<Self, DataError> {
-        if recipe.views == Views::FramePair {
-            return Self::open_videos(path, recipe);
+        let unit = match (recipe.samples, recipe.views) {
+            (Samples::Videos, _) | (_, Views::FramePair) => Unit::Videos,
+            (Samples::Images | Samples::Auto, _) => Unit::Pictures,
+        };
+        let opened = sources::open(path, unit)?;
+        let bad_parts = opened.bad_parts.len();
+        let tolerance = Tolerance::new(recipe.max_bad_fraction, opened.parts);
+        let mut known = Known::new();
+        tolerance.bear(&mut known, opened.bad_parts)?;
+        if opened.source.len() == 0 {
+            return Err(tolerance.refusal(&known));
         }
-        let listing = Listing::of(path)?;
         Ok(Self {
-            root: path.to_owned(),
-            source: Source::Images(listing.images),
+            source: opened.source,
             recipe: recipe.clone(),
-            left_out: listing.other_files,
-        })
-    }
-
-    /// Lists `path` as videos, one folder of frames each. A sample is then a pair of frames
-    /// ([`Views::FramePair`]) or one random frame (CropMAE and MAE on Kinetics).
-    ///
-    /// # Errors
-    /// As [`Self::open`]; also when no folder holds two frames.
-    pub fn open_videos(path: &Path, recipe: &DataConfig) -> Result<Self, DataError> {
-        let listing = Listing::of(path)?;
-        let other_files = listing.other_files;
-        let (videos, alone) = frames::group(path, listing)?;
-        Ok(Self {
-            root: path.to_owned(),
-            source: Source::Videos(videos),
-            recipe: recipe.clone(),
-            left_out: other_files + alone,
+            left_out: opened.left_out,
+            bad_files: opened.bad_files,
+            bad_parts,
         })
     }
 
@@ -71,25 +70,36 @@ impl Dataset {
         &self.recipe
     }
 
-    /// Files that samples are read from: images, or all frames of all videos.
+    /// Files that samples are read from: images, or all frames of all videos, or video files.
     pub(crate) fn file_count(&self) -> usize {
-        self.source.file_count()
+        self.source.file_count() + self.bad_files.len()
+    }
+
+    /// Unusable files that were found without reading any.
+    pub(crate) fn bad_files(&self) -> &[BadFile] {
+        &self.bad_files
+    }
+
+    /// The order in which an epoch visits the samples: a permutation of all, or, where samples are only
+    /// read cheaply in groups, of the groups and within them.
+    pub fn order(&self, seed: Seed, epoch: u64) -> Order {
+        match self.source.groups() {
+            None => Order::new(seed, epoch, self.len()),
+            Some(groups) => Order::of_groups(seed, epoch, &groups),
+        }
     }
 
     /// One line about what is here, such as "3800 images in 10 folders".
     pub fn describe(&self) -> String {
-        let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-        let (files, folders) = (self.source.file_count(), self.source.folder_count());
-        let mut text = match &self.source {
-            Source::Images(_) => {
-                format!("{} in {}", count(files, "image"), count(folders, "folder"))
-            }
-            Source::Videos(_) => {
-                format!("{} with {}", count(folders, "video"), count(files, "frame"))
-            }
-        };
+        let mut text = self.source.describe();
         if self.left_out > 0 {
             text += &format!(", {} left out", count(self.left_out, "other file"));
+        }
+        if !self.bad_files.is_empty() {
+            text += &format!(", {} unusable", self.bad_files.len());
+        }
+        if self.bad_parts > 0 {
+            text += &format!(", {} broken", self.bad_parts);
         }
         text
     }
@@ -97,18 +107,17 @@ impl Dataset {
     /// SHA-256 over the sorted relative names and the sizes of all files, in hexadecimal: equal
     /// fingerprints mean the same files for all practical purposes. Reads no pixels.
     pub fn fingerprint(&self) -> String {
-        fingerprint::of_files(&self.root, &self.source.files())
+        let mut fingerprint = Fingerprint::default();
+        self.source.fingerprint(&mut fingerprint);
+        fingerprint.finish()
     }
 
     /// Name of a sample: the relative path of its image or of its video's folder.
     ///
     /// # Panics
     /// When `index` is not below [`Self::len`].
-    pub fn name(&self, index: usize) -> &Path {
-        match &self.source {
-            Source::Images(images) => &images[index],
-            Source::Videos(videos) => &videos[index].folder,
-        }
+    pub fn name(&self, index: usize) -> PathBuf {
+        self.source.name(index)
     }
 
     /// The whole picture of a sample (a video's first frame), for showing.
@@ -119,11 +128,7 @@ impl Dataset {
     /// # Panics
     /// When `index` is not below [`Self::len`].
     pub fn sample_rgb(&self, index: usize) -> Result<RgbImage, DataError> {
-        let file = match &self.source {
-            Source::Images(images) => images[index].clone(),
-            Source::Videos(videos) => videos[index].path(0),
-        };
-        Ok(self.read(&file)?)
+        Ok(self.pixels(self.source.read(index)?)?)
     }
 
     /// The views of a sample in an epoch, `image_size` x `image_size` pixels each, as the model sees
@@ -143,47 +148,59 @@ impl Dataset {
     ) -> Result<Vec<RgbImage>, DataError> {
         let sampler = ViewSampler::new(&self.recipe, image_size as u32);
         let mut rng = seed.rng(Stream::Views, epoch, index as u64);
-        let views = self.draw(index, &sampler, &mut rng)?;
-        Ok(views.into_iter().map(View::into_rgb).collect())
+        let views = self.draw(index, &sampler, std::slice::from_mut(&mut rng))?;
+        Ok(views.into_iter().flatten().map(View::into_rgb).collect())
     }
 
-    /// Draws the views of a sample.
+    /// Draws the views of a sample once for each of `rngs`, decoding it once.
     pub(crate) fn draw(
         &self,
         index: usize,
         sampler: &ViewSampler,
-        rng: &mut impl RngCore,
-    ) -> Result<Vec<View>, BadFile> {
-        let frames = match &self.source {
-            Source::Images(images) => vec![self.read(&images[index])?],
-            Source::Videos(videos) if self.recipe.views == Views::FramePair => {
-                let pair = videos[index].draw_pair(self.recipe.frame_gap, rng);
-                let [earlier, later] = pair.map(|frame| videos[index].path(frame));
-                let frames = vec![self.read(&earlier)?, self.read(&later)?];
-                self.require_equal_sizes(&frames, &later)?;
-                frames
-            }
-            Source::Videos(videos) => {
-                let frame = videos[index].draw_one(rng);
-                vec![self.read(&videos[index].path(frame))?]
-            }
+        rngs: &mut [ChaCha8Rng],
+    ) -> Result<Vec<Vec<View>>, BadFile> {
+        let pick = match self.recipe.views {
+            Views::FramePair => Pick::Pair(self.recipe.frame_gap),
+            _ => Pick::One,
         };
-        let plan = sampler.plan(frames[0].width(), frames[0].height(), rng);
-        Ok(sampler.cut(&plan, &frames))
-    }
-
-    fn read(&self, file: &Path) -> Result<RgbImage, BadFile> {
-        decode::read(&self.root.join(file), self.recipe.max_megapixels)
-    }
-
-    fn require_equal_sizes(&self, frames: &[RgbImage], later: &Path) -> Result<(), BadFile> {
-        let (first, second) = (frames[0].dimensions(), frames[1].dimensions());
-        if first == second {
-            return Ok(());
+        let drawn = self.source.draw(index, pick, rngs)?;
+        let mut pictures: Vec<(PathBuf, RgbImage)> = Vec::with_capacity(drawn.pictures.len());
+        for picture in drawn.pictures {
+            let path = picture.path.clone();
+            let pixels = self.pixels(picture)?;
+            if let Some((_, first)) = pictures.first() {
+                require_equal_sizes(first, &pixels, &path)?;
+            }
+            pictures.push((path, pixels));
         }
-        Err(BadFile {
-            path: self.root.join(later),
-            reason: format!("{second:?} pixels, but an earlier frame of its video has {first:?}"),
-        })
+        let draws = drawn.shown.iter().zip(rngs).map(|(shown, rng)| {
+            let frames = shown.map(|picture| &pictures[picture].1);
+            let plan = sampler.plan(frames[0].width(), frames[0].height(), rng);
+            sampler.cut(&plan, &frames)
+        });
+        Ok(draws.collect())
     }
+
+    fn pixels(&self, picture: Picture) -> Result<RgbImage, BadFile> {
+        match picture.content {
+            Content::Encoded(bytes) => {
+                decode::decode(&bytes, self.recipe.max_megapixels).map_err(|reason| BadFile {
+                    path: picture.path,
+                    reason,
+                })
+            }
+            Content::Decoded(pixels) => Ok(pixels),
+        }
+    }
+}
+
+fn require_equal_sizes(first: &RgbImage, other: &RgbImage, path: &Path) -> Result<(), BadFile> {
+    let (first, other) = (first.dimensions(), other.dimensions());
+    if first == other {
+        return Ok(());
+    }
+    Err(BadFile {
+        path: path.to_owned(),
+        reason: format!("{other:?} pixels, but an earlier frame of its video has {first:?}"),
+    })
 }

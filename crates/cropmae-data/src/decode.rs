@@ -39,7 +39,7 @@ pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
 }
 
 /// Decodes the bytes of a picture; the error is the reason in words.
-fn decode(bytes: &[u8], max_megapixels: u32) -> Result<RgbImage, String> {
+pub(crate) fn decode(bytes: &[u8], max_megapixels: u32) -> Result<RgbImage, String> {
     if bytes.is_empty() {
         return Err("empty file".to_owned());
     }

@@ -25,37 +25,97 @@ impl std::error::Error for BadFile {}
 /// A problem with a data set, worded so that the user can mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The folder does not exist.
-    #[error("{path}: no such folder; give --data the folder that holds the images")]
+    /// Nothing is there.
+    #[error(
+        "{path}: no such file or folder; give --data a folder, a list file, tar shards or Parquet files"
+    )]
     Missing {
-        /// The folder that was asked for.
-        path: PathBuf,
-    },
-    /// The path is a file.
-    #[error("{path}: not a folder; give --data the folder that holds the images, not a file")]
-    NotAFolder {
         /// The path that was asked for.
         path: PathBuf,
     },
-    /// A folder cannot be listed.
-    #[error("{path}: cannot list the folder: {source}")]
+    /// The path is a file that holds no samples.
+    #[error(
+        "{path}: not a source of samples: expected a folder, a list of paths (.txt), or a file that ends in {known}"
+    )]
+    UnknownSource {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// Endings that are understood.
+        known: String,
+    },
+    /// A pattern with braces that makes no sense.
+    #[error("{pattern}: {reason}; expected something like shard-{{000000..000146}}.tar")]
+    Braces {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something that this build of the program was not made for.
+    #[error(
+        "{path}: {found} need a build with the cargo feature {feature}: add --features {feature}"
+    )]
+    NeedsFeature {
+        /// Where it was found.
+        path: PathBuf,
+        /// What was found.
+        found: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
+    /// A folder, list or archive cannot be listed.
+    #[error("{path}: cannot list it: {source}")]
     List {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// Why the system refused.
         source: std::io::Error,
     },
+    /// A list file without a path in it.
+    #[error("{path}: names no file; expected one path a line, relative to the list's folder")]
+    EmptyList {
+        /// The list.
+        path: PathBuf,
+    },
     /// A folder without a single image.
     #[error(
-        "{path}: no images: looked for {extensions} (any case) in all subfolders and saw {other_files} other files"
+        "{path}: no images: looked for {known} (any case) in all subfolders and saw {other_files} other files"
     )]
-    NoImages {
+    NothingInFolder {
         /// The folder.
         path: PathBuf,
-        /// The extensions that count, comma separated.
-        extensions: String,
+        /// Endings that count.
+        known: String,
         /// Files of any other kind.
         other_files: usize,
+    },
+    /// Shards or Parquet files without a single image.
+    #[error("{path}: no images in its {parts} shards; they hold {other_files} other files")]
+    NoImages {
+        /// Where they are.
+        path: PathBuf,
+        /// Number of files looked into.
+        parts: usize,
+        /// Entries of any other kind.
+        other_files: usize,
+    },
+    /// A Parquet file without a column of pictures.
+    #[error(
+        "{path}: no image column: expected a struct column image with the field bytes, found {columns}"
+    )]
+    NoImageColumn {
+        /// The file.
+        path: PathBuf,
+        /// Its columns, comma separated.
+        columns: String,
+    },
+    /// Frames were asked of a source that holds single images.
+    #[error(
+        "{path}: Parquet files hold single images, but data.views = \"frame_pair\" or data.samples = \"videos\" needs videos: give folders of frames, tar shards of them, or video files"
+    )]
+    NoFramesInParquet {
+        /// Where the files are.
+        path: PathBuf,
     },
     /// A folder with images but without a folder of at least two frames.
     #[error(

@@ -8,19 +8,36 @@ use sha2::{Digest, Sha256};
 /// SHA-256 over the names and the sizes of `files` below `root`, in their order, in hexadecimal: equal
 /// fingerprints mean the same files for all practical purposes. Reads no contents.
 pub fn of_files(root: &Path, files: &[PathBuf]) -> String {
-    // A file that is gone still counts, with an impossible size.
-    let size = |file: &PathBuf| {
-        std::fs::metadata(root.join(file)).map_or(u64::MAX, |metadata| metadata.len())
-    };
-    let sizes: Vec<u64> = files.par_iter().map(size).collect();
-    let mut hash = Sha256::new();
-    for (file, size) in files.iter().zip(sizes) {
-        hash.update(file.as_os_str().as_encoded_bytes());
-        hash.update([0]);
-        hash.update(size.to_le_bytes());
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add_files(root, files);
+    fingerprint.finish()
+}
+
+/// A fingerprint in the making.
+#[derive(Default)]
+pub(crate) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// Adds one file by its relative name and its size in bytes.
+    pub(crate) fn add(&mut self, name: &Path, size: u64) {
+        self.0.update(name.as_os_str().as_encoded_bytes());
+        self.0.update([0]);
+        self.0.update(size.to_le_bytes());
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+
+    /// Adds `files` below `root`. A file that is gone still counts, with an impossible size.
+    pub(crate) fn add_files(&mut self, root: &Path, files: &[PathBuf]) {
+        let size = |file: &PathBuf| {
+            std::fs::metadata(root.join(file)).map_or(u64::MAX, |metadata| metadata.len())
+        };
+        let sizes: Vec<u64> = files.par_iter().map(size).collect();
+        for (file, size) in files.iter().zip(sizes) {
+            self.add(file, size);
+        }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        let digest = self.0.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }

@@ -25,6 +25,7 @@ mod random;
 pub mod resize;
 pub mod scenes;
 mod sources;
+mod tolerance;
 pub mod views;
 
 pub use dataset::Dataset;

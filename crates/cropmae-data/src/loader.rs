@@ -6,6 +6,9 @@
 //! `[b * W * B, (b + 1) * W * B)` of the permutation for W processes of B samples; process r takes the
 //! r-th block of B. A last incomplete batch is dropped, as in the reference.
 //!
+//! With `data.repeated_sampling` = k the permutation is one of pictures, each of which fills k places in a
+//! row with draws of its own; it is decoded once.
+//!
 //! **Unusable files.** A sample whose file cannot be read is replaced by the next good one of a second
 //! keyed permutation, so batches keep their size and runs repeat exactly. Each such file is reported once
 //! (`tracing::warn`). When the distinct unusable files exceed `data.max_bad_fraction` of all files the
@@ -14,7 +17,6 @@
 mod batch;
 mod epoch;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,14 +26,9 @@ use cropmae_config::{Experiment, Seed};
 pub use batch::Batch;
 pub use epoch::Epoch;
 
+use crate::tolerance::{Known, Tolerance};
 use crate::views::ViewSampler;
 use crate::{BadFile, DataError, Dataset};
-
-/// From this many files on, one unusable file never ends a run (5 % of the smallest such set); below it
-/// a single file is too large a part of the data to go on without asking.
-const FILES_TO_SPARE_ONE: usize = 20;
-/// Unusable files named in an error.
-const NAMED_FILES: usize = 3;
 
 /// What a [`Loader`] delivers, and with how many hands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,9 +124,8 @@ struct Shared {
     dataset: Arc<Dataset>,
     config: LoaderConfig,
     sampler: ViewSampler,
-    bad_files: Mutex<BTreeMap<PathBuf, String>>,
-    /// Unusable files that are tolerated.
-    allowed_bad_files: usize,
+    bad_files: Mutex<Known>,
+    tolerance: Tolerance,
     waited_nanos: AtomicU64,
 }
 
@@ -138,12 +134,21 @@ impl Loader {
     ///
     /// # Errors
     /// [`DataError::TooFewSamples`] when not even one batch can be filled, [`DataError::Setting`] for
-    /// settings out of range, [`DataError::Workers`] when threads cannot be started.
+    /// settings out of range, [`DataError::Workers`] when threads cannot be started,
+    /// [`DataError::TooManyBadFiles`] when listing the samples has found too many unusable ones.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self, DataError> {
         config.validate()?;
-        if dataset.len() < config.global_batch() {
+        let repeats = dataset.recipe().repeated_sampling;
+        if !config.batch_size.is_multiple_of(repeats) {
+            return Err(DataError::Setting {
+                field: "batch_size",
+                found: config.batch_size,
+                expected: format!("a multiple of data.repeated_sampling = {repeats}"),
+            });
+        }
+        if dataset.len() * repeats < config.global_batch() {
             return Err(DataError::TooFewSamples {
-                count: dataset.len(),
+                count: dataset.len() * repeats,
                 batch_size: config.batch_size,
                 world_size: config.world_size,
             });
@@ -159,12 +164,15 @@ impl Loader {
                 message: error.to_string(),
             })?;
         let recipe = dataset.recipe();
+        let tolerance = Tolerance::new(recipe.max_bad_fraction, dataset.file_count());
+        let mut bad_files = Known::new();
+        tolerance.bear(&mut bad_files, dataset.bad_files().iter().cloned())?;
         let shared = Shared {
             sampler: ViewSampler::new(recipe, config.image_size as u32),
-            allowed_bad_files: allowed_bad_files(recipe.max_bad_fraction, dataset.file_count()),
+            tolerance,
             dataset,
             config,
-            bad_files: Mutex::default(),
+            bad_files: Mutex::new(bad_files),
             waited_nanos: AtomicU64::new(0),
         };
         Ok(Self {
@@ -209,7 +217,12 @@ impl Loader {
 
 impl Shared {
     fn batches_per_epoch(&self) -> usize {
-        self.dataset.len() / self.config.global_batch()
+        self.dataset.len() * self.repeats() / self.config.global_batch()
+    }
+
+    /// Samples taken of each picture or video.
+    fn repeats(&self) -> usize {
+        self.dataset.recipe().repeated_sampling
     }
 
     /// Takes note of unusable files, in the order of delivery, and judges whether the run may go on.
@@ -221,37 +234,12 @@ impl Shared {
             .bad_files
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for BadFile { path, reason } in found {
-            known.entry(path).or_insert_with_key(|path| {
-                tracing::warn!(path = %path.display(), reason, "unusable file, replaced by another");
-                reason
-            });
+        self.tolerance.bear(&mut known, found)?;
+        if replaceable {
+            Ok(())
+        } else {
+            Err(self.tolerance.refusal(&known))
         }
-        if replaceable && known.len() <= self.allowed_bad_files {
-            return Ok(());
-        }
-        let name = |(path, reason): (&PathBuf, &String)| format!("{} ({reason})", path.display());
-        Err(DataError::TooManyBadFiles {
-            count: known.len(),
-            total: self.dataset.file_count(),
-            max_fraction: self.dataset.recipe().max_bad_fraction,
-            allowed: self.allowed_bad_files,
-            first: known
-                .iter()
-                .take(NAMED_FILES)
-                .map(name)
-                .collect::<Vec<_>>()
-                .join("; "),
-        })
-    }
-}
-
-fn allowed_bad_files(max_fraction: f64, files: usize) -> usize {
-    let share = (max_fraction * files as f64) as usize;
-    if max_fraction > 0.0 && files >= FILES_TO_SPARE_ONE {
-        share.max(1)
-    } else {
-        share
     }
 }
 

@@ -4,6 +4,8 @@
 //! restricts it to the data set (Black and Rogaway, CT-RSA 2002). The domain is less than four times
 //! `len`, so a look-up takes a few rounds on average, needs no memory, and any position of any epoch can
 //! be asked for on its own: that is what makes resuming exact and free.
+//!
+//! Samples that can only be read in groups are permuted in two levels instead, by the same networks.
 
 use cropmae_config::{Seed, Stream};
 use rand_chacha::rand_core::RngCore;
@@ -11,26 +13,114 @@ use rand_chacha::rand_core::RngCore;
 /// Enough that neighbouring positions and epochs look unrelated even on tiny domains.
 const ROUNDS: usize = 8;
 
+/// Samples that are only read cheaply together, such as the row groups of Parquet files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Groups {
+    /// Samples of each group, in the order of their numbers.
+    pub(crate) rows: Vec<usize>,
+    /// Groups whose samples are mixed with each other, at least 1.
+    pub(crate) window: usize,
+}
+
 /// A permutation of `0..len`, keyed by (seed, epoch).
 #[derive(Debug, Clone)]
-pub struct Order {
-    len: u64,
-    half_bits: u32,
-    keys: [u64; ROUNDS],
+pub struct Order(Layout);
+
+#[derive(Debug, Clone)]
+enum Layout {
+    /// Any sample may come anywhere.
+    Whole(Permutation),
+    /// Any group may come anywhere; samples stay within their window of groups.
+    Windows(Vec<Window>),
+}
+
+/// Groups that follow each other in an epoch, and the order of all their samples.
+#[derive(Debug, Clone)]
+struct Window {
+    /// Position of its first sample in the epoch.
+    start: u64,
+    /// First sample and size of each group.
+    groups: Vec<(usize, u64)>,
+    samples: Permutation,
 }
 
 impl Order {
     /// The order in which an epoch visits its `len` samples.
     pub fn new(seed: Seed, epoch: u64, len: usize) -> Self {
-        Self::keyed(seed, epoch, 0, len)
+        Self(Layout::Whole(Permutation::keyed(seed, epoch, 0, len)))
     }
 
     /// The order in which samples stand in for unusable ones: independent of [`Self::new`], so that a
     /// replacement is not the neighbour in the same batch.
     pub(crate) fn of_replacements(seed: Seed, epoch: u64, len: usize) -> Self {
-        Self::keyed(seed, epoch, 1, len)
+        Self(Layout::Whole(Permutation::keyed(seed, epoch, 1, len)))
     }
 
+    /// The order in which an epoch visits samples that come in `groups`: the groups are permuted, and
+    /// then the samples of each window of them.
+    pub(crate) fn of_groups(seed: Seed, epoch: u64, groups: &Groups) -> Self {
+        let mut placed = Vec::with_capacity(groups.rows.len());
+        let mut first = 0;
+        for &rows in groups.rows.iter().filter(|&&rows| rows > 0) {
+            placed.push((first, rows as u64));
+            first += rows;
+        }
+        let order = Permutation::keyed(seed, epoch, 2, placed.len());
+        let shuffled: Vec<(usize, u64)> = (0..placed.len() as u64)
+            .map(|position| placed[order.index(position)])
+            .collect();
+        let mut windows = Vec::new();
+        let mut start = 0;
+        for (number, groups) in shuffled.chunks(groups.window).enumerate() {
+            let len: u64 = groups.iter().map(|(_, rows)| rows).sum();
+            windows.push(Window {
+                start,
+                groups: groups.to_vec(),
+                samples: Permutation::keyed(seed, epoch, 3 + number as u64, len as usize),
+            });
+            start += len;
+        }
+        Self(Layout::Windows(windows))
+    }
+
+    /// The sample at `position`; positions past the end start over.
+    pub fn index(&self, position: u64) -> usize {
+        match &self.0 {
+            Layout::Whole(samples) => samples.index(position),
+            Layout::Windows(windows) => {
+                let len = windows
+                    .last()
+                    .map_or(1, |last| last.start + last.samples.len);
+                let position = position % len;
+                let after = windows.partition_point(|window| window.start <= position);
+                windows[after - 1].index(position)
+            }
+        }
+    }
+}
+
+impl Window {
+    fn index(&self, position: u64) -> usize {
+        let mut row = self.samples.index(position - self.start);
+        for &(first, rows) in &self.groups {
+            match row.checked_sub(rows as usize) {
+                None => return first + row,
+                Some(left) => row = left,
+            }
+        }
+        unreachable!("a window permutes as many samples as its groups hold")
+    }
+}
+
+/// A keyed permutation of `0..len`.
+#[derive(Debug, Clone)]
+struct Permutation {
+    len: u64,
+    half_bits: u32,
+    keys: [u64; ROUNDS],
+}
+
+impl Permutation {
     fn keyed(seed: Seed, epoch: u64, minor: u64, len: usize) -> Self {
         let mut rng = seed.rng(Stream::Order, epoch, minor);
         let len = len.max(1) as u64;
@@ -42,8 +132,7 @@ impl Order {
         }
     }
 
-    /// The sample at `position`; positions past the end start over.
-    pub fn index(&self, position: u64) -> usize {
+    fn index(&self, position: u64) -> usize {
         let mut value = position % self.len;
         loop {
             value = self.permute(value);
@@ -86,6 +175,55 @@ mod tests {
                 prop_assert!(!std::mem::replace(&mut seen[index], true), "{index} comes twice");
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn groups_stay_within_their_windows(
+            seed: u64, rows in prop::collection::vec(0usize..9, 1..40), window in 1usize..6,
+        ) {
+            let len: usize = rows.iter().sum();
+            prop_assume!(len > 0);
+            let group: Vec<usize> = (0..rows.len()).flat_map(|g| vec![g; rows[g]]).collect();
+            let order = Order::of_groups(Seed(seed), 1, &Groups { rows: rows.clone(), window });
+            let mut seen = vec![false; len];
+            let mut open: Vec<usize> = Vec::new();
+            for position in 0..len as u64 {
+                let index = order.index(position);
+                prop_assert!(!std::mem::replace(&mut seen[index], true), "{index} comes twice");
+                // Groups under way never number more than a window.
+                if !open.contains(&group[index]) {
+                    open.push(group[index]);
+                }
+                let whole = |g: usize| (0..len).all(|i| group[i] != g || seen[i]);
+                prop_assert!(open.len() <= window, "{open:?}");
+                if open.iter().all(|&g| whole(g)) {
+                    open.clear();
+                }
+            }
+            prop_assert_eq!(order.index(len as u64), order.index(0));
+        }
+    }
+
+    #[test]
+    fn groups_and_their_samples_are_shuffled() {
+        let groups = Groups {
+            rows: vec![10; 20],
+            window: 4,
+        };
+        let list = |epoch| {
+            let order = Order::of_groups(Seed(1), epoch, &groups);
+            (0..200).map(|p| order.index(p)).collect::<Vec<_>>()
+        };
+        let first = list(0);
+        assert_ne!(first, list(1));
+        assert_eq!(first, list(0));
+        let visited: std::collections::BTreeSet<usize> =
+            first[..40].iter().map(|index| index / 10).collect();
+        assert_eq!(visited.len(), 4, "a window of four groups comes first");
+        let next: std::collections::BTreeSet<usize> =
+            first[..8].iter().map(|index| index / 10).collect();
+        assert!(next.len() > 1, "and is mixed: {first:?}");
     }
 
     #[test]

@@ -1,57 +1,145 @@
-//! Where samples come from: a folder of images, or a folder of videos stored as frames.
+//! Where samples come from. A path says what it is: [`open`] recognises it and answers with a
+//! [`Source`]; the loader knows nothing else.
+//!
+//! A sample is a picture, or a video of which some frames are drawn. Sources list at opening, read
+//! nothing before it is asked for, and find any sample by its number: that is what lets an epoch be a
+//! computed permutation that can be entered anywhere.
 
-pub(crate) mod folder;
-pub(crate) mod frames;
+mod braces;
+mod buffer;
+mod files;
+mod folder;
+mod frames;
+mod kind;
+mod list;
+mod names;
+mod open;
+mod parquet;
+mod positioned;
+mod shards;
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
-pub(crate) use folder::Listing;
-pub(crate) use frames::Video;
+use image::RgbImage;
+use rand_chacha::ChaCha8Rng;
 
-/// The listed samples; paths are relative to the data set's root.
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// Every image is a sample.
-    Images(Vec<PathBuf>),
-    /// Every video is a sample.
-    Videos(Vec<Video>),
+pub(crate) use buffer::Buffer;
+pub(crate) use open::open;
+
+use crate::BadFile;
+use crate::fingerprint::Fingerprint;
+use crate::order::Groups;
+
+/// A listed set of samples, numbered from 0.
+pub(crate) trait Source: fmt::Debug + Send + Sync {
+    /// Number of samples, at least 1.
+    fn len(&self) -> usize;
+
+    /// Pictures (or video files) that samples are read from and that can turn out unusable.
+    fn file_count(&self) -> usize {
+        self.len()
+    }
+
+    /// One line about what is here, such as "3800 images in 10 folders".
+    fn describe(&self) -> String;
+
+    /// Name of a sample, relative to the source's root.
+    fn name(&self, sample: usize) -> PathBuf;
+
+    /// Adds what identifies the data: names and sizes, but no content.
+    fn fingerprint(&self, hash: &mut Fingerprint);
+
+    /// Which samples are only read cheaply together, where that is so.
+    fn groups(&self) -> Option<Groups> {
+        None
+    }
+
+    /// The picture of a sample; of a video its first frame.
+    fn read(&self, sample: usize) -> Result<Picture, BadFile>;
+
+    /// Draws once from a sample for each of `rngs`, in one pass over its file.
+    fn draw(&self, sample: usize, _pick: Pick, rngs: &mut [ChaCha8Rng]) -> Result<Drawn, BadFile> {
+        let pictures = vec![self.read(sample)?];
+        let shown = vec![[0, 0]; rngs.len()];
+        Ok(Drawn { pictures, shown })
+    }
 }
 
-impl Source {
-    /// Number of samples.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Images(images) => images.len(),
-            Self::Videos(videos) => videos.len(),
-        }
-    }
+/// What of a sample is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// One picture: the image itself, or a random frame of a video.
+    One,
+    /// An earlier and a later frame of a video, their distance in this inclusive range of frames.
+    Pair([u32; 2]),
+}
 
-    /// All files in their listed order.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Images(images) => images.clone(),
-            Self::Videos(videos) => videos.iter().flat_map(Video::paths).collect(),
-        }
-    }
+/// A picture as its source holds it.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    /// What to call it in messages.
+    pub(crate) path: PathBuf,
+    /// Its content.
+    pub(crate) content: Content,
+}
 
-    /// Number of files.
-    pub(crate) fn file_count(&self) -> usize {
-        match self {
-            Self::Images(images) => images.len(),
-            Self::Videos(videos) => videos.iter().map(|video| video.frames.len()).sum(),
-        }
-    }
+/// The content of a [`Picture`].
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A file's bytes.
+    Encoded(Buffer),
+    /// Pixels, of a decoded video.
+    #[expect(dead_code, reason = "video files will give pixels")]
+    Decoded(RgbImage),
+}
 
-    /// Number of folders that hold them.
-    pub(crate) fn folder_count(&self) -> usize {
-        match self {
-            Self::Images(images) => {
-                // A set, not runs of equals: `a/1.jpg`, `a/b/1.jpg`, `a/c.jpg` is a valid order.
-                let folders: std::collections::BTreeSet<Option<&Path>> =
-                    images.iter().map(|image| image.parent()).collect();
-                folders.len()
-            }
-            Self::Videos(videos) => videos.len(),
+/// What was drawn from one sample.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    /// Different pictures.
+    pub(crate) pictures: Vec<Picture>,
+    /// Per draw, which pictures its first and its second view show; equal but for pairs.
+    pub(crate) shown: Vec<[usize; 2]>,
+}
+
+/// A recognised source, and what of its path is not among its samples.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) source: Box<dyn Source>,
+    /// Files of other kinds, and images that are alone in a folder of videos.
+    pub(crate) left_out: usize,
+    /// Unusable files that listing has found.
+    pub(crate) bad_files: Vec<BadFile>,
+    /// Files that hold many samples each, such as tar shards; 0 where there are none.
+    pub(crate) parts: usize,
+    /// Parts that are broken, so that an unknown number of samples is missing.
+    pub(crate) bad_parts: Vec<BadFile>,
+}
+
+impl Opened {
+    /// A source with nothing wrong about it.
+    pub(crate) fn whole(source: impl Source + 'static) -> Self {
+        Self {
+            source: Box::new(source),
+            left_out: 0,
+            bad_files: Vec::new(),
+            parts: 0,
+            bad_parts: Vec::new(),
         }
     }
+}
+
+/// What counts as one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A picture.
+    Pictures,
+    /// A video: a file, or a folder of frames.
+    Videos,
+}
+
+/// "1 image", "2 images".
+pub(crate) fn count(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }

@@ -5,6 +5,8 @@
 //! are crops of what the encoder sees, not of the photo. Choices ([`Plan`]) are drawn apart from the work
 //! on pixels, so that recorded choices can be replayed.
 
+use std::borrow::Borrow;
+
 use cropmae_config::{DataConfig, Interpolation, Views};
 use image::{RgbImage, imageops};
 use rand_chacha::rand_core::RngCore;
@@ -96,12 +98,12 @@ impl ViewSampler {
     ///
     /// `frames` is the picture, or for [`Views::FramePair`] the earlier and the later frame, of equal
     /// size.
-    pub fn cut(&self, plan: &Plan, frames: &[RgbImage]) -> Vec<View> {
+    pub fn cut(&self, plan: &Plan, frames: &[impl Borrow<RgbImage>]) -> Vec<View> {
         let crop = |image, crop, flip| View {
             pixels: resize_crop(image, crop, self.size, self.size, self.interpolation),
             flip,
         };
-        let first = crop(&frames[0], plan.global, plan.flips[0]);
+        let first = crop(frames[0].borrow(), plan.global, plan.flips[0]);
         match (self.views, plan.second) {
             (Views::GlobalToLocal, Some(local)) => {
                 let second = crop(&first.pixels, local, plan.flips[1]);
@@ -111,11 +113,11 @@ impl ViewSampler {
                 vec![crop(&first.pixels, local, plan.flips[1]), first]
             }
             (Views::RandomViews, Some(other)) => {
-                let second = crop(&frames[0], other, plan.flips[1]);
+                let second = crop(frames[0].borrow(), other, plan.flips[1]);
                 vec![first, second]
             }
             (Views::FramePair, _) => {
-                let second = crop(&frames[1], plan.global, plan.flips[0]);
+                let second = crop(frames[1].borrow(), plan.global, plan.flips[0]);
                 vec![first, second]
             }
             (Views::Single, _) => vec![first],

@@ -26,6 +26,12 @@ pub struct DataConfig {
     pub interpolation: Interpolation,
     /// Chance of a horizontal flip, drawn for each view on its own.
     pub flip_prob: f64,
+    /// What counts as one sample.
+    #[serde(default)]
+    pub samples: Samples,
+    /// Samples taken of each picture or video that is decoded; a batch then holds that many fewer of them.
+    #[serde(default = "default_repeated_sampling")]
+    pub repeated_sampling: usize,
     /// Inclusive range of the distance between two frames of a pair, in frames.
     #[serde(default = "default_frame_gap")]
     pub frame_gap: [u32; 2],
@@ -43,6 +49,22 @@ pub struct DataConfig {
     pub scenes: Option<ScenesConfig>,
 }
 
+/// What counts as one sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Samples {
+    /// Videos for pairs of frames and where the source holds video files, images otherwise.
+    #[default]
+    Auto,
+    /// Every image, whatever folder it lies in.
+    Images,
+    /// Every video: a video file or a folder of frames, of which each epoch sees one frame or pair.
+    Videos,
+}
+
+fn default_repeated_sampling() -> usize {
+    1
+}
 fn default_frame_gap() -> [u32; 2] {
     [4, 47]
 }
@@ -85,6 +107,13 @@ impl DataConfig {
         )?;
         unit("data.flip_prob", self.flip_prob)?;
         unit("data.max_bad_fraction", self.max_bad_fraction)?;
+        positive("data.repeated_sampling", self.repeated_sampling)?;
+        require(
+            !(self.views == Views::FramePair && self.samples == Samples::Images),
+            "data.samples",
+            "images",
+            "videos with views = \"frame_pair\"",
+        )?;
         positive("data.max_megapixels", self.max_megapixels as usize)?;
         positive("data.prefetch_batches", self.prefetch_batches)?;
         match &self.scenes {

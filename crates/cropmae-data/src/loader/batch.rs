@@ -6,8 +6,9 @@ use cropmae_config::Stream;
 use rayon::prelude::*;
 
 use super::Shared;
+use super::epoch::EpochPlan;
 use crate::patchify::patchify;
-use crate::{BadFile, Order, masks};
+use crate::{BadFile, masks};
 
 /// Samples as the model takes them.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,15 +33,15 @@ pub(super) struct Built {
     pub(super) complete: bool,
 }
 
-/// One sample's part of the batch buffers.
+/// One place's part of the batch buffers.
 struct Slot<'a> {
     views: Vec<&'a mut [f32]>,
     ids_shuffle: &'a mut [u32],
 }
 
 impl Shared {
-    /// Builds batch `number` of `epoch`, its samples in parallel.
-    pub(super) fn build(&self, epoch: u64, number: usize, stop: &AtomicBool) -> Built {
+    /// Builds batch `number` of an epoch in parallel, picture by picture.
+    pub(super) fn build(&self, plan: &EpochPlan, number: usize, stop: &AtomicBool) -> Built {
         let config = &self.config;
         let num_patches = config.num_patches();
         let values = config.image_size.pow(2) * 3;
@@ -65,23 +66,25 @@ impl Shared {
                 slot.views.push(patches);
             }
         }
-        let order = Order::new(config.seed, epoch, self.dataset.len());
+        let repeats = self.repeats();
         let outcomes: Vec<Outcome> = slots
-            .into_par_iter()
+            .par_chunks_exact_mut(repeats)
             .enumerate()
-            // Samples differ in cost by an order of magnitude: hand them out one by one.
+            // Pictures differ in cost by an order of magnitude: hand them out one by one.
             .with_max_len(1)
-            .map(|(offset, slot)| {
+            .map(|(offset, slots)| {
                 if stop.load(Ordering::Relaxed) {
                     return Outcome::default();
                 }
-                self.fill(epoch, order.index((first + offset) as u64), slot)
+                let position = first / repeats + offset;
+                self.fill(plan, plan.order.index(position as u64), slots)
             })
             .collect();
-        batch.bad_files = outcomes
-            .iter()
-            .filter(|outcome| !outcome.found.is_empty())
-            .count();
+        batch.bad_files = repeats
+            * outcomes
+                .iter()
+                .filter(|outcome| !outcome.found.is_empty())
+                .count();
         let complete = outcomes.iter().all(|outcome| outcome.filled);
         let found = outcomes
             .into_iter()
@@ -94,27 +97,34 @@ impl Shared {
         }
     }
 
-    /// Fills a slot with sample `index`, or with the first usable stand-in.
+    /// Fills the slots of picture (or video) `index`, with itself or with the first usable stand-in.
     ///
     /// Whichever picture it is, its draws stay keyed by `index`: a stand-in that also has its own place
     /// in the epoch shows other crops there.
-    fn fill(&self, epoch: u64, index: usize, slot: Slot) -> Outcome {
-        let config = &self.config;
-        let noise = masks::noise(config.seed, epoch, index as u64, config.num_patches());
-        slot.ids_shuffle
-            .copy_from_slice(&masks::ids_shuffle(&noise));
-
+    fn fill(&self, plan: &EpochPlan, index: usize, slots: &mut [Slot]) -> Outcome {
+        let (config, epoch) = (&self.config, plan.epoch);
         let samples = self.dataset.len();
-        let stand_ins = Order::of_replacements(config.seed, epoch, samples);
+        // One counter for each draw of each picture; the first draw's is the picture's number.
+        let counter = |repeat: usize| (index + repeat * samples) as u64;
+        for (repeat, slot) in slots.iter_mut().enumerate() {
+            let noise = masks::noise(config.seed, epoch, counter(repeat), config.num_patches());
+            slot.ids_shuffle
+                .copy_from_slice(&masks::ids_shuffle(&noise));
+        }
+        let stand_ins = &plan.stand_ins;
         let start = stand_ins.index(index as u64);
         let others = (start..start + samples).map(|position| stand_ins.index(position as u64));
         let mut found = Vec::new();
         for candidate in std::iter::once(index).chain(others.filter(|&other| other != index)) {
-            let mut rng = config.seed.rng(Stream::Views, epoch, index as u64);
-            match self.dataset.draw(candidate, &self.sampler, &mut rng) {
-                Ok(views) => {
-                    for (view, patches) in views.iter().zip(slot.views) {
-                        patchify(&view.pixels, config.patch_size, view.flip, patches);
+            let mut rngs: Vec<_> = (0..slots.len())
+                .map(|repeat| config.seed.rng(Stream::Views, epoch, counter(repeat)))
+                .collect();
+            match self.dataset.draw(candidate, &self.sampler, &mut rngs) {
+                Ok(draws) => {
+                    for (views, slot) in draws.iter().zip(slots) {
+                        for (view, patches) in views.iter().zip(&mut slot.views) {
+                            patchify(&view.pixels, config.patch_size, view.flip, patches);
+                        }
                     }
                     return Outcome {
                         found,
@@ -124,7 +134,7 @@ impl Shared {
                 Err(bad) => found.push(bad),
             }
             // All different, so the verdict is already certain.
-            if found.len() > self.allowed_bad_files {
+            if found.len() > self.tolerance.allowed {
                 break;
             }
         }
@@ -135,7 +145,7 @@ impl Shared {
     }
 }
 
-/// How filling one slot went.
+/// How filling the slots of one picture went.
 #[derive(Default)]
 struct Outcome {
     found: Vec<BadFile>,

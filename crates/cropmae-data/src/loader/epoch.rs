@@ -9,13 +9,21 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::batch::Built;
 use super::{Batch, Shared};
-use crate::DataError;
+use crate::{DataError, Order};
+
+/// Which samples an epoch visits when.
+pub(super) struct EpochPlan {
+    pub(super) epoch: u64,
+    pub(super) order: Order,
+    /// Who stands in for an unusable sample.
+    pub(super) stand_ins: Order,
+}
 
 /// Iterates over the batches of an epoch; made by [`super::Loader::epoch`].
 pub struct Epoch {
     shared: Arc<Shared>,
     pool: Arc<rayon::ThreadPool>,
-    epoch: u64,
+    plan: Arc<EpochPlan>,
     /// Batches under construction or ready, in order of delivery.
     pending: VecDeque<Receiver<Built>>,
     /// The next batch to deliver.
@@ -33,10 +41,16 @@ impl Epoch {
         first_batch: usize,
     ) -> Self {
         let end = shared.batches_per_epoch();
+        let (dataset, seed) = (&shared.dataset, shared.config.seed);
+        let plan = EpochPlan {
+            epoch,
+            order: dataset.order(seed, epoch),
+            stand_ins: Order::of_replacements(seed, epoch, dataset.len()),
+        };
         let mut this = Self {
             shared,
             pool,
-            epoch,
+            plan: Arc::new(plan),
             pending: VecDeque::new(),
             next: first_batch.min(end),
             end,
@@ -56,11 +70,11 @@ impl Epoch {
         let first = self.next + self.pending.len();
         for number in (first..self.end).take(missing) {
             let (sender, receiver) = bounded(1);
-            let (shared, stop, epoch) = (self.shared.clone(), self.stop.clone(), self.epoch);
+            let (shared, stop, plan) = (self.shared.clone(), self.stop.clone(), self.plan.clone());
             self.pool.spawn(move || {
                 if !stop.load(Ordering::Relaxed) {
                     // The receiver is gone when the epoch was dropped; the batch goes with it.
-                    let _ = sender.send(shared.build(epoch, number, &stop));
+                    let _ = sender.send(shared.build(&plan, number, &stop));
                 }
             });
             self.pending.push_back(receiver);

@@ -1,12 +1,14 @@
 //! The stream's promises, on folders of flat pictures whose colour tells which file they are.
 
 mod bad_files;
+mod repeats;
 mod samples;
+mod shards;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cropmae_config::{DataConfig, Views};
+use cropmae_config::{DataConfig, Samples, Views};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 

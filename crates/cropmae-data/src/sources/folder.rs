@@ -1,49 +1,36 @@
-//! Lists the images under a folder, nested or flat, without asking for class folders.
+//! The files under a folder, nested or flat, without asking for class folders.
 //!
 //! The order is that of the relative paths' bytes, the same on every file system. Hidden files and
-//! folders are left out, symbolic links are followed.
+//! folders are left out, symbolic links are followed. A folder holds samples of one kind, the one that it
+//! has most files of (images before others when it has as many): a preview picture beside a hundred
+//! shards does not hide them, nor an archive the photos that came out of it.
 
 use std::cmp::Ordering;
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::kind::{self, Kind};
+use super::names::Names;
 use crate::DataError;
-
-/// Extensions of images, compared without regard to case.
-pub(crate) const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// What a folder holds.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// Relative paths of the images, sorted by their bytes.
-    pub(crate) images: Vec<PathBuf>,
+    /// Kind of the samples.
+    pub(crate) kind: Kind,
+    /// Relative paths of their files, sorted by their bytes; there is at least one.
+    pub(crate) files: Names,
     /// Files of any other kind.
-    pub(crate) other_files: usize,
+    pub(crate) left_out: usize,
 }
 
 impl Listing {
-    /// Lists all images under `root`; there is at least one.
+    /// Lists all files under the folder `root`.
     pub(crate) fn of(root: &Path) -> Result<Self, DataError> {
-        let metadata = std::fs::metadata(root).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => DataError::Missing {
-                path: root.to_owned(),
-            },
-            _ => DataError::List {
-                path: root.to_owned(),
-                source,
-            },
-        })?;
-        if !metadata.is_dir() {
-            return Err(DataError::NotAFolder {
-                path: root.to_owned(),
-            });
-        }
-        let mut listing = Self {
-            images: Vec::new(),
-            other_files: 0,
-        };
+        let mut found: BTreeMap<Kind, Vec<PathBuf>> = BTreeMap::new();
+        let mut others = 0;
         let entries = WalkDir::new(root).follow_links(true).into_iter();
         for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
             let path = match entry {
@@ -54,28 +41,28 @@ impl Listing {
                     None => continue,
                 },
             };
-            listing.add(root, &path);
+            let path = path.strip_prefix(root).unwrap_or(&path);
+            match Kind::of(path) {
+                Some(kind) => found.entry(kind).or_default().push(path.to_owned()),
+                None => others += 1,
+            }
         }
-        if listing.images.is_empty() {
-            return Err(DataError::NoImages {
+        let known: usize = found.values().map(Vec::len).sum();
+        // Of equals the last is the largest: go through the kinds backwards.
+        let largest = found.into_iter().rev().max_by_key(|(_, files)| files.len());
+        let Some((kind, mut files)) = largest else {
+            return Err(DataError::NothingInFolder {
                 path: root.to_owned(),
-                extensions: EXTENSIONS
-                    .map(|extension| format!(".{extension}"))
-                    .join(", "),
-                other_files: listing.other_files,
+                known: kind::known(),
+                other_files: others,
             });
-        }
-        listing.images.sort_unstable_by(|a, b| by_bytes(a, b));
-        Ok(listing)
-    }
-
-    fn add(&mut self, root: &Path, path: &Path) {
-        if is_image(path) {
-            self.images
-                .push(path.strip_prefix(root).unwrap_or(path).to_owned());
-        } else {
-            self.other_files += 1;
-        }
+        };
+        files.sort_unstable_by(|a, b| by_bytes(a, b));
+        Ok(Self {
+            kind,
+            left_out: others + known - files.len(),
+            files: files.iter().collect(),
+        })
     }
 }
 
@@ -97,16 +84,6 @@ fn left_out(root: &Path, error: walkdir::Error) -> Result<Option<PathBuf>, DataE
 
 fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|found| {
-            EXTENSIONS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(found))
-        })
 }
 
 /// Compares relative paths by their bytes.
@@ -131,11 +108,9 @@ mod tests {
     }
 
     fn names(root: &Path) -> Vec<String> {
-        let images = Listing::of(root).unwrap().images;
-        images
-            .iter()
-            .map(|path| path.to_str().unwrap().to_owned())
-            .collect()
+        let files = Listing::of(root).unwrap().files;
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        files.iter().map(text).collect()
     }
 
     #[test]
@@ -164,7 +139,26 @@ mod tests {
             "it's a photo.jpg",
         ];
         assert_eq!(names(dir.path()), expected);
-        assert_eq!(Listing::of(dir.path()).unwrap().other_files, 2);
+        assert_eq!(Listing::of(dir.path()).unwrap().left_out, 2);
+    }
+
+    #[test]
+    fn the_kind_with_most_files_is_meant() {
+        for (files, kind, left_out) in [
+            (&["1.tar", "2.tar", "preview.png"][..], Kind::Shard, 1),
+            (&["a/1.jpg", "a/2.jpg", "a.tar", "b.mp4"], Kind::Image, 2),
+            (&["a.jpg", "a.tar"], Kind::Image, 1),
+            (&["data/train-0.parquet", "README.md"], Kind::Parquet, 1),
+            (&["x/1.mp4", "x/2.avi", "notes"], Kind::Video, 1),
+        ] {
+            let dir = tree(files);
+            let listing = Listing::of(dir.path()).unwrap();
+            assert_eq!(
+                (listing.kind, listing.left_out),
+                (kind, left_out),
+                "{files:?}"
+            );
+        }
     }
 
     #[cfg(unix)]
@@ -184,12 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_is_wrong() {
+    fn a_folder_of_nothing_useful_is_refused() {
         let dir = tree(&["notes.txt", "more.csv"]);
-        let message = |path: &Path| Listing::of(path).unwrap_err().to_string();
-        let none = message(dir.path());
-        assert!(none.contains("no images") && none.contains(".webp") && none.contains("2 other"));
-        assert!(message(&dir.path().join("notes.txt")).contains("not a folder"));
-        assert!(message(&dir.path().join("absent")).contains("no such folder"));
+        let message = Listing::of(dir.path()).unwrap_err().to_string();
+        for part in ["no images", ".webp", ".parquet", "2 other files"] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 }

@@ -4,76 +4,157 @@
 //! names' bytes, so numbers must be padded with zeros, as every common extractor writes them.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
-use crate::DataError;
+use super::folder::by_bytes;
+use super::kind::Kind;
+use super::{Drawn, Opened, Pick, Picture, Source, count};
+use crate::fingerprint::Fingerprint;
 use crate::random::below;
-use crate::sources::{Listing, folder::by_bytes};
+use crate::{BadFile, DataError};
 
 /// One video.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Video {
-    /// Its folder, relative to the data set's root.
-    pub(crate) folder: PathBuf,
-    /// File names of its frames, at least two.
-    pub(crate) frames: Vec<OsString>,
+struct Video {
+    /// Folder of its frames.
+    folder: PathBuf,
+    /// Its frames among the pictures, at least two.
+    frames: Vec<usize>,
 }
 
-impl Video {
-    /// Relative path of a frame.
-    pub(crate) fn path(&self, frame: usize) -> PathBuf {
-        self.folder.join(&self.frames[frame])
-    }
+/// Every folder of frames is a sample.
+#[derive(Debug)]
+pub(crate) struct FrameFolders {
+    pictures: Box<dyn Source>,
+    /// What holds the pictures.
+    kind: Kind,
+    videos: Vec<Video>,
+}
 
-    /// Relative paths of all frames.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.frames.iter().map(|frame| self.folder.join(frame))
-    }
-
-    /// An earlier and a later frame: their distance is uniform in the inclusive range `gap`, clipped to
-    /// what the video allows, then the first frame is uniform over what the distance allows.
-    pub(crate) fn draw_pair(&self, gap: [u32; 2], rng: &mut impl RngCore) -> [usize; 2] {
-        let frames = self.frames.len() as u32;
-        let high = gap[1].min(frames - 1);
-        let low = gap[0].min(high);
-        let distance = low + below(rng, high - low + 1);
-        let first = below(rng, frames - distance);
-        [first as usize, (first + distance) as usize]
-    }
-
-    /// One frame, uniform.
-    pub(crate) fn draw_one(&self, rng: &mut impl RngCore) -> usize {
-        below(rng, self.frames.len() as u32) as usize
+impl FrameFolders {
+    /// Groups pictures into videos by the folders in their names, sorted by the folders' bytes. Pictures
+    /// that are alone in their folder are left out.
+    pub(crate) fn group(root: &Path, opened: Opened, kind: Kind) -> Result<Opened, DataError> {
+        let pictures = opened.source;
+        let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+        for index in 0..pictures.len() {
+            let name = pictures.name(index);
+            let folder = name.parent().unwrap_or(Path::new(""));
+            match folders.get_mut(folder) {
+                Some(frames) => frames.push(index),
+                None => drop(folders.insert(folder.to_owned(), vec![index])),
+            }
+        }
+        let mut videos: Vec<Video> = folders
+            .into_iter()
+            .map(|(folder, frames)| Video { folder, frames })
+            .filter(|video| video.frames.len() >= 2)
+            .collect();
+        if videos.is_empty() {
+            return Err(DataError::NoVideos {
+                path: root.to_owned(),
+                images: pictures.len(),
+            });
+        }
+        for video in &mut videos {
+            // In folders they are sorted already, in archives they come as somebody put them there.
+            video
+                .frames
+                .sort_by_cached_key(|&frame| pictures.name(frame));
+        }
+        videos.sort_by(|a, b| by_bytes(&a.folder, &b.folder));
+        let this = Self {
+            pictures,
+            kind,
+            videos,
+        };
+        let alone = this.pictures.len() - this.file_count();
+        Ok(Opened {
+            left_out: opened.left_out + alone,
+            source: Box::new(this),
+            ..opened
+        })
     }
 }
 
-/// Groups a listing into videos, sorted by their folders' bytes; the second value counts images left out
-/// because they are alone in their folder.
-pub(crate) fn group(root: &Path, listing: Listing) -> Result<(Vec<Video>, usize), DataError> {
-    let images = listing.images.len();
-    let mut folders: BTreeMap<PathBuf, Vec<OsString>> = BTreeMap::new();
-    for image in &listing.images {
-        let folder = image.parent().unwrap_or(Path::new("")).to_owned();
-        let name = image.file_name().unwrap_or(OsStr::new("")).to_owned();
-        folders.entry(folder).or_default().push(name);
+impl Source for FrameFolders {
+    fn len(&self) -> usize {
+        self.videos.len()
     }
-    let mut videos: Vec<Video> = folders
-        .into_iter()
-        .map(|(folder, frames)| Video { folder, frames })
-        .filter(|video| video.frames.len() >= 2)
+
+    fn file_count(&self) -> usize {
+        self.videos.iter().map(|video| video.frames.len()).sum()
+    }
+
+    fn describe(&self) -> String {
+        let (videos, frames) = (self.len(), self.file_count());
+        let text = format!("{} with {}", count(videos, "video"), count(frames, "frame"));
+        match self.kind {
+            Kind::Image => text,
+            kind => format!("{text} in {kind}s"),
+        }
+    }
+
+    fn name(&self, sample: usize) -> PathBuf {
+        self.videos[sample].folder.clone()
+    }
+
+    fn fingerprint(&self, hash: &mut Fingerprint) {
+        self.pictures.fingerprint(hash);
+    }
+
+    fn read(&self, sample: usize) -> Result<Picture, BadFile> {
+        self.pictures.read(self.videos[sample].frames[0])
+    }
+
+    fn draw(&self, sample: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Result<Drawn, BadFile> {
+        let frames = &self.videos[sample].frames;
+        let chosen = choose(frames.len(), pick, rngs);
+        let read = |&frame: &usize| self.pictures.read(frames[frame]);
+        Ok(Drawn {
+            pictures: chosen.frames.iter().map(read).collect::<Result<_, _>>()?,
+            shown: chosen.shown,
+        })
+    }
+}
+
+/// Frames of one video, for several draws.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Different frames, in order of time.
+    pub(crate) frames: Vec<usize>,
+    /// Per draw, its frames as positions in `frames`.
+    pub(crate) shown: Vec<[usize; 2]>,
+}
+
+/// Draws from a video of `frames` frames, at least one, once for each of `rngs`.
+pub(crate) fn choose(frames: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Chosen {
+    let draws: Vec<[usize; 2]> = rngs
+        .iter_mut()
+        .map(|rng| match pick {
+            Pick::One => [below(rng, frames as u32) as usize; 2],
+            Pick::Pair(gap) => draw_pair(frames as u32, gap, rng),
+        })
         .collect();
-    if videos.is_empty() {
-        return Err(DataError::NoVideos {
-            path: root.to_owned(),
-            images,
-        });
-    }
-    videos.sort_by(|a, b| by_bytes(&a.folder, &b.folder));
-    let kept: usize = videos.iter().map(|video| video.frames.len()).sum();
-    Ok((videos, images - kept))
+    let mut frames = draws.concat();
+    frames.sort_unstable();
+    frames.dedup();
+    let place = |frame| frames.partition_point(|&other| other < frame);
+    let shown = draws.iter().map(|pair| pair.map(place)).collect();
+    Chosen { frames, shown }
+}
+
+/// An earlier and a later frame: their distance is uniform in the inclusive range `gap`, clipped to what
+/// the video allows, then the first frame is uniform over what the distance allows.
+fn draw_pair(frames: u32, gap: [u32; 2], rng: &mut impl RngCore) -> [usize; 2] {
+    let high = gap[1].min(frames - 1);
+    let low = gap[0].min(high);
+    let distance = low + below(rng, high - low + 1);
+    let first = below(rng, frames - distance);
+    [first as usize, (first + distance) as usize]
 }
 
 #[cfg(test)]
@@ -82,21 +163,13 @@ mod tests {
     use cropmae_config::{Seed, Stream};
     use proptest::prelude::*;
 
-    fn video(frames: usize) -> Video {
-        let frames = (0..frames).map(|i| format!("{i:05}.jpg").into()).collect();
-        Video {
-            folder: "a".into(),
-            frames,
-        }
-    }
-
     proptest! {
         #[test]
         fn pairs_keep_their_distance(
             frames in 2usize..200, low in 1u32..60, more in 0u32..60, seed: u64,
         ) {
             let mut rng = Seed(seed).rng(Stream::Views, 0, 0);
-            let [earlier, later] = video(frames).draw_pair([low, low + more], &mut rng);
+            let [earlier, later] = draw_pair(frames as u32, [low, low + more], &mut rng);
             prop_assert!(earlier < later && later < frames);
             let distance = (later - earlier) as u32;
             prop_assert!(distance <= low + more);
@@ -109,7 +182,7 @@ mod tests {
         let mut rng = Seed(1).rng(Stream::Views, 0, 0);
         let (mut distances, mut starts) = ([0usize; 4], [0usize; 7]);
         for _ in 0..8000 {
-            let [first, second] = video(10).draw_pair([4, 7], &mut rng);
+            let [first, second] = draw_pair(10, [4, 7], &mut rng);
             distances[second - first - 4] += 1;
             if second - first == 4 {
                 starts[first.min(6)] += 1;
@@ -127,32 +200,51 @@ mod tests {
     }
 
     #[test]
+    fn several_draws_share_their_frames() {
+        let mut rngs: Vec<_> = (0..50).map(|i| Seed(3).rng(Stream::Views, 0, i)).collect();
+        let mut again = rngs.clone();
+        let chosen = choose(12, Pick::Pair([2, 5]), &mut rngs);
+        assert!(chosen.frames.is_sorted_by(|a, b| a < b), "{chosen:?}");
+        for (pair, rng) in chosen.shown.iter().zip(&mut again) {
+            let expected = draw_pair(12, [2, 5], rng);
+            assert_eq!(pair.map(|place| chosen.frames[place]), expected);
+        }
+        let one = choose(1, Pick::One, &mut rngs[..1]);
+        assert_eq!((one.frames, one.shown), (vec![0], vec![[0, 0]]));
+    }
+
+    fn folder(images: &[&str]) -> (tempfile::TempDir, Opened) {
+        let dir = tempfile::tempdir().unwrap();
+        for image in images {
+            let path = dir.path().join(image);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, image).unwrap();
+        }
+        let opened = super::super::open(dir.path(), super::super::Unit::Pictures).unwrap();
+        (dir, opened)
+    }
+
+    #[test]
     fn folders_with_two_images_are_videos() {
-        let images = [
+        let (_dir, pictures) = folder(&[
             "a/1.jpg",
             "a/2.jpg",
             "b/only.jpg",
             "c/d/1.png",
             "c/d/2.png",
             "c/d/3.png",
-        ];
-        let listing = Listing {
-            images: images.map(PathBuf::from).to_vec(),
-            other_files: 0,
-        };
-        let (videos, alone) = group(Path::new("root"), listing).unwrap();
-        let seen: Vec<_> = videos
-            .iter()
-            .map(|v| (v.folder.to_str().unwrap(), v.frames.len()))
-            .collect();
-        assert_eq!(seen, [("a", 2), ("c/d", 3)]);
-        assert_eq!(videos[1].path(2), Path::new("c/d/3.png"));
+        ]);
+        let opened = FrameFolders::group(Path::new("root"), pictures, Kind::Image).unwrap();
+        let (found, alone) = (opened.source, opened.left_out);
+        let seen: Vec<_> = (0..found.len()).map(|video| found.name(video)).collect();
+        assert_eq!(seen, [Path::new("a"), Path::new("c/d")]);
+        assert_eq!(found.describe(), "2 videos with 5 frames");
         assert_eq!(alone, 1);
-        let listing = Listing {
-            images: vec!["b/only.jpg".into()],
-            other_files: 0,
-        };
-        let error = group(Path::new("root"), listing).unwrap_err().to_string();
+        assert!(found.read(1).unwrap().path.ends_with("c/d/1.png"));
+        let (_dir, pictures) = folder(&["b/only.jpg"]);
+        let error = FrameFolders::group(Path::new("root"), pictures, Kind::Image)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("no videos") && error.contains("1 images seen"),
             "{error}"

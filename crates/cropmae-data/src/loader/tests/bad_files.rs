@@ -154,13 +154,3 @@ fn forbidden_files_are_unusable_files() {
     let expected = usize::from(std::fs::read(&path).is_err());
     assert_eq!(loader.bad_files().len(), expected);
 }
-
-#[test]
-fn one_file_is_spared_in_sets_that_can_spare_it() {
-    assert_eq!(allowed_bad_files(0.01, 1_000_000), 10_000);
-    assert_eq!(allowed_bad_files(0.01, 150), 1);
-    assert_eq!(allowed_bad_files(0.01, 20), 1);
-    assert_eq!(allowed_bad_files(0.01, 19), 0);
-    assert_eq!(allowed_bad_files(0.0, 1_000_000), 0, "0 means none");
-    assert_eq!(allowed_bad_files(0.2, 10), 2);
-}

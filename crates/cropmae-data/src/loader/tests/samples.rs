@@ -44,8 +44,9 @@ fn frame_pairs_come_from_one_video_in_order() {
 #[test]
 fn videos_also_give_single_frames() {
     let dir = video_folder();
-    let recipe = recipe(Views::GlobalToLocal, 0.0);
-    let dataset = Arc::new(Dataset::open_videos(dir.path(), &recipe).unwrap());
+    let mut recipe = recipe(Views::GlobalToLocal, 0.0);
+    recipe.samples = Samples::Videos;
+    let dataset = Arc::new(Dataset::open(dir.path(), &recipe).unwrap());
     assert_eq!(dataset.len(), 6);
     let loader = Loader::new(dataset.clone(), settings(6)).unwrap();
     let mut frames: Vec<usize> = (0..20).flat_map(|e| ids(&all(&loader, e, 0)[0])).collect();
@@ -53,6 +54,7 @@ fn videos_also_give_single_frames() {
     frames.dedup();
     assert!(frames.len() > 40, "random frames: {}", frames.len());
     assert_eq!(dataset.sample_rgb(2).unwrap(), flat(24));
+    recipe.samples = Samples::Auto;
     assert_eq!(
         Dataset::open(dir.path(), &recipe).unwrap().describe(),
         "72 images in 6 folders"

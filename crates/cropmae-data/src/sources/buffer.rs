@@ -1,0 +1,74 @@
+//! File contents in memory that is used again: a thread that reads a thousand photos allocates for the
+//! largest one only.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+
+/// Buffers kept per thread: a pair of frames needs two at once.
+const KEPT: usize = 2;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes whose memory goes back to the thread that drops them.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// Bytes that `fill` appends to an empty buffer.
+    pub(crate) fn filled<E>(fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Self, E> {
+        let mut bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        bytes.clear();
+        let mut this = Self(bytes);
+        fill(&mut this.0)?;
+        Ok(this)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.0);
+        // A thread that ends has no spares any more.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < KEPT {
+                spare.push(bytes);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bytes: &[u8]) -> Buffer {
+        Buffer::filled(|buffer| {
+            buffer.extend_from_slice(bytes);
+            Ok::<_, ()>(())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn memory_is_used_again_and_never_shows_what_was_there() {
+        let first = filled(&[7; 5000]);
+        let memory = first.as_ptr();
+        drop(first);
+        let second = filled(b"short");
+        assert_eq!(&*second, b"short");
+        assert_eq!(second.as_ptr(), memory);
+        let both = filled(b"another");
+        assert_ne!(both.as_ptr(), memory);
+        assert!(Buffer::filled(|_| Err("refused")).is_err());
+    }
+}

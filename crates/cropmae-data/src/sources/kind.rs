@@ -1,0 +1,85 @@
+//! What a file is, by the end of its name.
+
+use std::fmt;
+use std::path::Path;
+
+/// Kinds of files that samples come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A picture.
+    Image,
+    /// A video file.
+    Video,
+    /// A tar archive of pictures, also compressed.
+    Shard,
+    /// A table with a column of pictures.
+    Parquet,
+}
+
+/// Endings of each kind, compared without regard to case.
+const ENDINGS: [(Kind, &[&str]); 4] = [
+    (Kind::Image, &["jpg", "jpeg", "png", "webp"]),
+    (Kind::Video, &["mp4", "mkv", "avi", "webm", "mov", "m4v"]),
+    (Kind::Shard, &["tar", "tar.gz", "tgz"]),
+    (Kind::Parquet, &["parquet"]),
+];
+
+impl Kind {
+    /// The kind of the file called `path`, if it is of use.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+        let ends = |ending: &&str| {
+            name.strip_suffix(ending)
+                .is_some_and(|stem| stem.ends_with('.'))
+        };
+        ENDINGS
+            .iter()
+            .find(|(_, endings)| endings.iter().any(&ends))
+            .map(|(kind, _)| *kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "image",
+            Self::Video => "video file",
+            Self::Shard => "tar shard",
+            Self::Parquet => "Parquet file",
+        })
+    }
+}
+
+/// All endings, for messages.
+pub(crate) fn known() -> String {
+    let endings = ENDINGS.iter().flat_map(|(_, endings)| endings.iter());
+    endings
+        .map(|ending| format!(".{ending}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_decide_in_any_case() {
+        for (name, kind) in [
+            ("a/b.JPEG", Some(Kind::Image)),
+            ("b.webp", Some(Kind::Image)),
+            ("shard-0001.tar", Some(Kind::Shard)),
+            ("shard.TAR.GZ", Some(Kind::Shard)),
+            ("x.tgz", Some(Kind::Shard)),
+            ("train-00000-of-00294.parquet", Some(Kind::Parquet)),
+            ("clip.Mp4", Some(Kind::Video)),
+            ("notes.txt", None),
+            ("x.json.gz", None),
+            ("jpg", None),
+            ("notajpg", None),
+        ] {
+            assert_eq!(Kind::of(Path::new(name)), kind, "{name}");
+        }
+        assert!(known().contains(".jpeg, ") && known().ends_with(".parquet"));
+    }
+}

@@ -1,0 +1,73 @@
+//! A list file: one path a line, relative to the folder of the list. Empty lines say nothing.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::names::Names;
+use crate::DataError;
+
+/// Endings of list files.
+pub(crate) const ENDINGS: [&str; 3] = ["txt", "lst", "list"];
+
+/// Whether a file is a list, by the end of its name.
+pub(crate) fn is_list(path: &Path) -> bool {
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|found| {
+            ENDINGS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(found))
+        })
+}
+
+/// The paths in the list at `path`, in their order; there is at least one.
+pub(crate) fn read(path: &Path) -> Result<Names, DataError> {
+    let failed = |source| DataError::List {
+        path: path.to_owned(),
+        source,
+    };
+    let mut names = Names::default();
+    let mut lines = BufReader::new(File::open(path).map_err(failed)?);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            names.push_bytes(text);
+        }
+        line.clear();
+    }
+    if names.len() == 0 {
+        return Err(DataError::EmptyList {
+            path: path.to_owned(),
+        });
+    }
+    names.shrink();
+    Ok(names)
+}
+
+/// The folder that paths in the list are relative to.
+pub(crate) fn base(list: &Path) -> PathBuf {
+    list.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_paths_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("train.txt");
+        std::fs::write(&list, "b/2.jpg\r\n\n  a/it's 1.png\nb/2.jpg").unwrap();
+        let names: Vec<_> = read(&list).unwrap().iter().collect();
+        assert_eq!(
+            names,
+            ["b/2.jpg", "a/it's 1.png", "b/2.jpg"].map(PathBuf::from)
+        );
+        std::fs::write(&list, "\n\n").unwrap();
+        let message = read(&list).unwrap_err().to_string();
+        assert!(message.contains("train.txt: names no file"), "{message}");
+    }
+}

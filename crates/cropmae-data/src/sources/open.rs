@@ -1,0 +1,109 @@
+//! From a path to its source.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{ImageFiles, Listed};
+use super::folder::Listing;
+use super::frames::FrameFolders;
+use super::kind::{self, Kind};
+use super::names::Names;
+use super::parquet::Parquet;
+use super::shards::Shards;
+use super::{Opened, Unit, braces, list};
+use crate::DataError;
+
+/// Recognises `path` and lists it: a folder, a list file, one file of samples, or braces that stand for
+/// several.
+pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return open_braces(path, unit);
+        }
+        Err(source) => {
+            return Err(DataError::List {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    if metadata.is_dir() {
+        let listing = Listing::of(path)?;
+        let left_out = listing.left_out;
+        let mut opened = open_files(path, listing.kind, listing.files, Listed::ByFolder, unit)?;
+        opened.left_out += left_out;
+        return Ok(opened);
+    }
+    match Kind::of(path) {
+        Some(kind) if kind != Kind::Image => {
+            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+            let names = [name].iter().collect();
+            open_files(&list::base(path), kind, names, Listed::ByFolder, unit)
+        }
+        None if list::is_list(path) => open_list(path, unit),
+        _ => Err(DataError::UnknownSource {
+            path: path.to_owned(),
+            known: kind::known(),
+        }),
+    }
+}
+
+/// All files of a list are of the kind of the first; a name without a known ending is an image's.
+fn open_list(path: &Path, unit: Unit) -> Result<Opened, DataError> {
+    let names = list::read(path)?;
+    let kind = Kind::of(&names.get(0)).unwrap_or(Kind::Image);
+    open_files(&list::base(path), kind, names, Listed::ByFile, unit)
+}
+
+fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
+    let missing = || DataError::Missing {
+        path: path.to_owned(),
+    };
+    let pattern = path.to_str().filter(|text| text.contains('{'));
+    let pattern = pattern.ok_or_else(missing)?;
+    let names = braces::expand(pattern).map_err(|reason| DataError::Braces {
+        pattern: pattern.to_owned(),
+        reason,
+    })?;
+    let kind = Kind::of(Path::new(&names[0])).filter(|&kind| kind != Kind::Image);
+    let kind = kind.ok_or_else(missing)?;
+    open_files(
+        Path::new(""),
+        kind,
+        names.iter().collect(),
+        Listed::ByFolder,
+        unit,
+    )
+}
+
+/// Files of one kind, named relative to `root`.
+fn open_files(
+    root: &Path,
+    kind: Kind,
+    names: Names,
+    listed: Listed,
+    unit: Unit,
+) -> Result<Opened, DataError> {
+    let paths = || names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
+    let opened = match kind {
+        Kind::Image => Opened::whole(ImageFiles::new(root, names, listed)),
+        Kind::Shard => Shards::list(root, &paths())?,
+        Kind::Parquet if unit == Unit::Videos => {
+            return Err(DataError::NoFramesInParquet {
+                path: root.to_owned(),
+            });
+        }
+        Kind::Parquet => Parquet::list(root, &paths())?,
+        Kind::Video => {
+            return Err(DataError::NeedsFeature {
+                path: root.to_owned(),
+                found: "video files",
+                feature: "video",
+            });
+        }
+    };
+    match unit {
+        Unit::Pictures => Ok(opened),
+        Unit::Videos => FrameFolders::group(root, opened, kind),
+    }
+}

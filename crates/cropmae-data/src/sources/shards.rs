@@ -1,0 +1,174 @@
+//! Tar archives of images, named as WebDataset names them. Their headers are read once; after that an
+//! image is one read at a known place, so shards are shuffled, resumed and shared between processes
+//! exactly as a folder is: a folder and the shards packed from it give the same batches.
+
+pub(crate) mod gzip;
+mod index;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use self::index::Index;
+use super::names::Names;
+use super::{Buffer, Content, Opened, Picture, Source, count, positioned};
+use crate::fingerprint::Fingerprint;
+use crate::{BadFile, DataError};
+
+/// Archives kept open. Beyond it each read opens its own, well below the usual limit of 1024 open files.
+const KEPT_OPEN: usize = 256;
+
+/// Every image in the archives is a sample.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    shards: Vec<Shard>,
+    len: usize,
+}
+
+/// One archive.
+#[derive(Debug)]
+struct Shard {
+    /// As the user knows it.
+    path: PathBuf,
+    /// The plain archive: the same, or its unpacked copy.
+    plain: PathBuf,
+    open: Option<File>,
+    /// Number of its first image.
+    first: usize,
+    names: Names,
+    spans: Vec<(u64, u64)>,
+}
+
+impl Shards {
+    /// Lists the archives at `paths`, in this order.
+    pub(crate) fn list(root: &Path, paths: &[PathBuf]) -> Result<Opened, DataError> {
+        Self::list_with_cache(root, paths, &gzip::cache_folder())
+    }
+
+    fn list_with_cache(root: &Path, paths: &[PathBuf], cache: &Path) -> Result<Opened, DataError> {
+        let indexed: Vec<io::Result<(PathBuf, Index)>> = paths
+            .par_iter()
+            .map(|path| {
+                let plain = if gzip::is_compressed(path) {
+                    gzip::unpacked(path, cache)?
+                } else {
+                    path.clone()
+                };
+                let index = Index::of(&plain)?;
+                Ok((plain, index))
+            })
+            .collect();
+        let mut this = Self {
+            shards: Vec::new(),
+            len: 0,
+        };
+        let (mut left_out, mut bad_parts, mut bad_files) = (0, Vec::new(), Vec::new());
+        for (path, indexed) in paths.iter().zip(indexed) {
+            let broken = |reason| BadFile {
+                path: path.clone(),
+                reason,
+            };
+            let (plain, index) = match indexed {
+                Ok(indexed) => indexed,
+                Err(error) => {
+                    bad_parts.push(broken(format!("cannot read: {error}")));
+                    continue;
+                }
+            };
+            bad_parts.extend(index.broken.map(broken));
+            bad_files.extend(index.bad_entries.into_iter().map(|(name, reason)| BadFile {
+                path: path.join(name),
+                reason,
+            }));
+            left_out += index.other_files;
+            let first = this.len;
+            this.len += index.spans.len();
+            this.shards.push(Shard {
+                path: path.clone(),
+                open: (paths.len() <= KEPT_OPEN)
+                    .then(|| File::open(&plain).ok())
+                    .flatten(),
+                plain,
+                first,
+                names: index.names,
+                spans: index.spans,
+            });
+        }
+        if this.len == 0 && bad_parts.is_empty() {
+            return Err(DataError::NoImages {
+                path: root.to_owned(),
+                parts: paths.len(),
+                other_files: left_out,
+            });
+        }
+        Ok(Opened {
+            left_out,
+            bad_files,
+            bad_parts,
+            parts: paths.len(),
+            source: Box::new(this),
+        })
+    }
+
+    fn place(&self, sample: usize) -> (&Shard, usize) {
+        let shard = self.shards.partition_point(|shard| shard.first <= sample) - 1;
+        let shard = &self.shards[shard];
+        (shard, sample - shard.first)
+    }
+}
+
+impl Source for Shards {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn describe(&self) -> String {
+        let (images, shards) = (self.len, self.shards.len());
+        format!(
+            "{} in {}",
+            count(images, "image"),
+            count(shards, "tar shard")
+        )
+    }
+
+    fn name(&self, sample: usize) -> PathBuf {
+        let (shard, index) = self.place(sample);
+        shard.names.get(index)
+    }
+
+    fn fingerprint(&self, hash: &mut Fingerprint) {
+        for shard in &self.shards {
+            for (name, (_, size)) in shard.names.iter().zip(&shard.spans) {
+                hash.add(&name, *size);
+            }
+        }
+    }
+
+    fn read(&self, sample: usize) -> Result<Picture, BadFile> {
+        let (shard, index) = self.place(sample);
+        let (offset, size) = shard.spans[index];
+        let path = || shard.path.join(shard.names.get(index));
+        let read = Buffer::filled(|bytes| {
+            bytes.resize(size as usize, 0);
+            match &shard.open {
+                Some(file) => positioned::read_exact_at(file, bytes, offset),
+                None => positioned::read_exact_at(&File::open(&shard.plain)?, bytes, offset),
+            }
+        });
+        match read {
+            Ok(bytes) => Ok(Picture {
+                path: path(),
+                content: Content::Encoded(bytes),
+            }),
+            Err(error) => Err(BadFile {
+                path: path(),
+                reason: format!("cannot read it in its shard: {error}"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What lies where in a tar archive: its headers, read once.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use tar::{Archive, Entry, EntryType};
+
+use super::super::kind::Kind;
+use super::super::names::Names;
+
+/// Archives are made of blocks of this many bytes.
+const BLOCK: u64 = 512;
+
+/// The images of one archive.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) names: Names,
+    /// Place and size of each image's bytes.
+    pub(super) spans: Vec<(u64, u64)>,
+    /// Files that are no images.
+    pub(super) other_files: usize,
+    /// Entries that cannot be used, with reasons.
+    pub(super) bad_entries: Vec<(PathBuf, String)>,
+    /// Why the archive is not whole; what came before that is listed.
+    pub(super) broken: Option<String>,
+}
+
+impl Index {
+    /// Lists the archive at `path`.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut this = Self::default();
+        let mut pairs = Pairs::default();
+        let mut end = 0;
+        for entry in Archive::new(file).entries_with_seek()? {
+            // The archive is read up to the first header that makes no sense.
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    this.broken = Some(format!("no valid header at byte {end}: {error}"));
+                    break;
+                }
+            };
+            let (start, size) = (entry.raw_file_position(), entry.size());
+            end = start.saturating_add(size.next_multiple_of(BLOCK));
+            if start.saturating_add(size) > length {
+                this.broken = Some(format!("truncated after {} images", this.names.len()));
+                break;
+            }
+            this.add(&entry, (start, size), &mut pairs)?;
+        }
+        if this.broken.is_none() && length < end + BLOCK {
+            this.broken = Some(format!(
+                "truncated after {} images: no end-of-archive mark",
+                this.names.len()
+            ));
+        }
+        pairs.finish(&mut this);
+        this.names.shrink();
+        this.spans.shrink_to_fit();
+        Ok(this)
+    }
+
+    fn add(
+        &mut self,
+        entry: &Entry<impl io::Read>,
+        span: (u64, u64),
+        pairs: &mut Pairs,
+    ) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            return Ok(());
+        }
+        let name = entry.path()?;
+        if is_hidden(&name) {
+            return Ok(());
+        }
+        if leads_outside(&name) {
+            let reason = "its name leads out of the archive";
+            self.bad_entries
+                .push((name.into_owned(), reason.to_owned()));
+        } else if Kind::of(&name) != Some(Kind::Image) {
+            self.other_files += 1;
+            pairs.other(&name);
+        } else if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
+            let reason = format!("a {kind:?} entry, not a plain file");
+            self.bad_entries.push((name.into_owned(), reason));
+        } else {
+            pairs.image(&name);
+            self.names.push(&name);
+            self.spans.push(span);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a program that unpacks `name` could write outside its folder. Nothing is unpacked here; an
+/// archive with such names is not to be trusted.
+fn leads_outside(name: &Path) -> bool {
+    !name
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// As in folders: macOS's archiver adds a `._photo.jpg` to each photo.
+fn is_hidden(name: &Path) -> bool {
+    name.components().any(
+        |part| matches!(part, Component::Normal(part) if part.as_encoded_bytes().starts_with(b".")),
+    )
+}
+
+/// Finds samples that have lost their image: by WebDataset's naming, files whose names are equal up to
+/// their first dot belong together.
+#[derive(Default)]
+struct Pairs {
+    /// Keys with an image.
+    images: BTreeSet<PathBuf>,
+    /// Key, extension and name of the other files.
+    others: Vec<(PathBuf, String, PathBuf)>,
+}
+
+impl Pairs {
+    fn image(&mut self, name: &Path) {
+        self.images.insert(key_and_extension(name).0);
+    }
+
+    fn other(&mut self, name: &Path) {
+        let (key, extension) = key_and_extension(name);
+        self.others.push((key, extension, name.to_owned()));
+    }
+
+    /// An extension that never comes with an image says nothing about images: a README needs none.
+    fn finish(self, index: &mut Index) {
+        let paired: BTreeSet<&str> = self
+            .others
+            .iter()
+            .filter(|(key, ..)| self.images.contains(key))
+            .map(|(_, extension, _)| extension.as_str())
+            .collect();
+        for (key, extension, name) in &self.others {
+            if paired.contains(extension.as_str()) && !self.images.contains(key) {
+                let reason = "an incomplete sample: the image that belongs to it is missing";
+                index.bad_entries.push((name.clone(), reason.to_owned()));
+                index.other_files -= 1;
+            }
+        }
+    }
+}
+
+fn key_and_extension(name: &Path) -> (PathBuf, String) {
+    let file = name.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, extension) = file.split_once('.').unwrap_or((&file, ""));
+    (name.with_file_name(stem), extension.to_owned())
+}
