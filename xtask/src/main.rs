@@ -38,7 +38,7 @@ enum Task {
     /// Measure training steps, the encoder and single operations, also against PyTorch
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
-    /// Look at data before it is used: check a download
+    /// Check images and downloads before they are used, pack images into shards
     #[command(disable_help_flag = true)]
     Data(Forwarded),
     /// Everything a change must pass: format, lints, tests, docs, a smoke run of the README's commands

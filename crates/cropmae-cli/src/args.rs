@@ -9,7 +9,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{BenchArgs, BenchTask, InferArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs};
-pub use data::{CheckArgs, DataArgs, DataCommand};
+pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs};
 pub use eval::{Axis, EvalArgs, TaskArg};
 
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.
@@ -35,7 +35,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure training steps, the encoder and single operations, also against PyTorch
     Bench(BenchArgs),
-    /// Look at data before it is used
+    /// Check images and downloads, pack images into shards
     Data(DataArgs),
 }
 

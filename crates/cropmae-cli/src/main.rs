@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(args, &console),
         Command::Data(args) => match &args.command {
             DataCommand::Check(args) => commands::check::run(args, &console),
+            DataCommand::Pack(args) => commands::pack::run(args, &console),
         },
     };
     outcome.unwrap_or_else(|error| {

@@ -75,6 +75,11 @@ impl Dataset {
         self.source.file_count() + self.bad_files.len()
     }
 
+    /// Where the samples come from.
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
     /// Unusable files that were found without reading any.
     pub(crate) fn bad_files(&self) -> &[BadFile] {
         &self.bad_files
@@ -183,13 +188,21 @@ impl Dataset {
 
     fn pixels(&self, picture: Picture) -> Result<RgbImage, BadFile> {
         match picture.content {
+            Content::Decoded(pixels) => Ok(pixels),
+            Content::Encoded(_) => self.decode(&picture),
+        }
+    }
+
+    /// The pixels of a picture.
+    pub(crate) fn decode(&self, picture: &Picture) -> Result<RgbImage, BadFile> {
+        match &picture.content {
+            Content::Decoded(pixels) => Ok(pixels.clone()),
             Content::Encoded(bytes) => {
-                decode::decode(&bytes, self.recipe.max_megapixels).map_err(|reason| BadFile {
-                    path: picture.path,
+                decode::decode(bytes, self.recipe.max_megapixels).map_err(|reason| BadFile {
+                    path: picture.path.clone(),
                     reason,
                 })
             }
-            Content::Decoded(pixels) => Ok(pixels),
         }
     }
 }

@@ -195,6 +195,14 @@ pub enum DataError {
         /// What it holds.
         found: String,
     },
+    /// A folder that should be made holds something already.
+    #[error(
+        "{path}: expected no such folder, or an empty one, but it is not empty; delete it or choose another"
+    )]
+    OutExists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file or folder that cannot be written.
     #[error(
         "{path}: cannot write: {source}; see that the folder is writable and the disk has room"

@@ -10,6 +10,7 @@
 //! and standard deviation.
 
 pub mod boxes;
+pub mod check;
 mod dataset;
 pub mod decode;
 mod error;
@@ -20,6 +21,7 @@ mod loader;
 pub mod masks;
 pub mod normalize;
 mod order;
+pub mod pack;
 pub mod patchify;
 mod random;
 pub mod resize;

@@ -1,11 +1,14 @@
-//! `data check --task`: verifies the download of a benchmark.
+//! `data check`: verifies images (`images`), or with `--task` the download of a benchmark.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Result, ensure};
 use cropmae_eval::{DataCheck, EvalOptions, Failure, check};
 
-use super::eval::{task_folder, tasks};
+use super::{
+    eval::{task_folder, tasks},
+    images,
+};
 use crate::{args::CheckArgs, console::Console};
 
 /// Problems and remarks that are shown; the rest is counted.
@@ -13,7 +16,10 @@ const SHOWN: usize = 20;
 
 /// Runs the command.
 pub fn run(args: &CheckArgs, console: &Console) -> Result<ExitCode> {
-    let tasks = tasks(args.task);
+    let Some(task) = args.task else {
+        return images::check(args, console);
+    };
+    let tasks = tasks(task);
     ensure!(
         !tasks.is_empty(),
         "--task: expected one of davis, vip, jhmdb, all: only those are official downloads"
