@@ -12,7 +12,7 @@ pub enum ModelError {
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// A file cannot be read or written.
-    #[error("{path}: cannot {action} the weights: {source}", path = path.display())]
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
     Io {
         /// The weight file.
         path: PathBuf,

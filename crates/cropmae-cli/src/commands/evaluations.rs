@@ -26,7 +26,7 @@ const FILE: &str = "evals.jsonl";
 /// One encoder on one task after one epoch; a line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Epochs done.
+    /// Epochs done; 0 for the initial weights, where a curve starts.
     pub epoch: u64,
     /// Updates made.
     pub step: u64,
@@ -131,9 +131,9 @@ impl<'a> Evaluations<'a> {
         !self.tasks.is_empty() && self.experiment.eval.is_due(done, epochs) && !made
     }
 
-    /// Evaluates the weights of `end`, and their moving average where there is one. What cannot be
-    /// evaluated is logged: hours of training are worth more than a point of a curve.
-    pub fn run(&mut self, end: &EpochEnd<'_>, console: &Console) -> Result<()> {
+    /// Evaluates the weights of `end` after `done` epochs, and their moving average where there is one. What
+    /// cannot be evaluated is logged: hours of training are worth more than a point of a curve.
+    pub fn run(&mut self, done: u64, end: &EpochEnd<'_>, console: &Console) -> Result<()> {
         let model = &self.experiment.model;
         let mut found = Vec::new();
         for (name, vars) in [("weights", Some(end.weights)), ("ema", end.ema)] {
@@ -144,7 +144,7 @@ impl<'a> Evaluations<'a> {
             let encoder = Encoder::new(model, &parameters::frozen(vars, device))?;
             let encoder = VitFeatures::new(name, encoder);
             for planned in &self.tasks {
-                match self.score(end, name, &encoder, planned, console) {
+                match self.score((done, end.step), name, &encoder, planned, console) {
                     Ok(score) => found.push(score),
                     Err(error) => {
                         tracing::warn!(task = planned.task.name(), "not evaluated: {error:#}");
@@ -165,7 +165,7 @@ impl<'a> Evaluations<'a> {
                 format!("{} {} {percent:.1}{of}", score.task.name(), score.measure)
             })
             .collect();
-        console.say(format!("eval  {:>4}  {}", end.epoch + 1, told.join("  ")));
+        console.say(format!("eval  {done:>4}  {}", told.join("  ")));
         self.scores.extend(found);
         let mut text = String::new();
         for score in &self.scores {
@@ -177,7 +177,7 @@ impl<'a> Evaluations<'a> {
 
     fn score(
         &self,
-        end: &EpochEnd<'_>,
+        (epoch, step): (u64, u64),
         weights: &str,
         encoder: &dyn FeatureExtractor,
         planned: &Planned,
@@ -205,8 +205,8 @@ impl<'a> Evaluations<'a> {
             .collect();
         let (measure, value) = scores.first().cloned().context("a task without measures")?;
         Ok(Score {
-            epoch: end.epoch + 1,
-            step: end.step,
+            epoch,
+            step,
             weights: weights.to_owned(),
             task: *task,
             measure,

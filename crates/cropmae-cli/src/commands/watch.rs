@@ -79,9 +79,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Scores, if they are due and not made yet.
-    fn evaluate(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        if self.evaluations.owed(end.epoch + 1) {
-            self.evaluations.run(end, self.console)?;
+    fn evaluate(&mut self, done: u64, end: &EpochEnd<'_>) -> Result<(), HookError> {
+        if self.evaluations.owed(done) {
+            self.evaluations.run(done, end, self.console)?;
         }
         Ok(())
     }
@@ -115,17 +115,17 @@ impl Observer for Watch<'_> {
         }
         let Cursor { epoch, batch, step } = plan.start;
         self.evaluations.resume(epoch)?;
-        if batch == 0
-            && let Some(epoch) = epoch.checked_sub(1)
-        {
-            // The session before may have been killed between the checkpoint and the scores.
-            self.evaluate(&EpochEnd {
-                epoch,
+        if batch == 0 {
+            // The start of the curve, or what a session owes that was killed between its checkpoint and the
+            // scores.
+            let end = EpochEnd {
+                epoch: epoch.saturating_sub(1),
                 step,
                 model: trainer.model(),
                 weights: trainer.weights(),
                 ema: trainer.ema(),
-            })?;
+            };
+            self.evaluate(epoch, &end)?;
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Observer for Watch<'_> {
         if done.is_multiple_of(spacing) || done == self.epochs {
             self.pictures.draw(end.model, done)?;
         }
-        self.evaluate(end)
+        self.evaluate(done, end)
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{ConfigError, validate::positive};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
-    /// Epochs between two evaluations of the encoder; the last epoch is always evaluated then. No
-    /// evaluation when absent.
+    /// Epochs between two evaluations of the encoder; the initial weights and the last epoch are always
+    /// evaluated then. No evaluation when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_epochs: Option<u32>,
     /// Sequences per task, the first of its list; all when absent.
