@@ -6,19 +6,24 @@
 //! sources together vote with softmax weights.
 //!
 //! Nothing is approximated, and the affinity matrix is never formed: tiles of 12 queries by 32 sources are
-//! computed in registers, compared with each query's k-th best so far and forgotten. Memory is the packed
-//! features and soft labels of the source frames. Results do not depend on the number of threads.
+//! computed in registers, compared with each query's k-th best so far and forgotten. For features of many
+//! channels the tiles hold upper bounds from a few numbers a cell, and affinities are computed only where the
+//! bound beats the k-th best, which leaves the same k. Memory is the packed features and soft labels
+//! of the source frames. Results do not depend on the number of threads.
 
 mod affinity;
 mod features;
 mod grid;
 #[cfg(test)]
 pub(crate) mod inspect;
+mod panels;
+mod search;
+mod sketch;
 mod top_k;
 mod video;
 
 use cropmae_config::Protocol;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rayon::prelude::*;
 
 pub use features::PackedFeatures;
@@ -28,9 +33,10 @@ pub use video::VideoPropagation;
 #[cfg(test)]
 pub(crate) use video::stretched;
 
-use affinity::{PANEL, QUERIES, Tile, affinities};
+use affinity::QUERIES;
 use grid::Neighbourhood;
-use top_k::TopK;
+use search::Search;
+use sketch::Sketch;
 
 /// Query blocks that one task searches for: they share each panel while it is in cache.
 const TASK_BLOCKS: usize = 6;
@@ -47,6 +53,33 @@ pub struct Source<'a> {
     /// How often it is listed within the radius: once for a recent frame; for frame 0 as often as the
     /// padding repeats it. Copies have equal affinities, so they are compared once and counted.
     pub restricted: usize,
+    /// What bounds its affinities.
+    sketch: Option<&'a Sketch>,
+}
+
+impl<'a> Source<'a> {
+    /// A frame that is listed `unrestricted` times without a radius and `restricted` times within it.
+    pub fn new(
+        features: &'a PackedFeatures,
+        labels: &'a [f32],
+        unrestricted: usize,
+        restricted: usize,
+    ) -> Self {
+        Self {
+            features,
+            labels,
+            unrestricted,
+            restricted,
+            sketch: None,
+        }
+    }
+}
+
+/// A frame whose cells look for sources.
+#[derive(Debug, Clone, Copy)]
+struct Query<'a> {
+    features: &'a PackedFeatures,
+    sketch: Option<&'a Sketch>,
 }
 
 /// Sources of every cell of a frame.
@@ -82,6 +115,10 @@ impl Propagator {
     /// The sources that every cell of `query` would average, with their weights.
     pub fn neighbours(&self, query: &PackedFeatures, sources: &[Source<'_>]) -> Neighbours {
         let mut cells = vec![Vec::new(); self.grid().cells()];
+        let query = Query {
+            features: query,
+            sketch: None,
+        };
         for (cell, found) in self.search(query, sources, |ranked, weights| {
             ranked
                 .iter()
@@ -101,6 +138,14 @@ impl Propagator {
         sources: &[Source<'_>],
         classes: usize,
     ) -> Vec<f32> {
+        let query = Query {
+            features: query,
+            sketch: None,
+        };
+        self.average(query, sources, classes)
+    }
+
+    fn average(&self, query: Query<'_>, sources: &[Source<'_>], classes: usize) -> Vec<f32> {
         let mut labels = vec![0.0; self.grid().cells() * classes];
         for (cell, mean) in self.search(query, sources, |ranked, weights| {
             let mut mean = vec![0.0; classes];
@@ -121,7 +166,7 @@ impl Propagator {
     /// Finds the sources of every cell and turns each cell's into a `T`, in parallel.
     fn search<T: Send>(
         &self,
-        query: &PackedFeatures,
+        query: Query<'_>,
         sources: &[Source<'_>],
         finish: impl Fn(&[Neighbour], &[f32]) -> T + Sync,
     ) -> Vec<(usize, T)> {
@@ -132,14 +177,8 @@ impl Propagator {
                 let blocks = task * TASK_BLOCKS..grid.blocks().min((task + 1) * TASK_BLOCKS);
                 let first = blocks.start * QUERIES;
                 let last = grid.cells().min(blocks.end * QUERIES);
-                let top = Arch::new().dispatch(Search {
-                    hood: &self.hood,
-                    top_k: self.top_k,
-                    queries: query.queries(blocks.clone()),
-                    channels: query.channels(),
-                    sources,
-                    blocks,
-                });
+                let search = Search::new(&self.hood, self.top_k, query, sources, blocks);
+                let top = Arch::new().dispatch(search);
                 let cells: Vec<_> = (first..last)
                     .map(|number| {
                         let (affinities, ranked) = top.ranked(number - first);
@@ -164,56 +203,5 @@ impl Propagator {
             *weight /= sum;
         }
         weights
-    }
-}
-
-/// The search of one task, compiled once per instruction set.
-struct Search<'a> {
-    hood: &'a Neighbourhood,
-    top_k: usize,
-    /// (blocks, C, 12)
-    queries: Vec<[f32; QUERIES]>,
-    channels: usize,
-    sources: &'a [Source<'a>],
-    blocks: std::ops::Range<usize>,
-}
-
-impl WithSimd for Search<'_> {
-    type Output = TopK;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> TopK {
-        let grid = self.hood.grid;
-        let mut top = TopK::new(self.blocks.len() * QUERIES, self.top_k);
-        let mut tile: Tile = [[0.0; PANEL]; QUERIES];
-        for (index, source) in self.sources.iter().enumerate() {
-            for panel in 0..grid.panels() {
-                let features = source.features.panel(panel);
-                for (slot, block) in self.blocks.clone().enumerate() {
-                    if source.unrestricted == 0 && !self.hood.near(block, panel) {
-                        continue;
-                    }
-                    let queries = &self.queries[slot * self.channels..][..self.channels];
-                    affinities(simd, queries, features, &mut tile);
-                    top.offer(slot * QUERIES, &tile, |query, lane| {
-                        let (query, number) = (block * QUERIES + query, panel * PANEL + lane);
-                        if query >= grid.cells() || number >= grid.cells() {
-                            return None; // padding of the last block or panel
-                        }
-                        let copies = if self.hood.within(query, number) {
-                            source.unrestricted + source.restricted
-                        } else {
-                            source.unrestricted
-                        };
-                        let neighbour = Neighbour {
-                            source: index as u32,
-                            cell: grid.cell(number) as u32,
-                        };
-                        (copies > 0).then_some((copies, neighbour))
-                    });
-                }
-            }
-        }
-        top
     }
 }

@@ -140,12 +140,8 @@ impl<'a> Case<'a> {
         let keys = self.keys(frame).into_iter().enumerate();
         keys.map(|(key, index)| {
             let long = key < self.long_term.len();
-            Source {
-                features: &self.feats[index],
-                labels: &labels[index],
-                unrestricted: usize::from(long),
-                restricted: usize::from(!long),
-            }
+            let counts = (usize::from(long), usize::from(!long));
+            Source::new(&self.feats[index], &labels[index], counts.0, counts.1)
         })
         .collect()
     }
@@ -481,6 +477,53 @@ proptest! {
         let keys: Vec<Vec<usize>> =
             (0..frames).map(|t| std::iter::once(0).chain(t..t + context).collect()).collect();
         compare(grid, 12, &keys, &protocol(top_k, radius, 0.3, context), seed);
+    }
+}
+
+/// Features near a space of few dimensions, as a network's are: bounds skip most pairs, and the result must
+/// be the one without them. The last frames leave that space, so that bounds fail.
+#[test]
+fn bounded_search_equals_brute_force() {
+    let mut stream = rand_stream::Stream(5);
+    let (grid, channels, frames) = (
+        Grid {
+            height: 14,
+            width: 21,
+        },
+        200,
+        6,
+    );
+    let basis = stream.draw(8 * channels);
+    let rows: Vec<Vec<f32>> = (0..frames)
+        .map(|t| {
+            let noise = if t < 4 { 0.05 } else { 2.0 };
+            let values = (0..grid.cells()).flat_map(|_| {
+                let shares = stream.draw(8);
+                let mut cell: Vec<f32> = stream.draw(channels).iter().map(|v| v * noise).collect();
+                for (share, vector) in shares.iter().zip(basis.chunks(channels)) {
+                    cell.iter_mut()
+                        .zip(vector)
+                        .for_each(|(sum, v)| *sum += share * v);
+                }
+                cell
+            });
+            unit_rows(&values.collect::<Vec<_>>(), channels)
+        })
+        .collect();
+    let first = stream.draw(grid.cells() * 2);
+    for (top_k, radius, context) in [(7, 5.0, 3), (1, 30.0, 2), (20, 2.0, 4)] {
+        let protocol = protocol(top_k, radius, 0.05, context);
+        let padding = std::iter::repeat_n(rows[0].clone(), context);
+        let padded: Vec<Vec<f32>> = padding.chain(rows.iter().cloned()).collect();
+        let keys: Vec<Vec<usize>> = (0..frames)
+            .map(|t| std::iter::once(0).chain(t..t + context).collect())
+            .collect();
+        let expected = brute_force(&padded, &first, &keys, grid, channels, &protocol);
+        let found = run(&rows, first.clone(), grid, channels, &protocol);
+        for (found, expected) in found.iter().zip(expected) {
+            let expected: Vec<f64> = expected.iter().map(|&v| f64::from(v)).collect();
+            assert_close("bounded", found, &expected, 1e-4);
+        }
     }
 }
 

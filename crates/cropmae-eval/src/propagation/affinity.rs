@@ -63,6 +63,34 @@ fn rows<S: Simd, const ROWS: usize>(
     }
 }
 
+/// Affinity of one pair: in 64 chains whatever the width of the machine's vectors, joined pairwise.
+#[inline(always)]
+pub(super) fn affinity<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    const CHAINS: usize = 64;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<CHAINS>(), b.as_chunks::<CHAINS>());
+    let mut sums = [0.0; CHAINS];
+    {
+        let (sums, _) = S::as_mut_simd_f32s(&mut sums);
+        for (a, b) in a.iter().zip(b) {
+            let ((a, _), (b, _)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+            for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+                *sum = simd.mul_add_e_f32s(a, b, *sum);
+            }
+        }
+    }
+    let mut width = CHAINS / 2;
+    while width > 0 {
+        for i in 0..width {
+            sums[i] += sums[i + width];
+        }
+        width /= 2;
+    }
+    a_rest
+        .iter()
+        .zip(b_rest)
+        .fold(sums[0], |sum, (a, b)| sum + a * b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +109,17 @@ mod tests {
         }
     }
 
+    struct Pair<'a>(&'a [f32], &'a [f32]);
+
+    impl WithSimd for Pair<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> f32 {
+            affinity(simd, self.0, self.1)
+        }
+    }
+
     #[test]
     fn every_instruction_set_gives_the_inner_products() {
         let channels = 37;
@@ -95,6 +134,15 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
         for set in sets {
+            let (a, b): (Vec<f32>, Vec<f32>) = (0..channels * 4)
+                .map(|i| (value(i), value(i * 3 + 1)))
+                .unzip();
+            let expected: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum();
+            let found = f64::from(set.dispatch(Pair(&a, &b)));
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{set:?}: {found} {expected}"
+            );
             let tile = set.dispatch(Run(&queries, &panel));
             for (q, row) in tile.iter().enumerate() {
                 for (s, found) in row.iter().enumerate() {

@@ -2,16 +2,18 @@
 
 use rayon::prelude::*;
 
-use super::affinity::{PANEL, QUERIES};
+use super::affinity::PANEL;
 use super::grid::Grid;
+use super::panels::Panels;
 
-/// Features of one frame as panels (P, C, 32) of cells in search order, the last one padded
-/// with zeros.
+/// Features of one frame, packed for the search.
 #[derive(Debug, Clone)]
 pub struct PackedFeatures {
     pub(super) grid: Grid,
-    channels: usize,
-    panels: Vec<f32>,
+    /// For products of many cells with many.
+    pub(super) panels: Panels,
+    /// For products of single cells: (h*w, C) in search order.
+    rows: Vec<f32>,
 }
 
 impl PackedFeatures {
@@ -43,58 +45,45 @@ impl PackedFeatures {
                 grid.width
             ));
         }
-        let mut panels = vec![0.0; grid.panels() * channels * PANEL];
-        panels
-            .par_chunks_mut(channels * PANEL)
+        let mut rows = vec![0.0; features.len()];
+        rows.par_chunks_mut(channels)
             .enumerate()
-            .try_for_each(|(index, panel)| {
-                let numbers = index * PANEL..grid.cells().min((index + 1) * PANEL);
-                for (lane, number) in numbers.enumerate() {
-                    let cell = grid.cell(number);
-                    let row = &features[cell * channels..][..channels];
-                    let norm = length(row);
-                    if !norm.is_finite() {
-                        return Err(format!("cell {cell} has a value that is not finite"));
-                    }
-                    let norm = if l2_normalise { norm.max(1e-12) } else { 1.0 };
-                    for (value, packed) in row.iter().zip(panel[lane..].iter_mut().step_by(PANEL)) {
-                        *packed = value / norm;
-                    }
+            .try_for_each(|(number, row)| {
+                let cell = grid.cell(number);
+                let values = &features[cell * channels..][..channels];
+                let norm = length(values);
+                if !norm.is_finite() {
+                    return Err(format!("cell {cell} has a value that is not finite"));
+                }
+                let norm = if l2_normalise { norm.max(1e-12) } else { 1.0 };
+                for (value, feature) in row.iter_mut().zip(values) {
+                    *value = feature / norm;
                 }
                 Ok(())
             })?;
-        Ok(Self {
-            grid,
-            channels,
-            panels,
-        })
+        let mut panels = Panels::zeros(grid, channels);
+        panels
+            .values
+            .par_chunks_mut(channels * PANEL)
+            .zip(rows.par_chunks(channels * PANEL))
+            .for_each(|(panel, rows)| {
+                for (channel, values) in panel.chunks_exact_mut(PANEL).enumerate() {
+                    for (value, row) in values.iter_mut().zip(rows.chunks_exact(channels)) {
+                        *value = row[channel];
+                    }
+                }
+            });
+        Ok(Self { grid, panels, rows })
     }
 
     /// Channels C of a cell.
     pub fn channels(&self) -> usize {
-        self.channels
+        self.panels.channels()
     }
 
-    /// (C, 32) of the panel.
-    pub(super) fn panel(&self, index: usize) -> &[[f32; PANEL]] {
-        let (rows, _) = self.panels[index * self.channels * PANEL..][..self.channels * PANEL]
-            .as_chunks::<PANEL>();
-        rows
-    }
-
-    /// Query blocks (blocks, C, 12), the last one padded with zeros.
-    pub(super) fn queries(&self, blocks: std::ops::Range<usize>) -> Vec<[f32; QUERIES]> {
-        let mut queries = vec![[0.0; QUERIES]; blocks.len() * self.channels];
-        for (block, rows) in blocks.zip(queries.chunks_mut(self.channels)) {
-            let numbers = block * QUERIES..self.grid.cells().min((block + 1) * QUERIES);
-            for (slot, number) in numbers.enumerate() {
-                let (panel, lane) = (self.panel(number / PANEL), number % PANEL);
-                for (row, values) in rows.iter_mut().zip(panel) {
-                    row[slot] = values[lane];
-                }
-            }
-        }
-        queries
+    /// Features (C) of a cell in search order.
+    pub(super) fn row(&self, number: usize) -> &[f32] {
+        &self.rows[number * self.channels()..][..self.channels()]
     }
 }
 

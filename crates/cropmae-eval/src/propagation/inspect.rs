@@ -2,9 +2,9 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::affinity::{PANEL, QUERIES, affinities};
+use super::PackedFeatures;
+use super::affinity::{PANEL, QUERIES, Tile, affinities};
 use super::grid::{Grid, Neighbourhood};
-use super::{PackedFeatures, Tile};
 
 /// Affinities (source cells, query cells) of two frames, row-major.
 pub(crate) fn affinity_matrix(query: &PackedFeatures, source: &PackedFeatures) -> Vec<f32> {
@@ -24,9 +24,9 @@ impl WithSimd for Matrix<'_> {
         let mut matrix = vec![f32::NAN; grid.cells() * grid.cells()];
         let mut tile: Tile = [[0.0; PANEL]; QUERIES];
         for block in 0..grid.blocks() {
-            let queries = self.query.queries(block..block + 1);
+            let queries = self.query.panels.queries(block..block + 1);
             for panel in 0..grid.panels() {
-                affinities(simd, &queries, self.source.panel(panel), &mut tile);
+                affinities(simd, &queries, self.source.panels.panel(panel), &mut tile);
                 let cells =
                     |first: usize, count| (first..grid.cells().min(first + count)).enumerate();
                 for (row, query) in cells(block * QUERIES, QUERIES) {

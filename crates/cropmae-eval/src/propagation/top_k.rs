@@ -38,6 +38,12 @@ impl TopK {
         (&affinities[..found], &self.neighbours[range][..found])
     }
 
+    /// What an affinity must exceed to enter.
+    #[inline(always)]
+    pub fn weakest(&self, query: usize) -> f32 {
+        self.affinities[(query + 1) * self.k - 1]
+    }
+
     /// Offers a tile: `accept(query in tile, lane)` says how often the source counts, and which it is; it is
     /// asked only about affinities that would enter.
     #[inline(always)]
@@ -48,14 +54,13 @@ impl TopK {
         accept: impl Fn(usize, usize) -> Option<(usize, Neighbour)>,
     ) {
         for (slot, row) in tile.iter().enumerate() {
-            let last = (first_query + slot + 1) * self.k - 1;
-            let weakest = self.affinities[last];
+            let weakest = self.weakest(first_query + slot);
             // Almost every row fails here; the fold has no early exit so that it becomes vector code.
             if !row.iter().fold(false, |any, &a| any | (a > weakest)) {
                 continue;
             }
             for (lane, &affinity) in row.iter().enumerate() {
-                if affinity > self.affinities[last]
+                if affinity > self.weakest(first_query + slot)
                     && let Some((copies, neighbour)) = accept(slot, lane)
                 {
                     self.insert(first_query + slot, affinity, copies, neighbour);
@@ -64,8 +69,9 @@ impl TopK {
         }
     }
 
+    /// Enters an affinity above [`Self::weakest`], as often as its source counts.
     #[inline(never)]
-    fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbour: Neighbour) {
+    pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbour: Neighbour) {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &mut self.affinities[range.clone()];
         let neighbours = &mut self.neighbours[range];

@@ -5,13 +5,30 @@ use std::sync::Arc;
 
 use cropmae_config::Protocol;
 
-use super::{Grid, PackedFeatures, Propagator, Source};
+use super::sketch::{Basis, Sketch};
+use super::{Grid, PackedFeatures, Propagator, Query, Source};
 
 /// A frame with its soft labels (h*w, L).
 #[derive(Debug)]
 struct KeyFrame {
     features: Arc<PackedFeatures>,
+    /// Present if the video's affinities are bounded.
+    sketch: Option<Sketch>,
     labels: Vec<f32>,
+}
+
+impl KeyFrame {
+    fn source<'a>(
+        &'a self,
+        labels: &'a [f32],
+        unrestricted: usize,
+        restricted: usize,
+    ) -> Source<'a> {
+        Source {
+            sketch: self.sketch.as_ref(),
+            ..Source::new(&self.features, labels, unrestricted, restricted)
+        }
+    }
 }
 
 /// A long-term source other than frame 0.
@@ -32,6 +49,8 @@ struct LongTerm {
 #[derive(Debug)]
 pub struct VideoPropagation {
     propagator: Propagator,
+    /// For sketches of all frames, fitted to frame 0.
+    basis: Option<Basis>,
     classes: usize,
     context: usize,
     first: KeyFrame,
@@ -63,6 +82,7 @@ impl VideoPropagation {
     ) -> Self {
         let features = features.into();
         let long_term = protocol.long_term_frames.iter();
+        let basis = Basis::of(&features);
         Self {
             propagator: Propagator::new(features.grid, protocol),
             classes,
@@ -81,7 +101,12 @@ impl VideoPropagation {
                 first: stretched(&labels, classes),
                 newest: Vec::new(),
             }),
-            first: KeyFrame { features, labels },
+            first: KeyFrame {
+                sketch: basis.as_ref().map(|basis| Sketch::of(&features, basis)),
+                features,
+                labels,
+            },
+            basis,
         }
     }
 
@@ -101,13 +126,25 @@ impl VideoPropagation {
     /// Soft labels (h*w, L) of the next frame, which becomes a source for those after it.
     pub fn advance(&mut self, features: impl Into<Arc<PackedFeatures>>) -> &[f32] {
         let features = features.into();
+        let sketch = self
+            .basis
+            .as_ref()
+            .map(|basis| Sketch::of(&features, basis));
+        let query = Query {
+            features: &features,
+            sketch: sketch.as_ref(),
+        };
         let labels = self
             .propagator
-            .propagate(&features, &self.sources(), self.classes);
+            .average(query, &self.sources(), self.classes);
         if let Some(stretched) = &mut self.stretched {
             stretched.newest = self::stretched(&labels, self.classes);
         }
-        let frame = Arc::new(KeyFrame { features, labels });
+        let frame = Arc::new(KeyFrame {
+            features,
+            sketch,
+            labels,
+        });
         for long_term in &mut self.long_term {
             if long_term.frame == self.next {
                 long_term.kept = Some(Arc::clone(&frame));
@@ -129,38 +166,23 @@ impl VideoPropagation {
     fn sources(&self) -> Vec<Source<'_>> {
         let in_use = |long_term: &&LongTerm| self.next >= long_term.frame + self.context;
         let waiting = self.long_term.len() - self.long_term.iter().filter(in_use).count();
-        let first = |labels, unrestricted, restricted| Source {
-            features: &self.first.features,
-            labels,
-            unrestricted,
-            restricted,
-        };
+        let mut sources = Vec::with_capacity(2 + self.long_term.len() + self.recent.len());
+        // Newest first: they are the most alike, and a high k-th best early saves work.
+        let recent = self.recent.iter().rev().take(self.context);
+        sources.extend(recent.map(|frame| frame.source(&frame.labels, 0, 1)));
+        let kept = self.long_term.iter().filter(in_use);
+        let kept = kept.filter_map(|long_term| long_term.kept.as_deref());
+        sources.extend(kept.map(|frame| frame.source(&frame.labels, 1, 0)));
         let unrestricted = self.first_kept + waiting;
         let copies = self.context.saturating_sub(self.recent.len());
-        let mut sources = Vec::with_capacity(2 + self.long_term.len() + self.recent.len());
         match &self.stretched {
-            None => sources.push(first(&self.first.labels, unrestricted, copies)),
+            None => sources.push(self.first.source(&self.first.labels, unrestricted, copies)),
             Some(stretched) => {
                 // As in the reference, where only the long-term copy is stretched in place.
-                sources.push(first(&stretched.first, unrestricted, 0));
-                sources.push(first(&self.first.labels, 0, copies));
+                sources.push(self.first.source(&stretched.first, unrestricted, 0));
+                sources.push(self.first.source(&self.first.labels, 0, copies));
             }
         }
-        let kept = self.long_term.iter().filter(in_use);
-        sources.extend(kept.filter_map(|l| l.kept.as_deref()).map(|frame| Source {
-            features: &frame.features,
-            labels: &frame.labels,
-            unrestricted: 1,
-            restricted: 0,
-        }));
-        // Newest first: they are the most alike, and a high k-th best early saves insertions.
-        let recent = self.recent.iter().rev().take(self.context);
-        sources.extend(recent.map(|frame| Source {
-            features: &frame.features,
-            labels: &frame.labels,
-            unrestricted: 0,
-            restricted: 1,
-        }));
         sources.retain(|source| source.unrestricted + source.restricted > 0);
         sources
     }
