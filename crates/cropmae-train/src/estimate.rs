@@ -23,7 +23,7 @@ pub struct Estimate {
     pub parameters: usize,
     /// Floating-point operations of forward and backward pass per image.
     pub flops_per_image: f64,
-    /// Weights, gradients and both moments, in bytes: exact.
+    /// Weights, their moving average, gradients and both moments, in bytes: exact.
     pub state_bytes: usize,
     /// Activations of one batch, in bytes: a rule of thumb, good to about a third.
     pub activation_bytes: usize,
@@ -55,11 +55,12 @@ pub fn estimate(
     let mut trainer = Trainer::new(experiment, batches_per_epoch, device)?;
     let [decayed, not_decayed] = trainer.optimizer().group_sizes();
     let parameters = decayed.values + not_decayed.values;
+    let copies = 4 + usize::from(experiment.train.ema_decay.is_some());
     Ok(Estimate {
         plan,
         parameters,
         flops_per_image: 3.0 * forward_flops(experiment),
-        state_bytes: 4 * size_of::<f32>() * parameters,
+        state_bytes: copies * size_of::<f32>() * parameters,
         activation_bytes: activation_bytes(experiment),
         seconds_per_update: if measure {
             Some(time_update(&mut trainer, experiment)?)

@@ -1,6 +1,10 @@
 //! Watches a run: the bar, a line per epoch, scores when they are due, pictures at ten points of it.
 
-use std::path::Path;
+use std::{
+    io::{IsTerminal, stderr},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use cropmae_config::Experiment;
 use cropmae_train::{
@@ -15,6 +19,9 @@ use crate::console::Console;
 /// Points of a run at which reconstructions are drawn.
 const PICTURES: u64 = 10;
 
+/// Time between two lines on the progress where no bar can be drawn, as in a log file.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
 /// The observer of a run in a terminal.
 pub struct Watch<'a> {
     console: &'a Console,
@@ -28,6 +35,8 @@ pub struct Watch<'a> {
     trained: f64,
     waited: f64,
     last: Option<StepStats>,
+    /// When progress was last told in a line; none in a terminal.
+    last_line: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
@@ -49,6 +58,7 @@ impl<'a> Watch<'a> {
             trained: 0.0,
             waited: 0.0,
             last: None,
+            last_line: (!stderr().is_terminal()).then(Instant::now),
         }
     }
 
@@ -138,13 +148,23 @@ impl Observer for Watch<'_> {
         self.waited += seconds * stats.data_wait_share;
         self.last = Some(*stats);
         self.bar.set_position(stats.step);
-        self.bar.set_message(format!(
+        let told = format!(
             "loss {:.4}  lr {:.1e}  {:.0} images/s  waiting {:.0} %",
             stats.loss,
             stats.lr,
             stats.images_per_s,
             100.0 * stats.data_wait_share
-        ));
+        );
+        if self.last_line.is_some_and(|it| it.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            let (total, left) = (self.bar.length().unwrap_or(0), self.bar.eta());
+            let left = runs::spoken(left.as_secs_f64());
+            self.console.say(format!(
+                "update {}/{total}  {told}  {left} left",
+                stats.step
+            ));
+        }
+        self.bar.set_message(told);
     }
 
     fn on_checkpoint(&mut self, path: &Path, at: Cursor) {
