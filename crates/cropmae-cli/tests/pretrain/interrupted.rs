@@ -3,9 +3,6 @@
 //!
 //! `CROPMAE_KILLS=20 cargo nextest run -p cropmae-cli killed --no-capture` kills more often and tells where.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-#![allow(clippy::print_stdout, reason = "tells where the program was killed")]
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,0 +1,7 @@
+//! `cropmae pretrain`, the program itself.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::print_stdout, reason = "tells where the program was killed")]
+
+mod evaluated;
+mod interrupted;
