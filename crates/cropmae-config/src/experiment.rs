@@ -31,6 +31,7 @@ pub use method::Method;
 pub use model::ModelConfig;
 pub use optim::OptimConfig;
 pub use scenes::ScenesConfig;
+pub(crate) use schedule::ALTERNATIVES;
 pub use schedule::ScheduleConfig;
 pub use train::{Compute, TrainConfig};
 pub use views::Views;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::{ConfigError, Experiment};
+use crate::{ConfigError, Experiment, experiment::ALTERNATIVES};
 
 impl Experiment {
     /// Reads `path`, applies `overrides` (`section.key=value`, TOML values; a bare word is a string) and
@@ -85,6 +85,15 @@ fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
             .as_table_mut()
             .ok_or_else(malformed)?;
     }
+    // The one that is set displaces the one in the file; nothing else could take that away.
+    for [one, other] in ALTERNATIVES {
+        let displaced = match path.trim() {
+            path if path == one => other,
+            path if path == other => one,
+            _ => continue,
+        };
+        section.remove(displaced.rsplit('.').next().unwrap_or(displaced));
+    }
     section.insert(key.to_owned(), parse_value(value.trim()));
     Ok(())
 }
@@ -144,10 +153,6 @@ mod tests {
             ("nonsense", "expected section.key=value"),
             ("optim.blr=nan", "optim.blr"),
             (
-                "schedule.warmup_steps=5",
-                "schedule.warmup_steps = 5: expected not to stand beside schedule.warmup_epochs",
-            ),
-            (
                 "schedule.decay_epochs=1",
                 "schedule.decay_epochs = 1: expected more than the warm-up",
             ),
@@ -160,6 +165,22 @@ mod tests {
             assert!(message.contains(expected), "{given}: {message}");
             assert!(!message.contains('\n'), "{given}: {message}");
         }
+    }
+
+    #[test]
+    fn lengths_come_in_one_unit() {
+        let both = crate::presets::DEMO.replace("warmup_epochs", "warmup_steps = 5\nwarmup_epochs");
+        let message = Experiment::parse(&both, "x", &[]).unwrap_err().to_string();
+        assert!(
+            message
+                .contains("warmup_steps = 5: expected not to stand beside schedule.warmup_epochs"),
+            "{message}"
+        );
+        let steps = demo(&["schedule.warmup_steps=5"]).unwrap().schedule;
+        assert_eq!((steps.warmup_epochs, steps.warmup_steps), (None, Some(5)));
+        let back = demo(&["schedule.warmup_steps=5", "schedule.warmup_epochs=3"]).unwrap();
+        assert_eq!(back.schedule.warmup_epochs, Some(3.0));
+        assert_eq!(back.schedule.warmup_steps, None);
     }
 
     #[test]

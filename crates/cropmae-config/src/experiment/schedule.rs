@@ -7,6 +7,12 @@ use crate::{
     validate::{non_negative, require},
 };
 
+/// Pairs of keys of which one may be given.
+pub(crate) const ALTERNATIVES: [[&str; 2]; 2] = [
+    ["schedule.warmup_epochs", "schedule.warmup_steps"],
+    ["schedule.decay_epochs", "schedule.decay_steps"],
+];
+
 /// Warm-up and decay of the learning rate. Lengths count from the start of the run and are given in epochs
 /// or in steps (updates), not both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
