@@ -63,7 +63,7 @@ pub struct EvalArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Protocol (default: the reference's)")]
 pub struct ProtocolArgs {
-    /// TOML file of changes: sections [all], [davis], [vip], [jhmdb] with frame_size, top_k, radius, ..;
+    /// TOML file of changes: sections all, davis, vip, jhmdb with frame_size, top_k, radius, ..;
     /// flags win over it
     #[arg(long = "protocol", value_name = "FILE")]
     pub file: Option<PathBuf>,
