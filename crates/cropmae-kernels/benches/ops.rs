@@ -14,8 +14,9 @@ use std::time::Duration;
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cropmae_kernels::{
-    AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, adamw_all, attention_block, cross_attention,
-    layer_norm, linear, mlp, mlp_block, pixel_loss, residual_layer_norm, self_attention,
+    AdamWStep, AdamWUpdate, Compute, Dropout, Gradients, Norm, Policy, adamw_all, attention_block,
+    cross_attention, layer_norm, linear, mlp, mlp_block, pixel_loss, residual_layer_norm,
+    self_attention,
 };
 
 const BATCH: usize = 16;
@@ -121,16 +122,24 @@ fn layers(c: &mut Criterion) {
     let [qkv_weight, qkv_bias] = vars([&[3 * D, D], &[3 * D]]);
     let flops = 2 * rows * D * 3 * D;
     train(c, "linear_qkv", flops, || {
-        linear(&x, &qkv_weight, &qkv_bias)
+        linear(&x, &qkv_weight, &qkv_bias, Compute::F32)
     });
     forward(c, "linear_qkv", flops, || {
-        linear(&x.detach(), &qkv_weight, &qkv_bias)
+        linear(&x.detach(), &qkv_weight, &qkv_bias, Compute::F32)
     });
     let [fc1, b1, fc2, b2] = vars([&[4 * D, D], &[4 * D], &[D, 4 * D], &[D]]);
     let flops = 4 * rows * D * 4 * D;
-    train(c, "mlp", flops, || mlp(&x, (&fc1, &b1), (&fc2, &b2), None));
+    train(c, "mlp", flops, || {
+        mlp(&x, (&fc1, &b1), (&fc2, &b2), None, Policy::default())
+    });
     forward(c, "mlp", flops, || {
-        mlp(&x.detach(), (&fc1, &b1), (&fc2, &b2), None)
+        mlp(
+            &x.detach(),
+            (&fc1, &b1),
+            (&fc2, &b2),
+            None,
+            Policy::default(),
+        )
     });
     let [x, fc1, b1, fc2, b2] = vars([
         &[BATCH, TOKENS, 256],
@@ -141,7 +150,7 @@ fn layers(c: &mut Criterion) {
     ]);
     let flops = 4 * rows * 256 * 2048;
     train(c, "mlp_decoder_dropout", flops, || {
-        mlp(&x, (&fc1, &b1), (&fc2, &b2), dropout)
+        mlp(&x, (&fc1, &b1), (&fc2, &b2), dropout, Policy::default())
     });
 }
 
@@ -149,22 +158,22 @@ fn attentions(c: &mut Criterion) {
     let qkv = var(&[BATCH, TOKENS, 3 * D]);
     let flops = 4 * BATCH * TOKENS * TOKENS * D;
     train(c, "self_attention", flops, || {
-        self_attention(&qkv, HEADS, None)
+        self_attention(&qkv, HEADS, None, Compute::F32)
     });
     forward(c, "self_attention", flops, || {
-        self_attention(&qkv.detach(), HEADS, None)
+        self_attention(&qkv.detach(), HEADS, None, Compute::F32)
     });
     let [q, kv] = vars([&[BATCH, TOKENS, 256], &[BATCH, TOKENS, 512]]);
     let flops = 4 * BATCH * TOKENS * TOKENS * 256;
     let dropout = Some(Dropout { p: 0.1, key: 1 });
     train(c, "cross_attention_dropout", flops, || {
-        cross_attention(&q, &kv, 8, dropout)
+        cross_attention(&q, &kv, 8, dropout, Compute::F32)
     });
     // One frame of 480 x 880.
     let qkv = var(&[1, 1651, 3 * D]).detach();
     let flops = 4 * 1651 * 1651 * D;
     forward(c, "self_attention_480x880", flops, || {
-        self_attention(&qkv, HEADS, None)
+        self_attention(&qkv, HEADS, None, Compute::F32)
     });
 }
 
@@ -176,11 +185,27 @@ fn block(c: &mut Criterion) {
     let [fc1, fc1_bias, fc2, fc2_bias] = vars([&[4 * D, D], &[4 * D], &[D, 4 * D], &[D]]);
     let flops = 2 * rows * D * 12 * D + 4 * rows * TOKENS * D;
     train(c, "encoder_block", flops, || {
-        let y = linear(&layer_norm(&x, &w1, &b1, 1e-6)?, &qkv, &qkv_bias)?;
-        let y = linear(&self_attention(&y, HEADS, None)?, &proj, &proj_bias)?;
+        let y = linear(
+            &layer_norm(&x, &w1, &b1, 1e-6)?,
+            &qkv,
+            &qkv_bias,
+            Compute::F32,
+        )?;
+        let y = linear(
+            &self_attention(&y, HEADS, None, Compute::F32)?,
+            &proj,
+            &proj_bias,
+            Compute::F32,
+        )?;
         let x = (x.as_tensor() + y)?;
         let y = layer_norm(&x, &w2, &b2, 1e-6)?;
-        x + mlp(&y, (&fc1, &fc1_bias), (&fc2, &fc2_bias), None)?
+        x + mlp(
+            &y,
+            (&fc1, &fc1_bias),
+            (&fc2, &fc2_bias),
+            None,
+            Policy::default(),
+        )?
     });
     let norms = [(&w1, &b1), (&w2, &b2)].map(|(weight, bias)| Norm {
         weight,
@@ -188,8 +213,21 @@ fn block(c: &mut Criterion) {
         eps: 1e-6,
     });
     let blocks = |x: &Tensor| {
-        let x = attention_block(x, norms[0], (&qkv, &qkv_bias), (&proj, &proj_bias), HEADS)?;
-        mlp_block(&x, norms[1], (&fc1, &fc1_bias), (&fc2, &fc2_bias))
+        let x = attention_block(
+            x,
+            norms[0],
+            (&qkv, &qkv_bias),
+            (&proj, &proj_bias),
+            HEADS,
+            Policy::default(),
+        )?;
+        mlp_block(
+            &x,
+            norms[1],
+            (&fc1, &fc1_bias),
+            (&fc2, &fc2_bias),
+            Policy::default(),
+        )
     };
     train(c, "encoder_block_fused", flops, || blocks(&x));
     // Twelve blocks in a row, as in ViT-S.

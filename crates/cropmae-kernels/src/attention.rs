@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::check;
+use crate::compute::Compute;
 use crate::cpu;
 use crate::cpu::shared::PartMut;
 use crate::dropout::Dropout;
@@ -28,7 +29,12 @@ use heads::{Heads, Rows};
 ///
 /// # Errors
 /// If the shape does not fit `num_heads`, `qkv` is not f32, or p is not in 0..1.
-pub fn self_attention(qkv: &Tensor, num_heads: usize, dropout: Option<Dropout>) -> Result<Tensor> {
+pub fn self_attention(
+    qkv: &Tensor,
+    num_heads: usize,
+    dropout: Option<Dropout>,
+    _compute: Compute,
+) -> Result<Tensor> {
     const OP: &str = "self_attention";
     let (b, n, width) = check::dims3(OP, "qkv", qkv)?;
     if !width.is_multiple_of(3) {
@@ -56,6 +62,7 @@ pub fn cross_attention(
     kv: &Tensor,
     num_heads: usize,
     dropout: Option<Dropout>,
+    _compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "cross_attention";
     let (b, n, d) = check::dims3(OP, "q", q)?;

@@ -2,13 +2,18 @@
 
 use std::time::Instant;
 
+use crate::Compute;
 use crate::cpu::gemm::{Mat, MatMut, Threads, gemm};
 
 /// Seconds of one product (M, K) x (K, N) in the current rayon pool: the median of `repeats` after one
 /// that is not counted. Operands stay where they are from call to call, so nothing but arithmetic and
 /// packing is measured.
 #[must_use]
-pub fn product_seconds((m, k, n): (usize, usize, usize), repeats: usize) -> f64 {
+pub fn product_seconds(
+    (m, k, n): (usize, usize, usize),
+    compute: Compute,
+    repeats: usize,
+) -> f64 {
     let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);
     let mut c = vec![0.0; m * n];
     let mut product = || {
@@ -20,6 +25,7 @@ pub fn product_seconds((m, k, n): (usize, usize, usize), repeats: usize) -> f64 
             Mat::new(&a, m, k),
             Mat::new(&b, k, n),
             Threads::All,
+            compute,
         );
         start.elapsed().as_secs_f64()
     };

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use crate::backward::weight_gradient;
 use crate::check;
+use crate::compute::Compute;
 use crate::cpu;
 use crate::portable;
 
@@ -20,7 +21,7 @@ pub(crate) use products::{backward_weight, forward};
 ///
 /// # Errors
 /// If a shape does not fit or a tensor is not f32.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, _compute: Compute) -> Result<Tensor> {
     let op = Linear;
     check::float(op.name(), "x", x)?;
     let d_in = check::last_dim(op.name(), "x", x)?;

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::backward::anchor;
 use crate::check;
+use crate::compute::Policy;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{self, vectorised};
 use crate::cpu::{self, ROWS_PER_TASK};
@@ -32,6 +33,7 @@ pub fn mlp(
     fc1: (&Tensor, &Tensor),
     fc2: (&Tensor, &Tensor),
     dropout: Option<Dropout>,
+    _policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "mlp";
     check::float(OP, "x", x)?;
@@ -65,6 +67,7 @@ pub fn mlp_block(
     norm: Norm,
     fc1: (&Tensor, &Tensor),
     fc2: (&Tensor, &Tensor),
+    _policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "mlp_block";
     check::float(OP, "x", x)?;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::backward::{anchor, check_leaf, weight_gradient};
 use crate::check;
+use crate::compute::Compute;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::vectorised;
 use crate::cpu::{self, ROWS_PER_TASK};
@@ -32,6 +33,7 @@ pub fn patch_embed(
     weight: &Tensor,
     bias: &Tensor,
     pos: &Tensor,
+    _compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "patch_embed";
     let (b, n, values) = check::dims3(OP, "patches", patches)?;

@@ -239,7 +239,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::{AdamWStep, backward};
+    use crate::{AdamWStep, Compute, Policy, backward};
 
     const DROPOUT: Option<Dropout> = Some(Dropout { p: 0.25, key: 7 });
 
@@ -318,13 +318,13 @@ mod tests {
         same(
             "mlp",
             &[&x, &w1, &b1, &w2, &b2],
-            || crate::mlp(&x, (&w1, &b1), (&w2, &b2), DROPOUT),
+            || crate::mlp(&x, (&w1, &b1), (&w2, &b2), DROPOUT, Policy::default()),
             || mlp(&x, (&w1, &b1), (&w2, &b2), DROPOUT),
         );
         same(
             "mlp_block",
             &[&x, &g, &b, &w1, &b1, &w2, &b2],
-            || crate::mlp_block(&x, norm, (&w1, &b1), (&w2, &b2)),
+            || crate::mlp_block(&x, norm, (&w1, &b1), (&w2, &b2), Policy::default()),
             || mlp_block(&x, norm, (&w1, &b1), (&w2, &b2)),
         );
     }
@@ -351,13 +351,13 @@ mod tests {
         same(
             "cross_attention",
             &[&q, &kv],
-            || crate::cross_attention(&q, &kv, 3, DROPOUT),
+            || crate::cross_attention(&q, &kv, 3, DROPOUT, Compute::F32),
             || cross_attention(&q, &kv, 3, DROPOUT),
         );
         same(
             "attention_block",
             &[&x, &g, &b, &wq, &wp, &bp],
-            || crate::attention_block(&x, norm, (&wq, &bq), (&wp, &bp), 3),
+            || crate::attention_block(&x, norm, (&wq, &bq), (&wp, &bp), 3, Policy::default()),
             || attention_block(&x, norm, (&wq, &bq), (&wp, &bp), 3),
         );
     }
@@ -372,7 +372,7 @@ mod tests {
             same(
                 "patch_embed",
                 &[&w, &b],
-                || crate::patch_embed(&patches, ids, &w, &b, &pos),
+                || crate::patch_embed(&patches, ids, &w, &b, &pos, Compute::F32),
                 || patch_embed(&patches, ids, &w, &b, &pos),
             );
         }

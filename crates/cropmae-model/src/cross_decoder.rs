@@ -10,12 +10,12 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
-use cropmae_kernels::{self as kernels, Dropout};
+use cropmae_kernels::{self as kernels, Compute, Dropout, Policy};
 
 use crate::decoder::DecoderEnds;
 use crate::dropout::{DropoutStream, Site};
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention};
-use crate::{PatchMask, Result};
+use crate::{Execution, PatchMask, Result};
 
 /// Hidden width of the feed-forward, whatever the decoder's width: torch's default, which the
 /// published models have.
@@ -28,6 +28,7 @@ struct CrossAttention {
     kv: Linear,
     out_proj: Linear,
     num_heads: usize,
+    compute: Compute,
 }
 
 impl CrossAttention {
@@ -38,14 +39,22 @@ impl CrossAttention {
             kv: in_proj.outputs(dim, 2 * dim)?,
             out_proj: Linear::new(dim, dim, &vb.pp("out_proj"))?,
             num_heads,
+            compute: Compute::default(),
         })
+    }
+
+    fn set_compute(&mut self, compute: Compute) {
+        self.compute = compute;
+        for layer in [&mut self.q, &mut self.kv, &mut self.out_proj] {
+            layer.set_compute(compute);
+        }
     }
 
     /// (B, N, Dd) on (B, M, Dd) -> (B, N, Dd).
     fn forward(&self, x: &Tensor, memory: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         let q = self.q.forward(x)?;
         let kv = self.kv.forward(memory)?; // (B, M, 2 Dd)
-        let attended = kernels::cross_attention(&q, &kv, self.num_heads, dropout)?;
+        let attended = kernels::cross_attention(&q, &kv, self.num_heads, dropout, self.compute)?;
         self.out_proj.forward(&attended)
     }
 }
@@ -86,6 +95,12 @@ impl CrossLayer {
             },
             norm1: LayerNorm::new(dim, &vb.pp("norm1"))?,
         })
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.multihead_attn.set_compute(policy.compute);
+        self.feed_forward.set_policy(policy);
+        self.self_attn.set_compute(policy.compute);
     }
 
     /// `x` (B, 1 + N, Dd) on `memory` (B, 1 + M, Dd) -> (B, 1 + N, Dd).
@@ -164,6 +179,17 @@ impl CrossDecoder {
                 .map(|i| CrossLayer::new(i, dim, heads, &vb.pp(format!("decoder_blocks.{i}"))))
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// The same decoder, run as `execution` says; its first layer is block number `first_layer` of the
+    /// model.
+    #[must_use]
+    pub fn with_execution(mut self, execution: Execution, first_layer: usize) -> Self {
+        self.ends.set_compute(execution.compute);
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.set_policy(execution.block(first_layer + i));
+        }
+        self
     }
 
     /// Hidden tokens of the masked view, (B, 1 + N, Dd), from the latents of the whole view

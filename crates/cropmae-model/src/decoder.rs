@@ -6,6 +6,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
+use cropmae_kernels::Compute;
 
 use crate::layers::{LayerNorm, Linear, check_width};
 use crate::vit::{TOKEN_INIT, fixed_pos_embed};
@@ -36,6 +37,11 @@ impl DecoderEnds {
             norm: LayerNorm::new(dim, &vb.pp("decoder_norm"))?,
             pred: Linear::new(dim, config.patch_values(), &vb.pp("decoder_pred"))?,
         })
+    }
+
+    pub(crate) fn set_compute(&mut self, compute: Compute) {
+        self.embed.set_compute(compute);
+        self.pred.set_compute(compute);
     }
 
     /// Encoder latents to decoder width: (B, n, D) -> (B, n, Dd).

@@ -11,7 +11,7 @@ use cropmae_config::{ModelConfig, Pooling, Seed};
 
 use crate::vit::Encoder;
 use crate::weights::{self, Part};
-use crate::{ModelError, Result, init, parameters, pos_embed};
+use crate::{Execution, ModelError, Result, init, parameters, pos_embed};
 
 /// One vector per cell of the patch grid.
 #[derive(Debug, Clone)]
@@ -118,6 +118,15 @@ impl VitFeatures {
         let tensors = init::draw_all(layout, config.grid(), seed, device)?;
         let vb = VarBuilder::from_tensors(tensors.into_iter().collect(), DType::F32, device);
         Ok(Self::new("random-init", Encoder::new(config, &vb)?))
+    }
+
+    /// The same features, computed as `execution` says.
+    #[must_use]
+    pub fn with_execution(self, execution: Execution) -> Self {
+        Self {
+            encoder: self.encoder.with_execution(execution),
+            ..self
+        }
     }
 
     /// Attention of the class token in the last block over `images` (B, 3, H, W).

@@ -6,7 +6,7 @@
 
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use cropmae_kernels::{self as kernels, Dropout, Norm};
+use cropmae_kernels::{self as kernels, Compute, Dropout, Norm, Policy};
 
 use crate::{ModelError, Result};
 
@@ -16,8 +16,9 @@ pub const LAYER_NORM_EPS: f64 = 1e-6;
 /// y = x Wᵀ + b, with W of shape (Dout, Din).
 #[derive(Debug, Clone)]
 pub struct Linear {
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    compute: Compute,
 }
 
 impl Linear {
@@ -43,7 +44,12 @@ impl Linear {
         Ok(Self {
             weight: vb.get_with_hints((d_out, d_in), weight, xavier_uniform(d_in, d_out))?,
             bias: vb.get_with_hints(d_out, bias, Init::Const(0.0))?,
+            compute: Compute::default(),
         })
+    }
+
+    pub(crate) fn set_compute(&mut self, compute: Compute) {
+        self.compute = compute;
     }
 
     /// The layer that computes outputs `start..start + len` only. It shares this one's storage, and
@@ -52,6 +58,7 @@ impl Linear {
         Ok(Self {
             weight: self.weight.narrow(0, start, len)?,
             bias: self.bias.narrow(0, start, len)?,
+            compute: self.compute,
         })
     }
 
@@ -65,7 +72,7 @@ impl Linear {
     /// # Errors
     /// The last dimension of `x` is not Din.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(kernels::linear(x, &self.weight, &self.bias)?)
+        Ok(kernels::linear(x, &self.weight, &self.bias, self.compute)?)
     }
 }
 
@@ -140,13 +147,18 @@ pub struct SelfAttention {
 }
 
 impl SelfAttention {
+    pub(crate) fn set_compute(&mut self, compute: Compute) {
+        self.qkv.set_compute(compute);
+        self.proj.set_compute(compute);
+    }
+
     /// (B, N, D) -> (B, N, D); `dropout` acts on the attention probabilities.
     ///
     /// # Errors
     /// `x` has another rank or width.
     pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         let qkv = self.qkv.forward(x)?; // (B, N, 3D)
-        let attended = kernels::self_attention(&qkv, self.num_heads, dropout)?;
+        let attended = kernels::self_attention(&qkv, self.num_heads, dropout, self.qkv.compute)?;
         self.proj.forward(&attended)
     }
 
@@ -168,11 +180,20 @@ impl SelfAttention {
 pub struct Mlp {
     pub(crate) fc1: Linear,
     pub(crate) fc2: Linear,
+    policy: Policy,
 }
 
 impl Mlp {
     pub(crate) fn new(fc1: Linear, fc2: Linear) -> Self {
-        Self { fc1, fc2 }
+        Self {
+            fc1,
+            fc2,
+            policy: Policy::default(),
+        }
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     /// (B, N, D) -> (B, N, D); `dropout` acts on the hidden activations.
@@ -185,6 +206,7 @@ impl Mlp {
             self.fc1.tensors(),
             self.fc2.tensors(),
             dropout,
+            self.policy,
         )?)
     }
 }

@@ -7,7 +7,7 @@ use cropmae_config::ModelConfig;
 
 use crate::mae_decoder::MaeDecoder;
 use crate::vit::Encoder;
-use crate::{PatchMask, Result};
+use crate::{Execution, PatchMask, Result};
 
 /// Encoder and self-attention decoder.
 #[derive(Debug, Clone)]
@@ -26,6 +26,16 @@ impl Mae {
             encoder: Encoder::new(config, &vb)?,
             decoder: MaeDecoder::new(config, &vb)?,
         })
+    }
+
+    /// The same model, run as `execution` says.
+    #[must_use]
+    pub fn with_execution(self, execution: Execution) -> Self {
+        let first_block = self.encoder.blocks().len();
+        Self {
+            encoder: self.encoder.with_execution(execution),
+            decoder: self.decoder.with_execution(execution, first_block),
+        }
     }
 
     /// Hidden decoder tokens (B, 1 + N, Dd) of `view` (B, N, PP3), of which only what `mask` keeps is

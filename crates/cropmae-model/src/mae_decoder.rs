@@ -7,7 +7,7 @@ use cropmae_config::ModelConfig;
 
 use crate::decoder::DecoderEnds;
 use crate::vit::Block;
-use crate::{PatchMask, Result};
+use crate::{Execution, PatchMask, Result};
 
 /// The whole decoder up to its last hidden tokens.
 #[derive(Debug, Clone)]
@@ -35,6 +35,16 @@ impl MaeDecoder {
                 })
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// The same decoder, run as `execution` says; its first block is number `first_block` of the model.
+    #[must_use]
+    pub fn with_execution(mut self, execution: Execution, first_block: usize) -> Self {
+        self.ends.set_compute(execution.compute);
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            block.set_policy(execution.block(first_block + i));
+        }
+        self
     }
 
     /// Hidden tokens (B, 1 + N, Dd) from the latents of the visible patches (B, 1 + K, D).

@@ -7,7 +7,7 @@ use cropmae_kernels as kernels;
 
 use crate::decoder::DecoderEnds;
 use crate::vit::Encoder;
-use crate::{DropoutStream, Mae, ModelError, PatchMask, Result, Siamese};
+use crate::{DropoutStream, Execution, Mae, ModelError, PatchMask, Result, Siamese};
 
 /// A model in training.
 #[derive(Debug, Clone)]
@@ -38,6 +38,15 @@ impl Pretrainer {
             Method::CropMae | Method::SiamMae => Self::Siamese(Siamese::new(config, vb)?),
             Method::Mae => Self::Mae(Mae::new(config, vb)?),
         })
+    }
+
+    /// The same model, run as `execution` says.
+    #[must_use]
+    pub fn with_execution(self, execution: Execution) -> Self {
+        match self {
+            Self::Siamese(model) => Self::Siamese(model.with_execution(execution)),
+            Self::Mae(model) => Self::Mae(model.with_execution(execution)),
+        }
     }
 
     /// Loss of reconstructing the last view's removed patches. `views` are one (MAE) or two tensors of

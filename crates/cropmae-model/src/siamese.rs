@@ -8,7 +8,7 @@ use cropmae_config::ModelConfig;
 
 use crate::cross_decoder::CrossDecoder;
 use crate::vit::Encoder;
-use crate::{DropoutStream, PatchMask, Result};
+use crate::{DropoutStream, Execution, PatchMask, Result};
 
 /// Shared encoder and cross-attention decoder.
 #[derive(Debug, Clone)]
@@ -27,6 +27,16 @@ impl Siamese {
             encoder: Encoder::new(config, &vb)?,
             decoder: CrossDecoder::new(config, &vb)?,
         })
+    }
+
+    /// The same model, run as `execution` says.
+    #[must_use]
+    pub fn with_execution(self, execution: Execution) -> Self {
+        let first_layer = self.encoder.blocks().len();
+        Self {
+            encoder: self.encoder.with_execution(execution),
+            decoder: self.decoder.with_execution(execution, first_layer),
+        }
     }
 
     /// Hidden decoder tokens (B, 1 + N, Dd) of the second view. `whole` and `masked` (B, N, PP3) are the

@@ -7,16 +7,17 @@
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use cropmae_config::ModelConfig;
-use cropmae_kernels as kernels;
+use cropmae_kernels::{self as kernels, Compute, Policy};
 
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention, check_width, xavier_uniform};
-use crate::{ModelError, PatchMask, Result};
+use crate::{Execution, ModelError, PatchMask, Result};
 
 /// Linear map of flattened patches. The weight has the reference's convolution layout (D, 3, P, P).
 #[derive(Debug, Clone)]
 pub struct PatchEmbed {
     weight: Tensor,
     bias: Tensor,
+    compute: Compute,
 }
 
 impl PatchEmbed {
@@ -43,6 +44,7 @@ impl PatchEmbed {
                     up: bound,
                 },
             )?,
+            compute: Compute::default(),
         })
     }
 
@@ -63,6 +65,7 @@ impl PatchEmbed {
             &self.weight,
             &self.bias,
             pos,
+            self.compute,
         )?)
     }
 }
@@ -74,6 +77,7 @@ pub struct Block {
     attn: SelfAttention,
     norm2: LayerNorm,
     mlp: Mlp,
+    policy: Policy,
 }
 
 impl Block {
@@ -96,7 +100,14 @@ impl Block {
                 Linear::new(dim, hidden, &mlp.pp("fc1"))?,
                 Linear::new(hidden, dim, &mlp.pp("fc2"))?,
             ),
+            policy: Policy::default(),
         })
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.attn.set_compute(policy.compute);
+        self.mlp.set_policy(policy);
     }
 
     /// (B, n, D) -> (B, n, D).
@@ -109,14 +120,16 @@ impl Block {
             attn,
             norm2,
             mlp,
+            policy,
         } = self;
         let (qkv, proj) = (attn.qkv.tensors(), attn.proj.tensors());
-        let x = kernels::attention_block(x, norm1.as_norm(), qkv, proj, attn.num_heads)?;
+        let x = kernels::attention_block(x, norm1.as_norm(), qkv, proj, attn.num_heads, *policy)?;
         Ok(kernels::mlp_block(
             &x,
             norm2.as_norm(),
             mlp.fc1.tensors(),
             mlp.fc2.tensors(),
+            *policy,
         )?)
     }
 
@@ -180,6 +193,16 @@ impl Encoder {
             norm: LayerNorm::new(dim, &vb.pp("norm"))?,
             patch_size: config.patch_size,
         })
+    }
+
+    /// The same encoder, run as `execution` says.
+    #[must_use]
+    pub fn with_execution(mut self, execution: Execution) -> Self {
+        self.patch_embed.compute = execution.compute;
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            block.set_policy(execution.block(i));
+        }
+        self
     }
 
     /// Latent tokens, class token first: all patches (B, N, PP3) -> (B, 1 + N, D) without a mask, the

@@ -2,8 +2,9 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use cropmae_config::FrameSize;
+use cropmae_kernels::Compute;
 
 use super::DeviceArgs;
 
@@ -82,6 +83,9 @@ pub struct ShapeArgs {
     /// Architecture, with the decoder of the reference's builders: vits16, vitb16, vitl16, vits8, ...
     #[arg(long, default_value = "vits16")]
     pub arch: String,
+    /// Type of the operands of matrix products
+    #[arg(long = "dtype", value_enum, default_value_t = DtypeArg::Fp32)]
+    dtype: DtypeArg,
     /// Measured steps; the median counts
     #[arg(long, default_value_t = NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN))]
     pub steps: NonZeroUsize,
@@ -94,6 +98,33 @@ pub struct ShapeArgs {
     /// Where the work runs.
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// Values of `--dtype`, named as in the PyTorch programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DtypeArg {
+    /// Single precision
+    Fp32,
+    /// bfloat16 where the processor has instructions for it, single precision elsewhere
+    Bf16,
+}
+
+impl ShapeArgs {
+    /// What the kernels are asked for.
+    pub fn compute(&self) -> Compute {
+        match self.dtype {
+            DtypeArg::Fp32 => Compute::F32,
+            DtypeArg::Bf16 => Compute::Bf16,
+        }
+    }
+
+    /// What runs on this machine, in the PyTorch programs' words.
+    pub fn dtype(&self) -> &'static str {
+        match self.compute().available() {
+            Compute::F32 => "fp32",
+            Compute::Bf16 => "bf16",
+        }
+    }
 }
 
 /// A comparison with PyTorch.

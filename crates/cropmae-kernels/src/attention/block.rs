@@ -11,6 +11,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::heads::{Heads, Rows};
 use crate::backward::anchor;
 use crate::check;
+use crate::compute::Policy;
 use crate::cpu;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::shared::PartMut;
@@ -29,6 +30,7 @@ pub fn attention_block(
     qkv: (&Tensor, &Tensor),
     proj: (&Tensor, &Tensor),
     num_heads: usize,
+    _policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "attention_block";
     let (b, n, d) = check::dims3(OP, "x", x)?;

@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use cropmae_kernels::{
-    Dropout, Norm, attention_block, attention_map, cross_attention, dropout, self_attention,
+    Compute, Dropout, Norm, Policy, attention_block, attention_map, cross_attention, dropout,
+    self_attention,
 };
 
 use crate::reference;
@@ -33,7 +34,7 @@ fn self_attention_matches() {
             let mask = mask(drop, b * h * n, n);
             check(
                 &[var(&[b, n, 3 * d], 1)],
-                |i| self_attention(&i[0], h, drop),
+                |i| self_attention(&i[0], h, drop, Compute::F32),
                 |i| {
                     let part = |part| i[0].narrow(2, part * d, d);
                     reference::attention(&part(0)?, &part(1)?, &part(2)?, h, mask.as_ref())
@@ -51,7 +52,7 @@ fn cross_attention_matches() {
             let mask = mask(drop, b * h * n, m);
             check(
                 &[var(&[b, n, d], 1), var(&[b, m, 2 * d], 2)],
-                |i| cross_attention(&i[0], &i[1], h, drop),
+                |i| cross_attention(&i[0], &i[1], h, drop, Compute::F32),
                 |i| {
                     let part = |part| i[1].narrow(2, part * d, d);
                     reference::attention(&i[0], &part(0)?, &part(1)?, h, mask.as_ref())
@@ -66,7 +67,7 @@ fn strided_inputs_are_read_right() {
     let d = 16;
     check(
         &[var(&[3, 2, 3 * d], 1)],
-        |i| self_attention(&i[0].transpose(0, 1)?, 2, None),
+        |i| self_attention(&i[0].transpose(0, 1)?, 2, None, Compute::F32),
         |i| {
             let qkv = i[0].transpose(0, 1)?;
             let part = |part| qkv.narrow(2, part * d, d);
@@ -78,7 +79,7 @@ fn strided_inputs_are_read_right() {
 #[test]
 fn large_scores_do_not_overflow() {
     let qkv = (tensor(&[1, 5, 24], 1) * 200.0).unwrap();
-    let y = self_attention(&qkv, 1, None).unwrap();
+    let y = self_attention(&qkv, 1, None, Compute::F32).unwrap();
     let part = |part: usize| qkv.narrow(2, part * 8, 8).unwrap();
     let expected = reference::attention(&part(0), &part(1), &part(2), 1, None).unwrap();
     assert_close(&y, &expected, 1e-4, "value");
@@ -132,7 +133,14 @@ fn attention_block_is_its_steps() {
                     bias: &i[2],
                     eps: 1e-6,
                 };
-                attention_block(&i[0], norm, (&i[3], &i[4]), (&i[5], &i[6]), h)
+                attention_block(
+                    &i[0],
+                    norm,
+                    (&i[3], &i[4]),
+                    (&i[5], &i[6]),
+                    h,
+                    Policy::default(),
+                )
             },
             |i| {
                 let y = reference::layer_norm(&i[0], &i[1], &i[2], 1e-6)?;

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use cropmae_kernels::{
-    Dropout, Norm, attention_block, cross_attention, dropout, layer_norm, linear,
+    Compute, Dropout, Norm, Policy, attention_block, cross_attention, dropout, layer_norm, linear,
     masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss, residual_layer_norm,
     self_attention,
 };
@@ -35,7 +35,7 @@ fn wrong_shapes_and_types() {
         &["layer_norm", "x", "F64", "f32"],
     );
     refused(
-        linear(&x, &square, &long),
+        linear(&x, &square, &long, Compute::F32),
         &["linear", "weight", "[4, 4]", "[5, 4]"],
     );
     refused(
@@ -43,20 +43,35 @@ fn wrong_shapes_and_types() {
         &["residual_layer_norm", "residual", "[2, 3, 4]"],
     );
     refused(
-        mlp(&x, (&square, &row), (&square, &square), None),
+        mlp(
+            &x,
+            (&square, &row),
+            (&square, &square),
+            None,
+            Policy::default(),
+        ),
         &["mlp", "fc2.bias"],
     );
     refused(
-        mlp(&x, (&square, &long), (&square, &row), None),
+        mlp(
+            &x,
+            (&square, &long),
+            (&square, &row),
+            None,
+            Policy::default(),
+        ),
         &["mlp", "fc1.weight"],
     );
-    refused(self_attention(&x, 1, None), &["self_attention", "3 D"]);
     refused(
-        self_attention(&tensor(&[1, 2, 12], 1), 3, None),
+        self_attention(&x, 1, None, Compute::F32),
+        &["self_attention", "3 D"],
+    );
+    refused(
+        self_attention(&tensor(&[1, 2, 12], 1), 3, None, Compute::F32),
         &["width 4", "3 heads"],
     );
     refused(
-        cross_attention(&x, &x, 2, None),
+        cross_attention(&x, &x, 2, None, Compute::F32),
         &["cross_attention", "kv", "[2, 3, 8]"],
     );
     refused(
@@ -69,7 +84,14 @@ fn wrong_shapes_and_types() {
         eps: 1e-6,
     };
     refused(
-        attention_block(&x, norm, (&square, &row), (&square, &row), 2),
+        attention_block(
+            &x,
+            norm,
+            (&square, &row),
+            (&square, &row),
+            2,
+            Policy::default(),
+        ),
         &["attention_block", "qkv has 4", "expected 12"],
     );
     refused(
@@ -81,6 +103,7 @@ fn wrong_shapes_and_types() {
             },
             (&square, &row),
             (&square, &row),
+            Policy::default(),
         ),
         &["mlp_block", "norm.weight", "[5]"],
     );
@@ -97,7 +120,7 @@ fn wrong_shapes_and_types() {
         &["dropout", "NaN"],
     );
     refused(
-        self_attention(&tensor(&[1, 2, 12], 1), 2, Some(bad)),
+        self_attention(&tensor(&[1, 2, 12], 1), 2, Some(bad), Compute::F32),
         &["self_attention", "p is 1"],
     );
 }
@@ -108,7 +131,7 @@ fn ids_out_of_range() {
     let (bias, pos) = (tensor(&[5], 3), tensor(&[4, 5], 4));
     let ids = Tensor::new(&[[0u32, 4]], &Device::Cpu).unwrap();
     refused(
-        patch_embed(&patches, Some(&ids), &weight, &bias, &pos),
+        patch_embed(&patches, Some(&ids), &weight, &bias, &pos, Compute::F32),
         &["patch_embed", "ids_keep", "4", "below 4"],
     );
     let pred = tensor(&[1, 2, 12], 5);
@@ -122,7 +145,14 @@ fn ids_out_of_range() {
         &["ids", "I64", "u32"],
     );
     refused(
-        patch_embed(&patches, None, &tensor(&[5, 3, 2, 3], 2), &bias, &pos),
+        patch_embed(
+            &patches,
+            None,
+            &tensor(&[5, 3, 2, 3], 2),
+            &bias,
+            &pos,
+            Compute::F32,
+        ),
         &["patch_embed", "weight", "[5, 3, 2, 3]"],
     );
 }
@@ -134,7 +164,13 @@ fn lost_gradients() {
     let scaled = (var(&[4, 4], 4).as_tensor() * 2.0).unwrap();
     let scaled_row = (var(&[4], 4).as_tensor() * 2.0).unwrap();
     refused(
-        mlp(&x, (&square, &row), (&scaled, &row), None),
+        mlp(
+            &x,
+            (&square, &row),
+            (&scaled, &row),
+            None,
+            Policy::default(),
+        ),
         &["mlp", "fc2.weight", "another op", "detach"],
     );
     refused(
@@ -148,7 +184,7 @@ fn lost_gradients() {
     );
     let pixels = var(&[1, 2, 3], 1);
     refused(
-        patch_embed(&pixels, None, &weight, &bias, &pos),
+        patch_embed(&pixels, None, &weight, &bias, &pos, Compute::F32),
         &["patches", "detach"],
     );
     refused(pixel_loss(&pixels, &pixels, false), &["target", "detach"]);

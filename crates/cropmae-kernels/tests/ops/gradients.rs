@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
-    Dropout, Gradients, Norm, attention_block, backward, cross_attention, dropout, layer_norm,
-    linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss, residual_layer_norm,
-    self_attention,
+    Compute, Dropout, Gradients, Norm, Policy, attention_block, backward, cross_attention, dropout,
+    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
+    residual_layer_norm, self_attention,
 };
 
 use crate::support::{assert_close, bits, in_pool, tensor, var};
@@ -58,11 +58,29 @@ impl Network {
     fn loss(&self, key: u64) -> Result<Tensor> {
         let v = |i: usize| self.vars[i].as_tensor();
         let drop = Some(Dropout { p: 0.1, key });
-        let x = patch_embed(&self.patches, Some(&self.ids), v(0), v(1), &self.pos)?;
+        let x = patch_embed(
+            &self.patches,
+            Some(&self.ids),
+            v(0),
+            v(1),
+            &self.pos,
+            Compute::F32,
+        )?;
         let x = x.broadcast_add(v(14))?;
         let y = layer_norm(&x, v(2), v(3), 1e-6)?;
-        let y = self_attention(&linear(&y, v(4), v(5))?, 2, drop)?;
-        let y = cross_attention(&y, &linear(&x, v(15), v(16))?, 4, drop)?;
+        let y = self_attention(
+            &linear(&y, v(4), v(5), Compute::F32)?,
+            2,
+            drop,
+            Compute::F32,
+        )?;
+        let y = cross_attention(
+            &y,
+            &linear(&x, v(15), v(16), Compute::F32)?,
+            4,
+            drop,
+            Compute::F32,
+        )?;
         let y = dropout(
             &y,
             Dropout {
@@ -76,10 +94,15 @@ impl Network {
             bias: v(3),
             eps: 1e-6,
         };
-        let y = attention_block(&y, norm, (v(4), v(5)), (v(17), v(18)), 4)?;
-        let y = mlp_block(&y, norm, (v(6), v(7)), (v(8), v(9)))?;
-        let y = (mlp(&y, (v(6), v(7)), (v(8), v(9)), drop)? + y)?;
-        masked_pixel_loss(&linear(&y, v(12), v(13))?, &self.patches, &self.ids, true)
+        let y = attention_block(&y, norm, (v(4), v(5)), (v(17), v(18)), 4, Policy::default())?;
+        let y = mlp_block(&y, norm, (v(6), v(7)), (v(8), v(9)), Policy::default())?;
+        let y = (mlp(&y, (v(6), v(7)), (v(8), v(9)), drop, Policy::default())? + y)?;
+        masked_pixel_loss(
+            &linear(&y, v(12), v(13), Compute::F32)?,
+            &self.patches,
+            &self.ids,
+            true,
+        )
     }
 }
 
@@ -131,7 +154,7 @@ fn gradients_sum_over_losses_and_restart_after_clear() {
 #[test]
 fn a_weight_used_twice_gets_both_shares() {
     let (weight, bias, x) = (var(&[4, 4], 1), var(&[4], 2), tensor(&[3, 4], 3));
-    let once = |x: &Tensor| linear(x, &weight, &bias).unwrap();
+    let once = |x: &Tensor| linear(x, &weight, &bias, Compute::F32).unwrap();
     let both = (once(&x) + once(&(&x * 2.0).unwrap()))
         .unwrap()
         .sum_all()
@@ -163,21 +186,37 @@ fn weights_of_a_first_layer_train_without_a_tracked_input() {
     let layers: Vec<Layer> = vec![
         (
             &[24, 8],
-            Box::new(|w| attention_block(&x, norm, (w, &packed_row), (&square, &row), 2)),
+            Box::new(|w| {
+                attention_block(
+                    &x,
+                    norm,
+                    (w, &packed_row),
+                    (&square, &row),
+                    2,
+                    Policy::default(),
+                )
+            }),
         ),
         (
             &[8],
             Box::new(|b| {
                 let norm = Norm { bias: b, ..norm };
-                attention_block(&x, norm, (&packed, &packed_row), (&square, &row), 2)
+                attention_block(
+                    &x,
+                    norm,
+                    (&packed, &packed_row),
+                    (&square, &row),
+                    2,
+                    Policy::default(),
+                )
             }),
         ),
         (
             &[8],
-            Box::new(|b| mlp_block(&x, norm, (&square, b), (&square, &row))),
+            Box::new(|b| mlp_block(&x, norm, (&square, b), (&square, &row), Policy::default())),
         ),
-        (&[8, 8], Box::new(|w| linear(&x, w, &row))),
-        (&[8], Box::new(|b| linear(&x, &square, b))),
+        (&[8, 8], Box::new(|w| linear(&x, w, &row, Compute::F32))),
+        (&[8], Box::new(|b| linear(&x, &square, b, Compute::F32))),
         (&[8], Box::new(|w| layer_norm(&x, w, &row, 1e-6))),
         (&[8], Box::new(|b| layer_norm(&x, &row, b, 1e-6))),
         (
@@ -190,19 +229,19 @@ fn weights_of_a_first_layer_train_without_a_tracked_input() {
         ),
         (
             &[8, 8],
-            Box::new(|w| mlp(&x, (w, &row), (&square, &row), None)),
+            Box::new(|w| mlp(&x, (w, &row), (&square, &row), None, Policy::default())),
         ),
         (
             &[8],
-            Box::new(|b| mlp(&x, (&square, b), (&square, &row), None)),
+            Box::new(|b| mlp(&x, (&square, b), (&square, &row), None, Policy::default())),
         ),
         (
             &[8, 8],
-            Box::new(|w| mlp(&x, (&square, &row), (w, &row), None)),
+            Box::new(|w| mlp(&x, (&square, &row), (w, &row), None, Policy::default())),
         ),
         (
             &[8],
-            Box::new(|b| mlp(&x, (&square, &row), (&square, b), None)),
+            Box::new(|b| mlp(&x, (&square, &row), (&square, b), None, Policy::default())),
         ),
     ];
     for (i, (shape, layer)) in layers.iter().enumerate() {
@@ -254,20 +293,25 @@ fn thread_count_changes_no_bit() {
             bias: v(2),
             eps: 1e-6,
         };
-        let x = attention_block(v(0), norm, (v(3), v(4)), (v(5), v(6)), 3)?;
-        let x = mlp_block(&x, norm, (v(7), v(8)), (v(9), v(10)))?;
-        let q = layer_norm(&linear(&x, v(5), v(6))?, v(1), v(2), 1e-6)?;
-        let kv = linear(&x, &v(3).narrow(0, 0, 2 * d)?, &v(4).narrow(0, 0, 2 * d)?)?;
+        let x = attention_block(v(0), norm, (v(3), v(4)), (v(5), v(6)), 3, Policy::default())?;
+        let x = mlp_block(&x, norm, (v(7), v(8)), (v(9), v(10)), Policy::default())?;
+        let q = layer_norm(&linear(&x, v(5), v(6), Compute::F32)?, v(1), v(2), 1e-6)?;
+        let kv = linear(
+            &x,
+            &v(3).narrow(0, 0, 2 * d)?,
+            &v(4).narrow(0, 0, 2 * d)?,
+            Compute::F32,
+        )?;
         let drop = Some(Dropout { p: 0.1, key: 1 });
         let y = residual_layer_norm(
-            &cross_attention(&q, &kv, 3, drop)?,
+            &cross_attention(&q, &kv, 3, drop, Compute::F32)?,
             &x,
             v(1),
             v(2),
             1e-6,
             drop,
         )?;
-        let y = mlp(&y, (v(7), v(8)), (v(9), v(10)), drop)?;
+        let y = mlp(&y, (v(7), v(8)), (v(9), v(10)), drop, Policy::default())?;
         let loss = pixel_loss(&y, &tensor(&[b, n, d], 77), true)?;
         let store = backward(&loss)?;
         let grads = vars.iter().map(|var| bits(store.get(var).unwrap()));
@@ -285,7 +329,7 @@ fn thread_count_changes_no_bit() {
 #[test]
 fn plain_backward_is_refused_not_silent() {
     let (weight, bias) = (var(&[4, 4], 1), var(&[4], 2));
-    let loss = linear(&tensor(&[2, 4], 3), &weight, &bias)
+    let loss = linear(&tensor(&[2, 4], 3), &weight, &bias, Compute::F32)
         .unwrap()
         .sum_all()
         .unwrap();
@@ -298,7 +342,7 @@ fn plain_backward_is_refused_not_silent() {
 #[test]
 fn a_failed_pass_uninstalls_the_sums() {
     let weight = var(&[4, 4], 1);
-    let y = linear(&tensor(&[2, 4], 3), &weight, &tensor(&[4], 4)).unwrap();
+    let y = linear(&tensor(&[2, 4], 3), &weight, &tensor(&[4], 4), Compute::F32).unwrap();
     // An op without a backward pass, downstream of ours.
     let broken = y.apply_op1(NoBackward).unwrap().sum_all().unwrap();
     assert!(backward(&broken).is_err());

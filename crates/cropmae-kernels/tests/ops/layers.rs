@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_kernels::{
-    Dropout, Norm, attention_block, dropout, layer_norm, linear, mlp, mlp_block, patch_embed,
-    residual_layer_norm,
+    Compute, Dropout, Norm, Policy, attention_block, dropout, layer_norm, linear, mlp, mlp_block,
+    patch_embed, residual_layer_norm,
 };
 
 use crate::reference;
@@ -59,7 +59,7 @@ fn linear_matches() {
         for d_out in [1, 7, 64, 129] {
             check(
                 &[var(shape, 1), var(&[d_out, d_in], 2), var(&[d_out], 3)],
-                |i| linear(&i[0], &i[1], &i[2]),
+                |i| linear(&i[0], &i[1], &i[2], Compute::F32),
                 |i| reference::linear(&i[0], &i[1], &i[2]),
             );
         }
@@ -76,6 +76,7 @@ fn linear_takes_a_slice_of_a_packed_weight() {
                 &i[0],
                 &i[1].narrow(0, d, 2 * d)?,
                 &i[2].narrow(0, d, 2 * d)?,
+                Compute::F32,
             )
         },
         |i| {
@@ -97,7 +98,7 @@ fn strided_inputs_are_read_right() {
     );
     check(
         &[var(&[2, 6, 9], 1), var(&[6, 4], 2), var(&[4], 3)],
-        |i| linear(&i[0].transpose(1, 2)?, &i[1].t()?, &i[2]),
+        |i| linear(&i[0].transpose(1, 2)?, &i[1].t()?, &i[2], Compute::F32),
         |i| reference::linear(&i[0].transpose(1, 2)?.contiguous()?, &i[1].t()?, &i[2]),
     );
 }
@@ -124,7 +125,15 @@ fn mlp_matches() {
                     var(&[d_out, hidden], 4),
                     var(&[d_out], 5),
                 ],
-                |i| mlp(&i[0], (&i[1], &i[2]), (&i[3], &i[4]), drop),
+                |i| {
+                    mlp(
+                        &i[0],
+                        (&i[1], &i[2]),
+                        (&i[3], &i[4]),
+                        drop,
+                        Policy::default(),
+                    )
+                },
                 |i| reference::mlp(&i[0], (&i[1], &i[2]), (&i[3], &i[4]), mask.as_ref()),
             );
         }
@@ -153,7 +162,13 @@ fn mlp_block_is_its_steps() {
                     bias: &i[2],
                     eps: EPS,
                 };
-                mlp_block(&i[0], norm, (&i[3], &i[4]), (&i[5], &i[6]))
+                mlp_block(
+                    &i[0],
+                    norm,
+                    (&i[3], &i[4]),
+                    (&i[5], &i[6]),
+                    Policy::default(),
+                )
             },
             |i| {
                 let y = reference::layer_norm(&i[0], &i[1], &i[2], EPS)?;
@@ -183,9 +198,10 @@ fn constants_give_the_same_values() {
             bias: i[2],
             eps: EPS,
         };
-        let y = attention_block(i[0], norm, (i[3], i[4]), (i[5], i[6]), 2).unwrap();
+        let y =
+            attention_block(i[0], norm, (i[3], i[4]), (i[5], i[6]), 2, Policy::default()).unwrap();
         let fc1 = (&i[3].narrow(0, 0, d).unwrap().detach(), i[6]);
-        mlp_block(&y, norm, fc1, (i[5], i[6])).unwrap()
+        mlp_block(&y, norm, fc1, (i[5], i[6]), Policy::default()).unwrap()
     };
     let constants = vars.each_ref().map(|v| v.detach());
     let (tracked, plain) = (
@@ -212,13 +228,14 @@ fn patch_embed_matches() {
                 Tensor::from_vec(ids, (b, k), &Device::Cpu).unwrap()
             });
             if keep == Some(0) {
-                let y = patch_embed(&patches, ids.as_ref(), &weight, &bias, &pos).unwrap();
+                let y = patch_embed(&patches, ids.as_ref(), &weight, &bias, &pos, Compute::F32)
+                    .unwrap();
                 assert_eq!(y.dims(), [b, 0, d]);
                 continue;
             }
             check(
                 &[weight.clone(), bias.clone()],
-                |i| patch_embed(&patches, ids.as_ref(), &i[0], &i[1], &pos),
+                |i| patch_embed(&patches, ids.as_ref(), &i[0], &i[1], &pos, Compute::F32),
                 |i| {
                     let weight = i[0].permute((0, 2, 3, 1))?.contiguous()?.reshape((d, ()))?;
                     let patches = patches.to_dtype(DType::F64)?;
@@ -250,7 +267,7 @@ fn patch_embed_is_the_convolution() {
         .unwrap()
         .reshape((b, grid * grid, p * p * 3))
         .unwrap();
-    let y = patch_embed(&patches, None, &weight, &bias, &pos).unwrap();
+    let y = patch_embed(&patches, None, &weight, &bias, &pos, Compute::F32).unwrap();
     let expected = images
         .conv2d(&weight, 0, p, 1, 1)
         .unwrap()

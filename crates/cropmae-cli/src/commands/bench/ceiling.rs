@@ -1,23 +1,28 @@
 //! What bare matrix products of a model's shapes reach: the ceiling of everything made of them.
 
 use cropmae_config::ModelConfig;
-use cropmae_kernels::product_seconds;
+use cropmae_kernels::{Compute, product_seconds};
 
 const REPEATS: usize = 5;
 
 /// Products and the seconds they took.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ceiling {
+    compute: Compute,
     flops: f64,
     seconds: f64,
 }
 
 impl Ceiling {
     /// The linear layers of an encoder block on `rows` tokens; with `backward` also both gradients of each.
-    pub fn measure(model: &ModelConfig, rows: usize, backward: bool) -> Self {
+    pub fn measure(model: &ModelConfig, rows: usize, backward: bool, compute: Compute) -> Self {
         let d = model.embed_dim;
         let hidden = (d as f64 * model.mlp_ratio) as usize;
-        let mut ceiling = Self::default();
+        let mut ceiling = Self {
+            compute,
+            flops: 0.0,
+            seconds: 0.0,
+        };
         for (d_in, d_out) in [(d, 3 * d), (d, d), (d, hidden), (hidden, d)] {
             ceiling.add((rows, d_in, d_out));
             if backward {
@@ -35,6 +40,6 @@ impl Ceiling {
 
     fn add(&mut self, (m, k, n): (usize, usize, usize)) {
         self.flops += 2.0 * m as f64 * k as f64 * n as f64;
-        self.seconds += product_seconds((m, k, n), REPEATS);
+        self.seconds += product_seconds((m, k, n), self.compute, REPEATS);
     }
 }

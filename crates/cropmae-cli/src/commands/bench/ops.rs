@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor, Var};
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{
-    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, adamw_all, attention_block,
+    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, Policy, adamw_all, attention_block,
     cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed, pixel_loss,
     residual_layer_norm, self_attention,
 };
@@ -40,6 +40,7 @@ struct Bench<'a> {
     args: &'a OpsArgs,
     console: &'a Console,
     ceiling: f64,
+    policy: Policy,
 }
 
 /// Times every operation.
@@ -51,13 +52,15 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     );
     let model = ModelConfig::factory_preset(&args.shape.arch)?;
     let rows = args.batch.get() * (model.num_patches() + 1);
-    let ceiling = Ceiling::measure(&model, rows, true).gflop_per_s();
+    let policy = Policy::from(args.shape.compute());
+    let ceiling = Ceiling::measure(&model, rows, true, policy.compute).gflop_per_s();
     if !args.shape.json {
         console.say(format!(
-            "{} batch {} on {} threads; bare products reach {ceiling:.0} GFLOP/s\n\
+            "{} batch {} {} on {} threads; bare products reach {ceiling:.0} GFLOP/s\n\
              {:24}{:22}{:>12}{:>12}{:>11}{:>8}",
             args.shape.arch,
             args.batch,
+            args.shape.dtype(),
             threads(&device),
             "",
             "",
@@ -71,6 +74,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
         args,
         console,
         ceiling,
+        policy,
     };
     bench.encoder(&model)?;
     bench.decoder(&model)?;
@@ -140,24 +144,24 @@ impl Bench<'_> {
             "linear",
             &format!("{shape} to {}", 3 * d),
             2 * rows * d * 3 * d,
-            || linear(&x, &qkv.0, &qkv.1),
+            || linear(&x, &qkv.0, &qkv.1, self.policy.compute),
         )?;
         self.op(
             "self_attention",
             &format!("{shape}, {heads} heads"),
             attention,
-            || self_attention(&packed, heads, None),
+            || self_attention(&packed, heads, None, self.policy.compute),
         )?;
         let flops = 2 * rows * d * 4 * d + attention;
         self.op(
             "attention_block",
             &format!("{shape}, {heads} heads"),
             flops,
-            || attention_block(&x, norm(&gains), pair(&qkv), pair(&proj), heads),
+            || attention_block(&x, norm(&gains), pair(&qkv), pair(&proj), heads, self.policy),
         )?;
         let flops = 4 * rows * d * hidden;
         self.op("mlp_block", &format!("{shape} via {hidden}"), flops, || {
-            mlp_block(&x, norm(&gains), pair(&fc1), pair(&fc2))
+            mlp_block(&x, norm(&gains), pair(&fc1), pair(&fc2), self.policy)
         })
     }
 
@@ -182,11 +186,11 @@ impl Bench<'_> {
             "cross_attention",
             &format!("{shape}, {heads} heads"),
             flops,
-            || cross_attention(&x, &kv, heads, dropout),
+            || cross_attention(&x, &kv, heads, dropout, self.policy.compute),
         )?;
         let flops = 4 * b * n * d * FEED_FORWARD;
         self.op("mlp", &format!("{shape} via {FEED_FORWARD}"), flops, || {
-            mlp(&x, pair(&fc1), pair(&fc2), dropout)
+            mlp(&x, pair(&fc1), pair(&fc2), dropout, self.policy)
         })?;
         self.op("dropout", &shape, 0, || {
             kernels::dropout(&x, Dropout { p: 0.1, key: 1 })
@@ -210,7 +214,7 @@ impl Bench<'_> {
             "patch_embed",
             &format!("{shape} to {d}"),
             2 * b * n * values * d,
-            || patch_embed(&patches, None, &weight, &bias, &pos),
+            || patch_embed(&patches, None, &weight, &bias, &pos, self.policy.compute),
         )?;
         let pred = var(&[b, n, values])?;
         self.op("pixel_loss", &shape, 0, || {

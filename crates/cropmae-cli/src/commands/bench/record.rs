@@ -52,7 +52,7 @@ impl Record {
             mode,
             arch: shape.arch.clone(),
             batch,
-            dtype: "fp32",
+            dtype: shape.dtype(),
             device: device::name(device),
             threads: threads(device),
             median_step_s,

@@ -1,0 +1,31 @@
+//! How a model runs: choices that change speed and memory, not what is computed.
+
+use cropmae_kernels::{Compute, Policy};
+
+/// Speed and memory of a model. The default is f32 with every activation kept.
+///
+/// ```
+/// use cropmae_model::{Compute, Execution};
+///
+/// let execution = Execution { compute: Compute::Bf16, recompute_blocks: 4 };
+/// # let _ = execution;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Execution {
+    /// Type of the operands of matrix products. A machine without instructions for it computes in f32:
+    /// [`Compute::available`] tells.
+    pub compute: Compute,
+    /// That many blocks, the encoder's first, then the decoder's, keep only their input and compute the
+    /// rest again in the backward pass.
+    pub recompute_blocks: usize,
+}
+
+impl Execution {
+    /// Of block `index`, counted through encoder and decoder.
+    pub(crate) fn block(self, index: usize) -> Policy {
+        Policy {
+            compute: self.compute,
+            recompute: index < self.recompute_blocks,
+        }
+    }
+}
