@@ -33,7 +33,7 @@ pub fn self_attention(
     qkv: &Tensor,
     num_heads: usize,
     dropout: Option<Dropout>,
-    _compute: Compute,
+    compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "self_attention";
     let (b, n, width) = check::dims3(OP, "qkv", qkv)?;
@@ -43,7 +43,7 @@ pub fn self_attention(
             qkv.dims()
         );
     }
-    let heads = Heads::new(OP, (b, n, n), width / 3, num_heads, dropout)?;
+    let heads = Heads::new(OP, (b, n, n), width / 3, num_heads, dropout, compute)?;
     if portable::needed(qkv) {
         return portable::self_attention(qkv, num_heads, dropout);
     }
@@ -62,13 +62,13 @@ pub fn cross_attention(
     kv: &Tensor,
     num_heads: usize,
     dropout: Option<Dropout>,
-    _compute: Compute,
+    compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "cross_attention";
     let (b, n, d) = check::dims3(OP, "q", q)?;
     let (_, m, _) = check::dims3(OP, "kv", kv)?;
     check::shape(OP, "kv", kv, &[b, m, 2 * d])?;
-    let heads = Heads::new(OP, (b, n, m), d, num_heads, dropout)?;
+    let heads = Heads::new(OP, (b, n, m), d, num_heads, dropout, compute)?;
     if portable::needed(q) {
         return portable::cross_attention(q, kv, num_heads, dropout);
     }
@@ -89,7 +89,7 @@ pub fn attention_map(q: &Tensor, k: &Tensor, num_heads: usize) -> Result<Tensor>
     let (b, n, d) = check::dims3(OP, "q", q)?;
     let (_, m, _) = check::dims3(OP, "k", k)?;
     check::shape(OP, "k", k, &[b, m, d])?;
-    let heads = Heads::new(OP, (b, n, m), d, num_heads, None)?;
+    let heads = Heads::new(OP, (b, n, m), d, num_heads, None, Compute::F32)?;
     if portable::needed(q) {
         return portable::attention_map(q, k, num_heads);
     }

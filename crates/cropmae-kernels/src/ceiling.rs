@@ -9,11 +9,7 @@ use crate::cpu::gemm::{Mat, MatMut, Threads, gemm};
 /// that is not counted. Operands stay where they are from call to call, so nothing but arithmetic and
 /// packing is measured.
 #[must_use]
-pub fn product_seconds(
-    (m, k, n): (usize, usize, usize),
-    compute: Compute,
-    repeats: usize,
-) -> f64 {
+pub fn product_seconds((m, k, n): (usize, usize, usize), compute: Compute, repeats: usize) -> f64 {
     let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);
     let mut c = vec![0.0; m * n];
     let mut product = || {

@@ -1,5 +1,7 @@
 //! In which number type the matrix products run, and what is kept for the backward pass.
 
+use crate::cpu::product;
+
 /// Type of the operands of matrix products. Products are summed in f32, and everything else (weights,
 /// gradients of weights, residual sums, layer norms, softmax statistics, losses) is f32 with either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +18,10 @@ impl Compute {
     /// instructions. Ops make the same choice by themselves; ask here to tell the user.
     #[must_use]
     pub fn available(self) -> Self {
-        Self::F32
+        match self {
+            Self::Bf16 if product::kernels(Self::Bf16).is_some() => Self::Bf16,
+            _ => Self::F32,
+        }
     }
 }
 

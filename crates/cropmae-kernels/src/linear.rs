@@ -21,8 +21,8 @@ pub(crate) use products::{backward_weight, forward};
 ///
 /// # Errors
 /// If a shape does not fit or a tensor is not f32.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, _compute: Compute) -> Result<Tensor> {
-    let op = Linear;
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> Result<Tensor> {
+    let op = Linear(compute);
     check::float(op.name(), "x", x)?;
     let d_in = check::last_dim(op.name(), "x", x)?;
     let d_out = bias.elem_count();
@@ -35,7 +35,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, _compute: Compute) -> 
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
-struct Linear;
+struct Linear(Compute);
 
 impl CustomOp3 for Linear {
     fn name(&self) -> &'static str {
@@ -56,7 +56,7 @@ impl CustomOp3 for Linear {
         let bias = cpu::slice(self.name(), bias, bias_layout)?;
         let (d_out, d_in) = weight_layout.shape().dims2()?;
         let mut y = cpu::output(x.len() / d_in * d_out);
-        products::forward(x, weight, &mut y, 0.0, (d_out, d_in));
+        products::forward(x, weight, &mut y, 0.0, (d_out, d_in), self.0);
         products::add_bias(&mut y, bias);
         Ok((CpuStorage::F32(y), with_last_dim(x_layout, d_out)))
     }
@@ -75,7 +75,7 @@ impl CustomOp3 for Linear {
         let dx = if x.track_op() {
             let weight = cpu::read(self.name(), weight)?;
             let mut dx = cpu::output(x.elem_count());
-            products::backward_input(&dy, &weight, &mut dx, dims);
+            products::backward_input(&dy, &weight, &mut dx, dims, self.0);
             Some(Tensor::from_vec(dx, x.shape(), x.device())?)
         } else {
             None
@@ -83,7 +83,7 @@ impl CustomOp3 for Linear {
         let dweight = {
             let x = cpu::read(self.name(), x)?;
             weight_gradient(self.name(), weight, |sums, beta| {
-                products::backward_weight(&dy, &x, sums, beta, dims);
+                products::backward_weight(&dy, &x, sums, beta, dims, self.0);
             })?
         };
         let dbias = weight_gradient(self.name(), bias, |sums, beta| {

@@ -5,7 +5,7 @@
 //! it is formed (again, in the backward pass) with bias and dropout mask in one pass and consumed while
 //! it is in the cache. So is the normalised input of a pre-norm block.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -33,7 +33,7 @@ pub fn mlp(
     fc1: (&Tensor, &Tensor),
     fc2: (&Tensor, &Tensor),
     dropout: Option<Dropout>,
-    _policy: Policy,
+    policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "mlp";
     check::float(OP, "x", x)?;
@@ -44,8 +44,8 @@ pub fn mlp(
     if portable::needed(x) {
         return portable::mlp(x, fc1, fc2, dropout);
     }
-    let fc1 = Layer::new(OP, "fc1", fc1, d_in)?;
-    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;
+    let fc1 = Layer::new(OP, "fc1", fc1, d_in, policy.compute)?;
+    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out(), policy.compute)?;
     Mlp {
         name: OP,
         d_in,
@@ -53,7 +53,8 @@ pub fn mlp(
         fc1,
         fc2,
         dropout,
-        pre: Pre::Dropped,
+        keep: !policy.recompute,
+        kept: Mutex::new(None),
     }
     .apply(x)
 }
@@ -67,7 +68,7 @@ pub fn mlp_block(
     norm: Norm,
     fc1: (&Tensor, &Tensor),
     fc2: (&Tensor, &Tensor),
-    _policy: Policy,
+    policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "mlp_block";
     check::float(OP, "x", x)?;
@@ -77,8 +78,8 @@ pub fn mlp_block(
         return portable::mlp_block(x, norm, fc1, fc2);
     }
     let norm = Some(PreNorm::new(OP, norm, d)?);
-    let fc1 = Layer::new(OP, "fc1", fc1, d)?;
-    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out())?;
+    let fc1 = Layer::new(OP, "fc1", fc1, d, policy.compute)?;
+    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out(), policy.compute)?;
     Mlp {
         name: OP,
         d_in: d,
@@ -86,7 +87,8 @@ pub fn mlp_block(
         fc1,
         fc2,
         dropout: None,
-        pre: Pre::Dropped,
+        keep: !policy.recompute,
+        kept: Mutex::new(None),
     }
     .apply(x)
 }
@@ -99,15 +101,11 @@ struct Mlp {
     fc1: Layer,
     fc2: Layer,
     dropout: Option<Dropout>,
-    pre: Pre,
-}
-
-/// What becomes of fc1's output (.., F).
-enum Pre {
-    /// Kept for the backward pass.
-    Kept(OnceLock<Vec<f32>>),
-    /// There will be no backward pass.
-    Dropped,
+    /// There will be a backward pass, which is not to compute again what it needs.
+    keep: bool,
+    /// fc1's output (.., F), left by the forward pass, taken by the backward pass so that its memory is free
+    /// soon.
+    kept: Mutex<Option<Vec<f32>>>,
 }
 
 impl CustomOp2 for Mlp {
@@ -127,9 +125,10 @@ impl CustomOp2 for Mlp {
         let rows = x.len() / d_in;
         let block_rows = rows.min(BLOCK_ROWS);
         let mut y = cpu::output(rows * d_out);
-        let mut kept = match self.pre {
-            Pre::Kept(_) => cpu::output(rows * hidden),
-            Pre::Dropped => Vec::new(),
+        let mut kept = if self.keep {
+            cpu::output(rows * hidden)
+        } else {
+            Vec::new()
         };
         let mut unkept = Scratch::new(if kept.is_empty() {
             block_rows * hidden
@@ -165,8 +164,8 @@ impl CustomOp2 for Mlp {
             self.activate(pre, act, first_row)?;
             self.fc2.forward(act, y, beta)?;
         }
-        if let Pre::Kept(pre) = &self.pre {
-            pre.get_or_init(|| kept);
+        if self.keep {
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
         Ok((CpuStorage::F32(y), linear::with_last_dim(x_layout, d_out)))
     }
@@ -179,13 +178,22 @@ impl CustomOp2 for Mlp {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
-        let pre = self.pre.get();
+        let kept = self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let dy = dy.contiguous()?;
         let dy = cpu::read(self.name, &dy)?;
         let mut dx = cpu::output(x.elem_count());
-        let block_rows = (pre.len() / hidden).min(BLOCK_ROWS);
+        let block_rows = (x.elem_count() / d_in).min(BLOCK_ROWS);
         let mut act = Scratch::new(block_rows * hidden);
         let mut dpre = Scratch::new(block_rows * hidden);
+        let mut again = Scratch::new(if kept.is_some() {
+            0
+        } else {
+            block_rows * hidden
+        });
         let normed = if self.norm.is_some() {
             block_rows * d_in
         } else {
@@ -194,29 +202,39 @@ impl CustomOp2 for Mlp {
         let (mut h, mut dh) = (Scratch::new(normed), Scratch::new(normed));
         {
             let x = cpu::read(self.name, x)?;
-            let blocks = pre
-                .chunks(BLOCK_ROWS * hidden)
-                .zip(x.chunks(BLOCK_ROWS * d_in));
-            let grads = dx
-                .chunks_mut(BLOCK_ROWS * d_in)
+            let blocks = x
+                .chunks(BLOCK_ROWS * d_in)
                 .zip(dy.chunks(BLOCK_ROWS * d_out));
-            for (block, ((pre, x), (dx, dy))) in blocks.zip(grads).enumerate() {
-                let (act, dpre) = (&mut act[..pre.len()], &mut dpre[..pre.len()]);
+            let blocks = blocks.zip(dx.chunks_mut(BLOCK_ROWS * d_in)).enumerate();
+            for (block, ((x, dy), dx)) in blocks {
+                let (first_row, rows) = (block * BLOCK_ROWS, x.len() / d_in);
+                let (act, dpre) = (&mut act[..rows * hidden], &mut dpre[..rows * hidden]);
+                let h = match &self.norm {
+                    Some(norm) => {
+                        norm.forward(x, &mut h[..x.len()])?;
+                        &h[..x.len()]
+                    }
+                    None => x,
+                };
+                let pre = match &kept {
+                    Some(kept) => &kept[first_row * hidden..][..rows * hidden],
+                    None => {
+                        let pre = &mut again[..rows * hidden];
+                        self.fc1.forward(h, pre, 0.0)?;
+                        &*pre
+                    }
+                };
                 self.fc2.backward_input(dy, dpre)?;
-                self.backward_activate(pre, act, dpre, block * BLOCK_ROWS);
+                self.backward_activate(pre, act, dpre, first_row);
                 self.fc2.backward_weights(act, dy)?;
+                self.fc1.backward_weights(h, dpre)?;
                 match &self.norm {
                     Some(norm) => {
-                        let (h, dh) = (&mut h[..x.len()], &mut dh[..x.len()]);
-                        norm.forward(x, h)?;
-                        self.fc1.backward_weights(h, dpre)?;
+                        let dh = &mut dh[..x.len()];
                         self.fc1.backward_input(dpre, dh)?;
                         norm.backward(x, dh, dy, dx)?;
                     }
-                    None => {
-                        self.fc1.backward_weights(x, dpre)?;
-                        self.fc1.backward_input(dpre, dx)?;
-                    }
+                    None => self.fc1.backward_input(dpre, dx)?,
                 }
             }
         }
@@ -227,23 +245,12 @@ impl CustomOp2 for Mlp {
     }
 }
 
-impl Pre {
-    fn get(&self) -> &[f32] {
-        match self {
-            Self::Kept(pre) => pre.get().map(Vec::as_slice).unwrap_or_default(),
-            Self::Dropped => &[],
-        }
-    }
-}
-
 impl Mlp {
     fn apply(mut self, x: &Tensor) -> Result<Tensor> {
         let mut weights = [self.fc1.tensors(), self.fc2.tensors()].concat();
         weights.extend(self.norm.iter().flat_map(PreNorm::tensors));
         let anchor = anchor(&weights).clone();
-        if x.track_op() || anchor.track_op() {
-            self.pre = Pre::Kept(OnceLock::new());
-        }
+        self.keep &= x.track_op() || anchor.track_op();
         x.contiguous()?.apply_op2(&anchor, self)
     }
 

@@ -33,7 +33,7 @@ pub fn patch_embed(
     weight: &Tensor,
     bias: &Tensor,
     pos: &Tensor,
-    _compute: Compute,
+    compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "patch_embed";
     let (b, n, values) = check::dims3(OP, "patches", patches)?;
@@ -71,6 +71,7 @@ pub fn patch_embed(
         pos: pos.detach().contiguous()?,
         patch,
         ids,
+        compute,
     };
     let anchor = anchor(&[&op.weight, &op.bias]).clone();
     patches.contiguous()?.apply_op2(&anchor, op)
@@ -83,6 +84,7 @@ struct PatchEmbed {
     patch: usize,
     /// (B, K) patches to embed; all of them if `None`.
     ids: Option<Vec<u32>>,
+    compute: Compute,
 }
 
 impl CustomOp2 for PatchEmbed {
@@ -109,7 +111,7 @@ impl CustomOp2 for PatchEmbed {
         let pos = cpu::read(self.name(), &self.pos)?;
         let d = bias.len();
         let mut y = cpu::output(visible.len() / values * d);
-        linear::forward(&visible, &permuted, &mut y, 0.0, (d, values));
+        linear::forward(&visible, &permuted, &mut y, 0.0, (d, values), self.compute);
         y.par_chunks_mut(ROWS_PER_TASK * d)
             .enumerate()
             .for_each(|(block, y)| {
@@ -141,7 +143,8 @@ impl CustomOp2 for PatchEmbed {
         weight_gradient(self.name(), &self.weight, |sums, beta| {
             let visible = self.visible(&patches, n, values);
             let mut permuted = Scratch::new(sums.len());
-            linear::backward_weight(&dy, &visible, &mut permuted, 0.0, (d, values));
+            let dims = (d, values);
+            linear::backward_weight(&dy, &visible, &mut permuted, 0.0, dims, self.compute);
             self.permute(|channels_last, channels_first| {
                 let sum = &mut sums[channels_first];
                 let old = if beta == 0.0 { 0.0 } else { beta * *sum };

@@ -4,7 +4,7 @@
 //! zero tensor and an allocating add in the backward pass. Kept are qkv's output, attention's output
 //! and its lse; the normalised input is formed again.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
@@ -30,18 +30,18 @@ pub fn attention_block(
     qkv: (&Tensor, &Tensor),
     proj: (&Tensor, &Tensor),
     num_heads: usize,
-    _policy: Policy,
+    policy: Policy,
 ) -> Result<Tensor> {
     const OP: &str = "attention_block";
     let (b, n, d) = check::dims3(OP, "x", x)?;
-    let heads = Heads::new(OP, (b, n, n), d, num_heads, None)?;
+    let heads = Heads::new(OP, (b, n, n), d, num_heads, None, policy.compute)?;
     if portable::needed(x) {
         return portable::attention_block(x, norm, qkv, proj, num_heads);
     }
     let norm = PreNorm::new(OP, norm, d)?;
     let (qkv, proj) = (
-        Layer::new(OP, "qkv", qkv, d)?,
-        Layer::new(OP, "proj", proj, d)?,
+        Layer::new(OP, "qkv", qkv, d, policy.compute)?,
+        Layer::new(OP, "proj", proj, d, policy.compute)?,
     );
     if qkv.d_out() != 3 * d || proj.d_out() != d {
         bail!(
@@ -52,14 +52,14 @@ pub fn attention_block(
         );
     }
     let anchor = anchor(&[norm.tensors(), qkv.tensors(), proj.tensors()].concat()).clone();
-    let keep = x.track_op() || anchor.track_op();
+    let keep = !policy.recompute && (x.track_op() || anchor.track_op());
     let op = AttentionBlock {
         heads,
         norm,
         qkv,
         proj,
         keep,
-        kept: OnceLock::new(),
+        kept: Mutex::new(None),
     };
     x.contiguous()?.apply_op2(&anchor, op)
 }
@@ -69,9 +69,10 @@ struct AttentionBlock {
     norm: PreNorm,
     qkv: Layer,
     proj: Layer,
-    /// There will be a backward pass.
+    /// There will be a backward pass, which is not to compute again what it needs.
     keep: bool,
-    kept: OnceLock<Kept>,
+    /// Left by the forward pass, taken by the backward pass so that its memory is free soon.
+    kept: Mutex<Option<Kept>>,
 }
 
 /// What the backward pass needs of the forward pass.
@@ -97,20 +98,11 @@ impl CustomOp2 for AttentionBlock {
         _anchor_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let x = cpu::slice(self.name(), x, x_layout)?;
-        let mut qkv = cpu::output(3 * x.len());
-        {
-            let mut h = Scratch::new(x.len());
-            self.norm.forward(x, &mut h)?;
-            self.qkv.forward(&h, &mut qkv, 0.0)?;
-        }
-        let mut y = cpu::output(x.len());
-        let lse = self
-            .heads
-            .forward(Rows::unpack(&qkv, self.heads.width()), &mut y);
+        let attended = self.attend(x)?;
         let mut sum = x.to_vec();
-        self.proj.forward(&y, &mut sum, 1.0)?;
+        self.proj.forward(&attended.y, &mut sum, 1.0)?;
         if self.keep {
-            self.kept.get_or_init(|| Kept { qkv, y, lse });
+            *self.kept() = Some(attended);
         }
         Ok((CpuStorage::F32(sum), x_layout.shape().clone()))
     }
@@ -122,22 +114,24 @@ impl CustomOp2 for AttentionBlock {
         _sum: &Tensor,
         dsum: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(Kept { qkv, y, lse }) = self.kept.get() else {
-            bail!("{}: there was no forward pass on this device", self.name());
-        };
         let dsum = dsum.contiguous()?;
         let dsum = cpu::read(self.name(), &dsum)?;
         let mut dx = cpu::output(x.elem_count());
         {
             let x = cpu::read(self.name(), x)?;
+            let kept = self.kept().take();
+            let Kept { qkv, y, lse } = match kept {
+                Some(kept) => kept,
+                None => self.attend(&x)?,
+            };
             let mut dqkv = Scratch::new(qkv.len());
             {
-                self.proj.backward_weights(y, &dsum)?;
+                self.proj.backward_weights(&y, &dsum)?;
                 let mut dy = Scratch::new(y.len());
                 self.proj.backward_input(&dsum, &mut dy)?;
                 let [dq, dk, dv] = PartMut::split(&mut dqkv, self.heads.width());
-                let rows = Rows::unpack(qkv, self.heads.width());
-                self.heads.backward(rows, (y, lse), &dy, [&dq, &dk, &dv]);
+                let rows = Rows::unpack(&qkv, self.heads.width());
+                self.heads.backward(rows, (&y, &lse), &dy, [&dq, &dk, &dv]);
             }
             let (mut h, mut dh) = (Scratch::new(x.len()), Scratch::new(x.len()));
             self.norm.forward(&x, &mut h)?;
@@ -149,5 +143,26 @@ impl CustomOp2 for AttentionBlock {
             return Ok((None, None));
         }
         Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), None))
+    }
+}
+
+impl AttentionBlock {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything before the last projection.
+    fn attend(&self, x: &[f32]) -> Result<Kept> {
+        let mut qkv = cpu::output(3 * x.len());
+        {
+            let mut h = Scratch::new(x.len());
+            self.norm.forward(x, &mut h)?;
+            self.qkv.forward(&h, &mut qkv, 0.0)?;
+        }
+        let mut y = cpu::output(x.len());
+        let lse = self
+            .heads
+            .forward(Rows::unpack(&qkv, self.heads.width()), &mut y);
+        Ok(Kept { qkv, y, lse })
     }
 }

@@ -6,6 +6,7 @@ use candle_core::{Result, Shape, bail};
 use rayon::prelude::*;
 
 use super::tile::{Tile, TileGrads, exponentials};
+use crate::compute::Compute;
 use crate::cpu;
 use crate::cpu::gemm::Mat;
 use crate::cpu::shared::PartMut;
@@ -49,6 +50,7 @@ pub(super) struct Heads {
     pub(super) num_heads: usize,
     pub(super) head_dim: usize,
     pub(super) dropout: Option<Dropout>,
+    pub(super) compute: Compute,
 }
 
 impl Heads {
@@ -58,6 +60,7 @@ impl Heads {
         width: usize,
         num_heads: usize,
         dropout: Option<Dropout>,
+        compute: Compute,
     ) -> Result<Self> {
         if num_heads == 0 || width == 0 || !width.is_multiple_of(num_heads) {
             bail!("{op}: width {width} does not divide into {num_heads} heads");
@@ -78,6 +81,7 @@ impl Heads {
             num_heads,
             head_dim,
             dropout,
+            compute,
         })
     }
 

@@ -79,7 +79,15 @@ impl<'a> Tile<'a> {
         let q = q.block(self.query_origin(), self.query_dims());
         let k = k.block(self.key_origin(), self.key_dims());
         let scores = MatMut::new(scores, self.len, self.heads.keys);
-        gemm(scores, 0.0, self.heads.scale(), q, k.t(), Threads::One);
+        gemm(
+            scores,
+            0.0,
+            self.heads.scale(),
+            q,
+            k.t(),
+            Threads::One,
+            self.heads.compute,
+        );
     }
 
     pub(super) fn forward(&self, [q, k, v]: [Rows; 3], mut y: MatMut, lse: &mut [f32]) {
@@ -106,6 +114,7 @@ impl<'a> Tile<'a> {
             Mat::new(&probs, self.len, m),
             v,
             Threads::One,
+            self.heads.compute,
         );
         for (y, sum) in y.rows_mut().zip(sums.iter()) {
             y.iter_mut().for_each(|y| *y /= sum);
@@ -136,6 +145,7 @@ impl<'a> Tile<'a> {
             dy_block,
             v.t(),
             Threads::One,
+            self.heads.compute,
         );
         let (row, col) = self.query_origin();
         vectorised!({
@@ -147,13 +157,14 @@ impl<'a> Tile<'a> {
                 self.backward_row(i, p, ds, lse, delta);
             }
         });
+        let compute = self.heads.compute;
         let probs = Mat::new(&probs, len, m);
         let dscores = Mat::new(&dscores, len, m);
-        gemm(dv, beta, 1.0, probs.t(), dy_block, Threads::One);
+        gemm(dv, beta, 1.0, probs.t(), dy_block, Threads::One, compute);
         let q = q.block(self.query_origin(), self.query_dims());
         let k = k.block(self.key_origin(), self.key_dims());
-        gemm(dq, 0.0, 1.0, dscores, k, Threads::One);
-        gemm(dk, beta, 1.0, dscores.t(), q, Threads::One);
+        gemm(dq, 0.0, 1.0, dscores, k, Threads::One, compute);
+        gemm(dk, beta, 1.0, dscores.t(), q, Threads::One, compute);
     }
 
     /// Turns scores into probabilities (after dropout) and their gradient `ds` into that of q k^T.

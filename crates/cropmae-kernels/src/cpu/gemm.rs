@@ -1,9 +1,12 @@
-//! Matrix products on strided views: a thin, checked layer over the `gemm` crate.
+//! Matrix products on strided views: our own kernels where they fit the machine, the `gemm` crate elsewhere.
 //!
 //! The crate splits a product into tiles of the output, never along the summed dimension, and chooses
 //! its blocking from the shapes alone, so results do not depend on the number of threads (tested).
 
 use std::marker::PhantomData;
+
+use super::product;
+use crate::compute::Compute;
 
 /// A matrix to read: rows at any stride, or its transpose.
 #[derive(Clone, Copy)]
@@ -15,6 +18,11 @@ pub(crate) struct Mat<'a> {
     col_stride: usize,
     lifetime: PhantomData<&'a [f32]>,
 }
+
+// SAFETY: a view is read only, like the shared slice that it borrows from.
+unsafe impl Send for Mat<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Mat<'_> {}
 
 impl<'a> Mat<'a> {
     /// Row-major `rows` x `cols`.
@@ -33,6 +41,30 @@ impl<'a> Mat<'a> {
             col_stride: 1,
             lifetime: PhantomData,
         }
+    }
+
+    pub(super) fn rows(self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn cols(self) -> usize {
+        self.cols
+    }
+
+    pub(super) fn row_stride(self) -> usize {
+        self.row_stride
+    }
+
+    /// Whether the elements of a row are neighbours; those of a column are otherwise.
+    pub(super) fn has_contiguous_rows(self) -> bool {
+        self.col_stride == 1
+    }
+
+    /// A row whose elements are neighbours.
+    pub(super) fn row(self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows && self.has_contiguous_rows());
+        // SAFETY: the row lies inside of the borrowed slice (constructors).
+        unsafe { std::slice::from_raw_parts(self.data.add(i * self.row_stride), self.cols) }
     }
 
     /// The transpose, a view.
@@ -87,6 +119,39 @@ impl<'a> MatMut<'a> {
         }
     }
 
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub(super) fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// Where element (`row`, `col`) lies.
+    pub(super) fn at(&mut self, row: usize, col: usize) -> *mut f32 {
+        assert!(row < self.rows && col < self.cols);
+        // SAFETY: inside of the view.
+        unsafe { self.data.add(row * self.row_stride + col) }
+    }
+
+    /// Rows `first..first + rows` as a matrix of their own.
+    ///
+    /// # Safety
+    /// Nothing else may access these rows meanwhile.
+    pub(super) unsafe fn rows_unchecked(&self, first: usize, rows: usize) -> MatMut<'_> {
+        assert!(first + rows <= self.rows);
+        MatMut {
+            data: self.data.wrapping_add(first * self.row_stride),
+            rows,
+            lifetime: PhantomData,
+            ..*self
+        }
+    }
+
     /// The same matrix for a shorter time.
     pub(crate) fn reborrow(&mut self) -> MatMut<'_> {
         MatMut {
@@ -114,8 +179,20 @@ pub(crate) enum Threads {
 }
 
 /// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
-pub(crate) fn gemm(c: MatMut, beta: f32, alpha: f32, a: Mat, b: Mat, threads: Threads) {
+pub(crate) fn gemm(
+    c: MatMut,
+    beta: f32,
+    alpha: f32,
+    a: Mat,
+    b: Mat,
+    threads: Threads,
+    compute: Compute,
+) {
     assert_eq!((c.rows, c.cols, a.cols), (a.rows, b.cols, b.rows));
+    let empty = c.rows == 0 || c.cols == 0 || a.cols == 0;
+    if let Some(kernels) = product::kernels(compute.available()).filter(|_| !empty) {
+        return product::product(kernels, c, (beta, alpha), a, b, threads);
+    }
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(0),

@@ -1,6 +1,7 @@
 //! What the CPU forms of the ops share: opening tensors as slices, output buffers, row blocks.
 
 pub(crate) mod gemm;
+pub(crate) mod product;
 pub(crate) mod scratch;
 pub(crate) mod shared;
 pub(crate) mod simd;
@@ -147,10 +148,17 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
             let mut total = [0.0f32; STRIPE];
             let total = &mut total[..sums.len()];
             simd::vectorised!({
-                for row in x.chunks_exact(cols) {
-                    let row = &row[i * STRIPE..][..total.len()];
-                    for (total, &v) in total.iter_mut().zip(row) {
-                        *total += v;
+                // Sums of sums: the rounding error of a long chain grows with its length.
+                for rows in x.chunks(ROWS_PER_TASK * cols) {
+                    let mut part = [0.0f32; STRIPE];
+                    for row in rows.chunks_exact(cols) {
+                        let row = &row[i * STRIPE..][..total.len()];
+                        for (part, &v) in part.iter_mut().zip(row) {
+                            *part += v;
+                        }
+                    }
+                    for (total, part) in total.iter_mut().zip(part) {
+                        *total += part;
                     }
                 }
             });

@@ -7,9 +7,13 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A temporary buffer with unspecified contents.
+/// Elements of a cache line.
+const LINE: usize = 16;
+
+/// A temporary buffer with unspecified contents that begins with a cache line.
 pub(crate) struct Scratch {
     data: Vec<f32>,
+    start: usize,
     len: usize,
 }
 
@@ -21,12 +25,14 @@ impl Scratch {
             let fitting = free
                 .iter()
                 .enumerate()
-                .filter(|(_, data)| data.len() >= len);
+                .filter(|(_, data)| data.len() >= len + LINE);
             let (i, _) = fitting.min_by_key(|(_, data)| data.len())?;
             Some(free.swap_remove(i))
         });
-        let data = free.unwrap_or_else(|| vec![0.0; len]);
-        Self { data, len }
+        let data = free.unwrap_or_else(|| vec![0.0; len + LINE]);
+        // Any start is correct, so it does not matter that the offset may be unknown (under Miri).
+        let start = data.as_ptr().align_offset(64).min(LINE);
+        Self { data, start, len }
     }
 }
 
@@ -45,12 +51,12 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.data[..self.len]
+        &self.data[self.start..][..self.len]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.data[..self.len]
+        &mut self.data[self.start..][..self.len]
     }
 }

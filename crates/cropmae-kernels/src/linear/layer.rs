@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 use super::products;
 use crate::backward::{check_leaf, weight_gradient};
 use crate::check;
+use crate::compute::Compute;
 use crate::cpu::{self, Read};
 
 /// Weight (Dout, Din) and bias (Dout), each a variable or a constant.
@@ -12,6 +13,7 @@ pub(crate) struct Layer {
     op: &'static str,
     weight: Tensor,
     bias: Tensor,
+    compute: Compute,
 }
 
 impl Layer {
@@ -21,6 +23,7 @@ impl Layer {
         name: &str,
         (weight, bias): (&Tensor, &Tensor),
         d_in: usize,
+        compute: Compute,
     ) -> Result<Self> {
         let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
         let d_out = check::last_dim(op, &bias_name, bias)?;
@@ -32,6 +35,7 @@ impl Layer {
             op,
             weight: weight.contiguous()?,
             bias: bias.contiguous()?,
+            compute,
         })
     }
 
@@ -54,7 +58,8 @@ impl Layer {
 
     /// `y` = `beta` * `y` + x W^T, without the bias.
     pub(crate) fn product(&self, x: &[f32], y: &mut [f32], beta: f32) -> Result<()> {
-        products::forward(x, &cpu::read(self.op, &self.weight)?, y, beta, self.dims());
+        let weight = cpu::read(self.op, &self.weight)?;
+        products::forward(x, &weight, y, beta, self.dims(), self.compute);
         Ok(())
     }
 
@@ -67,14 +72,15 @@ impl Layer {
 
     /// `dx` = dy W.
     pub(crate) fn backward_input(&self, dy: &[f32], dx: &mut [f32]) -> Result<()> {
-        products::backward_input(dy, &cpu::read(self.op, &self.weight)?, dx, self.dims());
+        let weight = cpu::read(self.op, &self.weight)?;
+        products::backward_input(dy, &weight, dx, self.dims(), self.compute);
         Ok(())
     }
 
     /// Delivers the gradients of weight and bias.
     pub(crate) fn backward_weights(&self, x: &[f32], dy: &[f32]) -> Result<()> {
         weight_gradient(self.op, &self.weight, |sums, beta| {
-            products::backward_weight(dy, x, sums, beta, self.dims());
+            products::backward_weight(dy, x, sums, beta, self.dims(), self.compute);
         })?;
         weight_gradient(self.op, &self.bias, |sums, beta| {
             cpu::column_sums(dy, sums, beta)

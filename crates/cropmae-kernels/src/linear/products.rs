@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::compute::Compute;
+
 use crate::cpu::ROWS_PER_TASK;
 use crate::cpu::gemm::{Mat, MatMut, Threads, gemm};
 use crate::cpu::simd::vectorised;
@@ -13,6 +15,7 @@ pub(crate) fn forward(
     y: &mut [f32],
     beta: f32,
     (d_out, d_in): (usize, usize),
+    compute: Compute,
 ) {
     let rows = x.len() / d_in;
     let weight = Mat::new(weight, d_out, d_in).t();
@@ -23,6 +26,7 @@ pub(crate) fn forward(
         Mat::new(x, rows, d_in),
         weight,
         Threads::All,
+        compute,
     );
 }
 
@@ -44,6 +48,7 @@ pub(crate) fn backward_input(
     weight: &[f32],
     dx: &mut [f32],
     (d_out, d_in): (usize, usize),
+    compute: Compute,
 ) {
     let rows = dx.len() / d_in;
     let weight = Mat::new(weight, d_out, d_in);
@@ -54,6 +59,7 @@ pub(crate) fn backward_input(
         Mat::new(dy, rows, d_out),
         weight,
         Threads::All,
+        compute,
     );
 }
 
@@ -64,6 +70,7 @@ pub(crate) fn backward_weight(
     dweight: &mut [f32],
     beta: f32,
     (d_out, d_in): (usize, usize),
+    compute: Compute,
 ) {
     let rows = x.len() / d_in;
     let dweight = MatMut::new(dweight, d_out, d_in);
@@ -75,5 +82,6 @@ pub(crate) fn backward_weight(
         dy,
         Mat::new(x, rows, d_in),
         Threads::All,
+        compute,
     );
 }
