@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use candle_nn::VarMap;
 use cropmae_config::Experiment;
 use cropmae_data::Batch;
-use cropmae_model::{DropoutStream, PatchMask, Pretrainer};
+use cropmae_model::{Compute, DropoutStream, Execution, PatchMask, Pretrainer};
 
 use crate::ema::Ema;
 use crate::{AdamW, Checkpoint, Cursor, Progress, Schedule, TrainError, checkpoint};
@@ -78,6 +78,21 @@ pub struct Trainer {
     device: Device,
 }
 
+/// How the config wants the model run on `device`.
+fn execution(experiment: &Experiment, device: &Device) -> Execution {
+    let asked = match experiment.train.compute {
+        cropmae_config::Compute::F32 => Compute::F32,
+        cropmae_config::Compute::Bf16 => Compute::Bf16,
+    };
+    if asked == Compute::Bf16 && !(device.is_cpu() && asked.available() == asked) {
+        tracing::warn!("train.compute = \"bf16\": no such instructions here, products run in f32");
+    }
+    Execution {
+        compute: asked,
+        recompute_blocks: experiment.train.recompute_blocks,
+    }
+}
+
 impl Trainer {
     /// The model of `experiment` with its initial weights, on a source of `batches_per_epoch` batches.
     ///
@@ -132,7 +147,8 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let vb = candle_nn::VarBuilder::from_varmap(&weights, candle_core::DType::F32, device);
-        let model = Pretrainer::new(experiment.method, &experiment.model, vb)?;
+        let model = Pretrainer::new(experiment.method, &experiment.model, vb)?
+            .with_execution(execution(experiment, device));
         let parameters = cropmae_model::named_parameters(&weights);
         let ema = experiment.train.ema_decay;
         Ok(Self {

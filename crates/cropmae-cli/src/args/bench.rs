@@ -118,6 +118,14 @@ impl ShapeArgs {
         }
     }
 
+    /// Value of the config's `train.compute`.
+    pub fn config_name(&self) -> &'static str {
+        match self.dtype {
+            DtypeArg::Fp32 => "f32",
+            DtypeArg::Bf16 => "bf16",
+        }
+    }
+
     /// What runs on this machine, in the PyTorch programs' words.
     pub fn dtype(&self) -> &'static str {
         match self.compute().available() {

@@ -32,9 +32,13 @@ pub struct TrainConfig {
     /// Stop after this many updates; the schedule keeps the length that `epochs` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// Number type of matrix products.
+    /// Number type of matrix products. A processor without bf16 instructions runs f32.
     #[serde(default)]
     pub compute: Compute,
+    /// That many blocks, the encoder's first, then the decoder's, keep only their input and compute the rest
+    /// again in the backward pass: less memory for up to a third more work.
+    #[serde(default)]
+    pub recompute_blocks: usize,
     /// Keep an exponential moving average of the weights with this decay, 0 to 1; none when absent. The
     /// average after update t is d * average + (1 - d) * weights, d = min(decay, (1 + t) / (10 + t)).
     #[serde(default, skip_serializing_if = "Option::is_none")]

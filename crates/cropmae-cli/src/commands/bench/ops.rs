@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor, Var};
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{
-    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, Policy, adamw_all, attention_block,
-    cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed, pixel_loss,
-    residual_layer_norm, self_attention,
+    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, Policy, adamw_all,
+    attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed,
+    pixel_loss, residual_layer_norm, self_attention,
 };
 use cropmae_train::peak_rss_bytes;
 use serde::Serialize;
@@ -157,7 +157,16 @@ impl Bench<'_> {
             "attention_block",
             &format!("{shape}, {heads} heads"),
             flops,
-            || attention_block(&x, norm(&gains), pair(&qkv), pair(&proj), heads, self.policy),
+            || {
+                attention_block(
+                    &x,
+                    norm(&gains),
+                    pair(&qkv),
+                    pair(&proj),
+                    heads,
+                    self.policy,
+                )
+            },
         )?;
         let flops = 4 * rows * d * hidden;
         self.op("mlp_block", &format!("{shape} via {hidden}"), flops, || {
