@@ -35,7 +35,37 @@ pub fn run() -> Result<ExitCode> {
             .args(["doc", "--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
+    optional_features()?;
     smoke()
+}
+
+/// Lints and tests of what needs libraries of the system, where they are there.
+fn optional_features() -> Result<()> {
+    let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
+    let found = Command::new("pkg-config")
+        .arg("--exists")
+        .args(video)
+        .status();
+    if !found.is_ok_and(|status| status.success()) {
+        say(&format!(
+            "skipped: feature video needs {}",
+            video.join(", ")
+        ));
+        return Ok(());
+    }
+    let data = ["--package", "cropmae-data", "--features", "video"];
+    let lints = ["--all-targets", "--", "--deny", "warnings"];
+    step(
+        "lints with video files",
+        cargo().arg("clippy").args(data).args(lints),
+    )?;
+    step(
+        "tests with video files",
+        cargo()
+            .arg("test")
+            .args(data)
+            .args(["--lib", "sources::videos"]),
+    )
 }
 
 fn step(name: &str, command: &mut Command) -> Result<()> {
@@ -47,7 +77,7 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
 /// and a wrong path that must fail.
 fn smoke() -> Result<ExitCode> {
     say("==> smoke run of the README's commands");
-    let program = program::build(&[])?;
+    let program = program::build(&[], &[])?;
     let folder = std::env::temp_dir().join(format!("cropmae-smoke-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context("cannot make a folder for the smoke run")?;
     let cropmae = |args: &str| {

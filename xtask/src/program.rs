@@ -12,10 +12,11 @@ use crate::cargo::{self, cargo};
 
 /// `cropmae COMMAND ARGS...`, built in release mode. Its exit code becomes ours.
 pub fn run(command: &str, args: &[OsString]) -> Result<ExitCode> {
-    let program = build(args)?;
+    let (features, args) = split_features(args);
+    let program = build(&args, &features)?;
     let status = Command::new(&program)
         .arg(command)
-        .args(args)
+        .args(&args)
         .env("CROPMAE_REVISION", revision())
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
@@ -28,8 +29,8 @@ pub fn run(command: &str, args: &[OsString]) -> Result<ExitCode> {
     ))
 }
 
-/// Path of the freshly built program.
-pub fn build(args: &[OsString]) -> Result<PathBuf> {
+/// Path of the freshly built program, with `features` and what `args` ask for.
+pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--quiet", "--release", "--package", "cropmae-cli"]);
     build
@@ -37,6 +38,9 @@ pub fn build(args: &[OsString]) -> Result<PathBuf> {
         .arg(cargo::root().join("Cargo.toml"));
     if let Some(feature) = device_feature(args) {
         build.args(["--features", feature]);
+    }
+    for feature in features {
+        build.arg("--features").arg(feature);
     }
     let status = build.status().context("cannot start cargo")?;
     if !status.success() {
@@ -47,6 +51,20 @@ pub fn build(args: &[OsString]) -> Result<PathBuf> {
     Ok(target
         .join("release")
         .join(format!("cropmae{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Takes `--features X` and `--features=X` out of `args`: they are for the build, not for the program.
+fn split_features(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
+    let (mut features, mut rest) = (Vec::new(), Vec::new());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.to_str().and_then(|arg| arg.strip_prefix("--features")) {
+            Some("") => features.extend(args.next().cloned()),
+            Some(value) if value.starts_with('=') => features.push(value[1..].into()),
+            _ => rest.push(arg.clone()),
+        }
+    }
+    (features, rest)
 }
 
 /// The accelerator to compile for: the one that `--device` asks for.
@@ -103,5 +121,17 @@ mod tests {
         assert_eq!(requested_device(&args(&["--data", "device"])), None);
         assert_eq!(device_feature(&args(&["--device", "cuda"])), Some("cuda"));
         assert_eq!(device_feature(&args(&["--device=cpu"])), None);
+    }
+
+    #[test]
+    fn features_are_for_the_build() {
+        let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        let split = split_features(&args(&["--data", "x", "--features", "video", "--dry-run"]));
+        assert_eq!(
+            split,
+            (args(&["video"]), args(&["--data", "x", "--dry-run"]))
+        );
+        let split = split_features(&args(&["--features=video,turbo"]));
+        assert_eq!(split, (args(&["video,turbo"]), args(&[])));
     }
 }

@@ -17,6 +17,8 @@ mod open;
 mod parquet;
 mod positioned;
 mod shards;
+#[cfg(feature = "video")]
+mod videos;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -90,7 +92,10 @@ pub(crate) enum Content {
     /// A file's bytes.
     Encoded(Buffer),
     /// Pixels, of a decoded video.
-    #[expect(dead_code, reason = "video files will give pixels")]
+    #[cfg_attr(
+        not(feature = "video"),
+        expect(dead_code, reason = "only video files give pixels")
+    )]
     Decoded(RgbImage),
 }
 

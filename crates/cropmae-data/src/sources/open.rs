@@ -94,16 +94,25 @@ fn open_files(
             });
         }
         Kind::Parquet => Parquet::list(root, &paths())?,
-        Kind::Video => {
-            return Err(DataError::NeedsFeature {
-                path: root.to_owned(),
-                found: "video files",
-                feature: "video",
-            });
-        }
+        Kind::Video => return open_videos(root, names),
     };
     match unit {
         Unit::Pictures => Ok(opened),
         Unit::Videos => FrameFolders::group(root, opened, kind),
     }
+}
+
+/// Video files are samples whatever was asked for: their frames are no files.
+#[cfg(feature = "video")]
+fn open_videos(root: &Path, names: Names) -> Result<Opened, DataError> {
+    Ok(Opened::whole(super::videos::Videos::new(root, names)))
+}
+
+#[cfg(not(feature = "video"))]
+fn open_videos(root: &Path, _names: Names) -> Result<Opened, DataError> {
+    Err(DataError::NeedsFeature {
+        path: root.to_owned(),
+        found: "video files",
+        feature: "video",
+    })
 }
