@@ -18,6 +18,8 @@ use clap::{Args, Parser, Subcommand};
   cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
   cargo xtask demo                                       pre-train, evaluate, compare with baselines
   cargo xtask bench step --peer                          a training step, in turn with PyTorch's
+  cargo xtask import checkpoint-399.pth                  the reference's weights as ours
+  cargo xtask export RUN/last.safetensors --format timm --out encoder.safetensors
   cargo xtask TASK --help                                everything about one task")]
 struct Cli {
     #[command(subcommand)]
@@ -41,6 +43,15 @@ enum Task {
     /// Check images and downloads before they are used, pack images into shards
     #[command(disable_help_flag = true)]
     Data(Forwarded),
+    /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers
+    #[command(disable_help_flag = true)]
+    Import(Forwarded),
+    /// Write weights for the reference, timm or Hugging Face
+    #[command(disable_help_flag = true)]
+    Export(Forwarded),
+    /// Say what is in a weight file: architecture, provenance, tensors
+    #[command(disable_help_flag = true)]
+    Inspect(Forwarded),
     /// Everything a change must pass: format, lints, tests, docs, a smoke run of the README's commands
     Ci,
 }
@@ -63,6 +74,9 @@ fn main() -> ExitCode {
         Task::Demo(forwarded) => program::run("demo", &forwarded.args),
         Task::Bench(forwarded) => program::run("bench", &forwarded.args),
         Task::Data(forwarded) => program::run("data", &forwarded.args),
+        Task::Import(forwarded) => program::run("import", &forwarded.args),
+        Task::Export(forwarded) => program::run("export", &forwarded.args),
+        Task::Inspect(forwarded) => program::run("inspect", &forwarded.args),
         Task::Ci => ci::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -3,6 +3,7 @@
 mod bench;
 mod data;
 mod eval;
+mod weights;
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use bench::{BenchArgs, BenchTask, InferArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs};
 pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs};
 pub use eval::{Axis, EvalArgs, TaskArg};
+pub use weights::{ExportArgs, ImportArgs, InspectArgs};
 
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.
 #[derive(Debug, Parser)]
@@ -37,6 +39,12 @@ pub enum Command {
     Bench(BenchArgs),
     /// Check images and downloads, pack images into shards
     Data(DataArgs),
+    /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers
+    Import(ImportArgs),
+    /// Write weights for the reference, timm or Hugging Face
+    Export(ExportArgs),
+    /// Say what is in a weight file: architecture, provenance, tensors
+    Inspect(InspectArgs),
 }
 
 /// `cropmae pretrain`.

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
             DataCommand::Check(args) => commands::check::run(args, &console),
             DataCommand::Pack(args) => commands::pack::run(args, &console),
         },
+        Command::Import(args) => commands::weights::import(args, cli.verbose, &console),
+        Command::Export(args) => commands::weights::export(args, &console),
+        Command::Inspect(args) => commands::weights::inspect(args, &console),
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);

@@ -78,6 +78,7 @@ impl ModelConfig {
             depth,
             num_heads,
             mlp_ratio: 4.0,
+            layer_norm_eps: 1e-6,
             decoder_embed_dim,
             decoder_depth,
             decoder_num_heads,

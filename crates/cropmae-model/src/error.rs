@@ -29,6 +29,44 @@ pub enum ModelError {
         /// What the parser stumbled on.
         message: String,
     },
+    /// A PyTorch checkpoint that cannot be read.
+    #[error("{path}: no checkpoint of torch.save that can be read: {problem}", path = path.display())]
+    Pth {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A PyTorch checkpoint in the format before the zip archives.
+    #[error("{path}: in the format of torch.save before PyTorch 1.6: convert it in Python with torch.save(torch.load(IN, map_location=\"cpu\", weights_only=True), OUT)", path = path.display())]
+    Legacy {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A file whose weights are not recognised, or leave something open.
+    #[error("{path}: {problem}", path = path.display())]
+    Foreign {
+        /// The weight file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A vision transformer that is not a plain one.
+    #[error("{path}: tensor {tensor}: the model has {variant}: only plain vision transformers can be read", path = path.display())]
+    Variant {
+        /// The weight file.
+        path: PathBuf,
+        /// A tensor that shows it.
+        tensor: String,
+        /// What it has beyond a plain one.
+        variant: &'static str,
+    },
+    /// The file to be written is there already.
+    #[error("{path}: exists already: name another, or remove it", path = path.display())]
+    Exists {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The file does not say which model it holds.
     #[error("{path}: metadata key \"cropmae\": {message}: expected the model's config as this crate writes it", path = path.display())]
     Metadata {

@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use cropmae_config::{ModelConfig, Pooling, Seed};
 
 use crate::vit::Encoder;
-use crate::weights::{self, Part};
+use crate::weights::{self, ImportOptions};
 use crate::{Execution, ModelError, Result, init, parameters, pos_embed};
 
 /// One vector per cell of the patch grid.
@@ -100,12 +100,19 @@ impl VitFeatures {
         }
     }
 
-    /// The encoder of the weight file at `path`; the decoder's tensors, if it holds any, are not read.
+    /// The encoder of any weight file that [`weights::import`] reads: of CropMAE, SiamMAE, MAE, DINO, DINOv2,
+    /// timm or Hugging Face. A decoder, if the file holds one, is not read.
     ///
     /// # Errors
-    /// As [`weights::load`].
+    /// As [`weights::import`].
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let encoder = weights::load(path, Part::Encoder, device)?.encoder(device)?;
+        let options = ImportOptions {
+            encoder_only: true,
+            ..ImportOptions::default()
+        };
+        let encoder = weights::import(path, &options, device)?
+            .weights
+            .encoder(device)?;
         Ok(Self::new(path.display().to_string(), encoder))
     }
 

@@ -10,7 +10,7 @@ use cropmae_kernels::{self as kernels, Compute, Dropout, Norm, Policy};
 
 use crate::{ModelError, Result};
 
-/// Added to the variance by every layer norm of the family.
+/// Added to the variance by every layer norm of the family, where the config does not say otherwise.
 pub const LAYER_NORM_EPS: f64 = 1e-6;
 
 /// y = x Wᵀ + b, with W of shape (Dout, Din).
@@ -81,6 +81,7 @@ impl Linear {
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
+    eps: f64,
 }
 
 impl LayerNorm {
@@ -92,7 +93,13 @@ impl LayerNorm {
         Ok(Self {
             weight: vb.get_with_hints(dim, "weight", Init::Const(1.0))?,
             bias: vb.get_with_hints(dim, "bias", Init::Const(0.0))?,
+            eps: LAYER_NORM_EPS,
         })
+    }
+
+    /// The same with another `eps` under the root.
+    pub(crate) fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
     }
 
     /// (.., D) -> (.., D).
@@ -100,12 +107,7 @@ impl LayerNorm {
     /// # Errors
     /// The last dimension of `x` is not D.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(kernels::layer_norm(
-            x,
-            &self.weight,
-            &self.bias,
-            LAYER_NORM_EPS,
-        )?)
+        Ok(kernels::layer_norm(x, &self.weight, &self.bias, self.eps)?)
     }
 
     /// For the fused blocks, which normalise themselves.
@@ -113,7 +115,7 @@ impl LayerNorm {
         Norm {
             weight: &self.weight,
             bias: &self.bias,
-            eps: LAYER_NORM_EPS,
+            eps: self.eps,
         }
     }
 
@@ -132,7 +134,7 @@ impl LayerNorm {
             residual,
             &self.weight,
             &self.bias,
-            LAYER_NORM_EPS,
+            self.eps,
             dropout,
         )?)
     }

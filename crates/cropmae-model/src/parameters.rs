@@ -45,6 +45,12 @@ pub fn is_fixed(name: &str) -> bool {
     matches!(name, "pos_embed" | "decoder_pos_embed")
 }
 
+/// Whether `name` is a decoder's.
+#[must_use]
+pub fn is_of_decoder(name: &str) -> bool {
+    name.starts_with("decoder_") || name == "mask_token"
+}
+
 /// The trainable variables in name order.
 #[must_use]
 pub fn named_parameters(vars: &VarMap) -> Vec<(String, Var)> {

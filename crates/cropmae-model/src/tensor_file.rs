@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::{ModelError, Result};
 
 /// The metadata entry that holds the checksum.
-const SEAL: &str = "sha256";
+pub(crate) const SEAL: &str = "sha256";
 /// Its value while the checksum is taken: as long as the checksum.
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Bytes of the header's length, which come before the header.

@@ -110,6 +110,15 @@ impl Block {
         self.mlp.set_policy(policy);
     }
 
+    /// The same with another `eps` in its layer norms.
+    pub(crate) fn with_eps(self, eps: f64) -> Self {
+        Self {
+            norm1: self.norm1.with_eps(eps),
+            norm2: self.norm2.with_eps(eps),
+            ..self
+        }
+    }
+
     /// (B, n, D) -> (B, n, D).
     ///
     /// # Errors
@@ -182,15 +191,12 @@ impl Encoder {
             pos_embed: fixed_pos_embed(config.num_patches(), dim, vb, "pos_embed")?,
             blocks: (0..config.depth)
                 .map(|i| {
-                    Block::new(
-                        dim,
-                        config.num_heads,
-                        config.mlp_ratio,
-                        &vb.pp(format!("blocks.{i}")),
-                    )
+                    let vb = vb.pp(format!("blocks.{i}"));
+                    let block = Block::new(dim, config.num_heads, config.mlp_ratio, &vb)?;
+                    Ok(block.with_eps(config.layer_norm_eps))
                 })
                 .collect::<Result<_>>()?,
-            norm: LayerNorm::new(dim, &vb.pp("norm"))?,
+            norm: LayerNorm::new(dim, &vb.pp("norm"))?.with_eps(config.layer_norm_eps),
             patch_size: config.patch_size,
         })
     }

@@ -3,6 +3,24 @@
 //!
 //! A file is checked as a whole, names, shapes and types against the architecture it claims, and its
 //! checksum where it has one, before any tensor of it is used.
+//!
+//! Other people's files come in through [`import`]: PyTorch checkpoints, timm's and Hugging Face's vision
+//! transformers. [`export`] writes ours so that PyTorch, timm and transformers load them, and [`inspect`]
+//! says what is in a file. Nothing in a file is ever executed.
+
+mod anchor;
+mod architecture;
+mod archive;
+mod assemble;
+mod export;
+mod import;
+mod inspect;
+mod layouts;
+mod pickle;
+mod pth;
+mod replace;
+mod side;
+mod torch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -19,24 +37,50 @@ use crate::tensor_file::{self, TensorFile};
 use crate::vit::Encoder;
 use crate::{ModelError, Result};
 
+pub use archive::locate;
+pub use export::{Format, export};
+pub use import::{ImportOptions, ImportReport, Imported, Match, import};
+pub use inspect::{Inspection, TensorRow, inspect};
+
 const METADATA_KEY: &str = "cropmae";
 
 /// What a weight file says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsInfo {
-    /// Which decoder the file holds.
-    pub method: Method,
-    /// Shapes of the model.
+    /// Which decoder the file holds; none for an encoder alone.
+    pub method: Option<Method>,
+    /// Shapes of the model; without a decoder, the decoder's are 0.
     pub model: ModelConfig,
     /// Free entries on where the weights come from: revision, fingerprints of config and data, epoch.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
 }
 
+impl WeightsInfo {
+    /// The same model without its decoder.
+    #[must_use]
+    pub fn without_decoder(mut self) -> Self {
+        self.method = None;
+        self.model.decoder_embed_dim = 0;
+        self.model.decoder_depth = 0;
+        self.model.decoder_num_heads = 0;
+        self.model.decoder_dropout = 0.0;
+        self
+    }
+
+    /// All tensors of the model, or of its encoder.
+    fn layout(&self, part: Part) -> Result<BTreeMap<String, Parameter>> {
+        match (part, self.method) {
+            (Part::Whole, Some(method)) => parameters::layout(method, &self.model),
+            _ => parameters::encoder_layout(&self.model),
+        }
+    }
+}
+
 /// How much of a model to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Encoder and decoder; the file must hold exactly these.
+    /// Encoder and decoder, where the file holds one; the file must hold exactly these.
     Whole,
     /// The encoder; the file may or may not hold a decoder.
     Encoder,
@@ -60,6 +104,31 @@ impl Weights {
         Encoder::new(&self.info.model, &vb)
     }
 
+    /// The same without a decoder.
+    #[must_use]
+    pub fn into_encoder(mut self) -> Self {
+        self.tensors
+            .retain(|name, _| !parameters::is_of_decoder(name));
+        self.info = self.info.without_decoder();
+        self
+    }
+
+    /// The tensors under the reference's names.
+    #[must_use]
+    pub fn tensors(&self) -> &HashMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Writes them to `path`, which appears only once it is complete.
+    ///
+    /// # Errors
+    /// As [`save`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let tensors = self.tensors.iter();
+        let tensors = tensors.map(|(name, it)| (name.clone(), it.clone()));
+        write(path, &self.info, &tensors.collect())
+    }
+
     /// Variables to train on, or to build a [`crate::Pretrainer`] on.
     ///
     /// # Errors
@@ -79,15 +148,15 @@ pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
         .into_iter()
         .map(|(name, var)| (name, var.as_detached_tensor()))
         .collect();
+    write(path, info, &tensors)
+}
+
+fn write(path: &Path, info: &WeightsInfo, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let shapes = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), tensor.dims()))
         .collect();
-    check_layout(
-        path,
-        &parameters::layout(info.method, &info.model)?,
-        &shapes,
-    )?;
+    check_layout(path, &info.layout(Part::Whole)?, &shapes)?;
     let json = serde_json::to_string(info).map_err(|error| ModelError::Metadata {
         path: path.to_owned(),
         message: error.to_string(),
@@ -122,6 +191,13 @@ pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
 pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
     let file = TensorFile::open(path)?;
     let info = parse_info(path, &file)?;
+    // `save` seals every file: one without a seal has lost it.
+    if !file.is_sealed() {
+        return Err(ModelError::Damaged {
+            path: path.to_owned(),
+            message: "its checksum is missing".to_owned(),
+        });
+    }
     read_tensors(path, file, info, part, device)
 }
 
@@ -160,17 +236,13 @@ fn read_tensors(
     part: Part,
     device: &Device,
 ) -> Result<Weights> {
-    let of_decoder = |name: &str| name.starts_with("decoder_") || name == "mask_token";
-    let wanted = |name: &str| part == Part::Whole || !of_decoder(name);
+    let wanted = |name: &str| part == Part::Whole || !parameters::is_of_decoder(name);
     let found: BTreeMap<String, &TensorInfo> = file
         .tensors()
         .into_iter()
         .filter(|(name, _)| wanted(name))
         .collect();
-    let layout = match part {
-        Part::Whole => parameters::layout(info.method, &info.model)?,
-        Part::Encoder => parameters::encoder_layout(&info.model)?,
-    };
+    let layout = info.layout(part)?;
     let shapes = found
         .iter()
         .map(|(name, tensor)| (name.as_str(), &*tensor.shape))

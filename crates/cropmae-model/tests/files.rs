@@ -10,7 +10,7 @@ use cropmae_model::{FeatureExtractor, ModelError, VitFeatures, init_parameters, 
 
 fn info(method: Method) -> WeightsInfo {
     WeightsInfo {
-        method,
+        method: Some(method),
         model: ModelConfig {
             image_size: 32,
             patch_size: 8,
@@ -18,6 +18,7 @@ fn info(method: Method) -> WeightsInfo {
             depth: 1,
             num_heads: 2,
             mlp_ratio: 4.0,
+            layer_norm_eps: 1e-6,
             decoder_embed_dim: 8,
             decoder_depth: 1,
             decoder_num_heads: 2,
@@ -28,7 +29,13 @@ fn info(method: Method) -> WeightsInfo {
 }
 
 fn write(path: &Path, info: &WeightsInfo) {
-    let vars = init_parameters(&info.model, info.method, Seed(1), &Device::Cpu).expect("init");
+    let vars = init_parameters(
+        &info.model,
+        info.method.expect("method"),
+        Seed(1),
+        &Device::Cpu,
+    )
+    .expect("init");
     weights::save(path, info, &vars).expect("save");
 }
 
@@ -176,4 +183,39 @@ fn what_is_wrong_is_named() {
         Err(ModelError::Missing { .. })
     ));
     assert!(!other.exists());
+}
+
+#[test]
+fn any_bit_that_turns_over_is_noticed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("weights.safetensors");
+    write(&path, &info(Method::Mae));
+    let good = std::fs::read(&path).expect("bytes");
+    let header = 8 + usize::from_le_bytes(good[..8].try_into().expect("length"));
+    // Every byte in front, and prime strides through the rest.
+    let places = (0..400).chain((400..header).step_by(11));
+    for place in places.chain((header..good.len()).step_by(4099)) {
+        let mut bytes = good.clone();
+        bytes[place] ^= 1 << (place % 8);
+        std::fs::write(&path, &bytes).expect("write");
+        // A turned bit may make another model of it first, but never weights.
+        let loaded = weights::load(&path, Part::Encoder, &Device::Cpu);
+        assert!(loaded.is_err(), "byte {place} turned unnoticed");
+    }
+    std::fs::write(&path, &good).expect("write");
+    assert!(weights::load(&path, Part::Whole, &Device::Cpu).is_ok());
+}
+
+#[test]
+fn a_failed_save_leaves_what_was_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    // A folder in the file's place: the rename fails after everything was written.
+    let path = folder.path().join("weights.safetensors");
+    std::fs::create_dir(&path).expect("folder");
+    let info = info(Method::Mae);
+    let vars = init_parameters(&info.model, Method::Mae, Seed(1), &Device::Cpu).expect("init");
+    let error = weights::save(&path, &info, &vars).expect_err("a folder is in the way");
+    assert!(matches!(error, ModelError::Io { .. }), "{error}");
+    let left = std::fs::read_dir(folder.path()).expect("folder").count();
+    assert_eq!(left, 1, "nothing but the folder");
 }

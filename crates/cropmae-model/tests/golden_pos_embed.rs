@@ -99,7 +99,7 @@ fn golden_features() {
         let meta = model_meta(&root, "d_posembed");
         let file = initial_weights(&root, "d_posembed");
         let info = WeightsInfo {
-            method: Method::CropMae,
+            method: Some(Method::CropMae),
             model: config_of_weights(&file, &meta),
             provenance: BTreeMap::new(),
         };

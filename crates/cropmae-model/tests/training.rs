@@ -23,6 +23,7 @@ fn config() -> ModelConfig {
         depth: 2,
         num_heads: 4,
         mlp_ratio: 4.0,
+        layer_norm_eps: 1e-6,
         decoder_embed_dim: 48,
         decoder_depth: 2,
         decoder_num_heads: 4,

@@ -101,7 +101,7 @@ fn write(folder: &Path, progress: &Progress, state: &State<'_>) -> Result<(), Tr
         let mut provenance = provenance.clone();
         provenance.insert("weights".to_owned(), average.to_owned());
         WeightsInfo {
-            method: progress.experiment.method,
+            method: Some(progress.experiment.method),
             model: progress.experiment.model.clone(),
             provenance,
         }

@@ -16,3 +16,4 @@ mod runs;
 mod scoreboard;
 mod sweep;
 mod watch;
+pub mod weights;

@@ -24,6 +24,10 @@ pub struct ModelConfig {
     /// MLP width over encoder width.
     #[serde(default = "default_mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Added to the variance by the encoder's layer norms; foreign encoders may have another than the
+    /// family's 1e-6.
+    #[serde(default = "default_layer_norm_eps")]
+    pub layer_norm_eps: f64,
     /// Decoder width Dd.
     pub decoder_embed_dim: usize,
     /// Decoder layers.
@@ -37,6 +41,9 @@ pub struct ModelConfig {
 
 fn default_mlp_ratio() -> f64 {
     4.0
+}
+fn default_layer_norm_eps() -> f64 {
+    1e-6
 }
 fn default_dropout() -> f64 {
     0.1
@@ -97,6 +104,12 @@ impl ModelConfig {
             "model.mlp_ratio",
             self.mlp_ratio,
             "above 0, at most 64",
+        )?;
+        require(
+            (0.0..0.1).contains(&self.layer_norm_eps),
+            "model.layer_norm_eps",
+            self.layer_norm_eps,
+            "0 up to below 0.1",
         )?;
         require(
             (0.0..1.0).contains(&self.decoder_dropout),

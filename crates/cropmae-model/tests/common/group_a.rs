@@ -73,7 +73,7 @@ impl Case {
         };
         let config = tiny_config(&all_meta, imgs.dim(4).expect("width"));
         let info = WeightsInfo {
-            method: Method::CropMae,
+            method: Some(Method::CropMae),
             model: small.clone(),
             provenance: BTreeMap::new(),
         };

@@ -135,6 +135,7 @@ pub fn tiny_config(meta: &Value, image_size: usize) -> ModelConfig {
         depth: int("depth"),
         num_heads: int("num_heads"),
         mlp_ratio: config["mlp_ratio"].as_f64().expect("mlp_ratio"),
+        layer_norm_eps: 1e-6,
         decoder_embed_dim: int("decoder_embed_dim"),
         decoder_depth: int("decoder_depth"),
         decoder_num_heads: int("decoder_num_heads"),

@@ -74,6 +74,7 @@ pub fn experiment(shape: &Value, run: &Value, images: usize) -> Experiment {
     experiment.seed = Seed(0);
     experiment.data.views = Views::GlobalToLocal;
     experiment.model = ModelConfig {
+        layer_norm_eps: 1e-6,
         image_size: int(&shape["img_size"]),
         patch_size: int(&shape["patch_size"]),
         embed_dim: int(&shape["embed_dim"]),
@@ -112,7 +113,7 @@ pub fn experiment(shape: &Value, run: &Value, images: usize) -> Experiment {
 pub fn start_weights(path: &Path, experiment: &Experiment) -> VarMap {
     let (method, model) = (experiment.method, experiment.model.clone());
     let info = WeightsInfo {
-        method,
+        method: Some(method),
         model,
         provenance: BTreeMap::new(),
     };

@@ -25,6 +25,7 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
         depth: 2,
         num_heads: 2,
         mlp_ratio: 2.0,
+        layer_norm_eps: 1e-6,
         decoder_embed_dim: 16,
         decoder_depth: 1,
         decoder_num_heads: 2,

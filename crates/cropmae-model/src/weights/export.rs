@@ -1,0 +1,171 @@
+//! Our weights in other libraries' layouts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{IndexOp, Tensor};
+use serde_json::json;
+
+use super::layouts::Layout;
+use super::replace::replace;
+use super::side::PIXELS;
+use super::{Weights, torch};
+use crate::{ModelError, Result};
+
+/// What to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The reference's names, encoder and decoder: safetensors, or for a name that ends in `.pth` or `.pt` a
+    /// PyTorch checkpoint with the key `model`.
+    Cropmae,
+    /// The encoder for `timm.create_model("vit_..", num_classes=0)`, as safetensors or a PyTorch checkpoint.
+    Timm,
+    /// The encoder as a folder for `ViTModel.from_pretrained(.., add_pooling_layer=False)`.
+    HuggingFace,
+}
+
+/// Writes `weights` to `out`, a file or for [`Format::HuggingFace`] a folder, and tells which files were made.
+/// `out` appears only once it is complete, and nothing that exists is overwritten.
+///
+/// # Errors
+/// [`ModelError::Exists`] when `out` is there already, [`ModelError::Io`] when it cannot be written.
+pub fn export(weights: &Weights, format: Format, out: &Path) -> Result<Vec<PathBuf>> {
+    if out.exists() {
+        return Err(ModelError::Exists {
+            path: out.to_owned(),
+        });
+    }
+    match format {
+        Format::Cropmae => write_file(&sorted(&weights.tensors), out)?,
+        Format::Timm => {
+            let encoder = weights.clone().into_encoder();
+            write_file(&sorted(&encoder.tensors), out)?;
+        }
+        Format::HuggingFace => return write_folder(&weights.clone().into_encoder(), out),
+    }
+    Ok(vec![out.to_owned()])
+}
+
+fn sorted(tensors: &HashMap<String, Tensor>) -> BTreeMap<String, &Tensor> {
+    let tensors = tensors.iter();
+    tensors.map(|(name, it)| (name.clone(), it)).collect()
+}
+
+fn write_file(tensors: &BTreeMap<String, &Tensor>, out: &Path) -> Result<()> {
+    let extension = out.extension().unwrap_or_default();
+    let torch = ["pth", "pt", "bin"].iter().any(|it| extension == *it);
+    replace(out, |partial| {
+        if torch {
+            torch::save(partial, tensors)
+        } else {
+            safetensors(tensors, partial)
+        }
+    })
+    .map_err(write_error(out))
+}
+
+fn safetensors(tensors: &BTreeMap<String, &Tensor>, path: &Path) -> std::io::Result<()> {
+    // What transformers insists on.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let tensors = tensors.iter().map(|(name, tensor)| (name, *tensor));
+    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(std::io::Error::other)
+}
+
+/// `model.safetensors`, `config.json` and `preprocessor_config.json` in a new folder.
+fn write_folder(encoder: &Weights, out: &Path) -> Result<Vec<PathBuf>> {
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (name, tensor) in &encoder.tensors {
+        let names = Layout::HuggingFace.names(name);
+        let rows = tensor.dim(0)? / names.len().max(1);
+        for (part, theirs) in names.iter().enumerate() {
+            let part = match names.len() {
+                1 => tensor.clone(),
+                _ => tensor.i(part * rows..(part + 1) * rows)?.contiguous()?,
+            };
+            tensors.insert(theirs.clone(), part);
+        }
+    }
+    let model = &encoder.info.model;
+    let config = json!({
+        "architectures": ["ViTModel"],
+        "model_type": "vit",
+        "hidden_size": model.embed_dim,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.num_heads,
+        "intermediate_size": (model.embed_dim as f64 * model.mlp_ratio) as usize,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "layer_norm_eps": model.layer_norm_eps,
+        "image_size": model.image_size,
+        "patch_size": model.patch_size,
+        "num_channels": 3,
+        "qkv_bias": true,
+        "torch_dtype": "float32",
+        "cropmae_provenance": encoder.info.provenance,
+    });
+    let preprocessor = json!({
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": true,
+        "size": {"height": model.image_size, "width": model.image_size},
+        "resample": 3,
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": PIXELS.mean,
+        "image_std": PIXELS.std,
+    });
+    let failed = write_error(out);
+    // Made under another name and renamed, so that a folder of this name is whole.
+    let parent = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = Partial(parent.join(format!(
+        ".{}.partial",
+        out.file_name().unwrap_or_default().to_string_lossy()
+    )));
+    fs::create_dir(&folder.0).map_err(&failed)?;
+    let tensors = tensors
+        .iter()
+        .map(|(name, it)| (name.clone(), it))
+        .collect();
+    let pretty = |value: &serde_json::Value| format!("{value:#}\n");
+    replace(&folder.0.join("model.safetensors"), |partial| {
+        safetensors(&tensors, partial)
+    })
+    .and_then(|()| fs::write(folder.0.join("config.json"), pretty(&config)))
+    .and_then(|()| {
+        fs::write(
+            folder.0.join("preprocessor_config.json"),
+            pretty(&preprocessor),
+        )
+    })
+    .and_then(|()| fs::rename(&folder.0, out))
+    .map_err(&failed)?;
+    let files = [
+        "model.safetensors",
+        "config.json",
+        "preprocessor_config.json",
+    ];
+    Ok(files.iter().map(|file| out.join(file)).collect())
+}
+
+/// Removes the folder when it goes, unless it was renamed by then.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write_error(path: &Path) -> impl Fn(std::io::Error) -> ModelError {
+    let path = path.to_owned();
+    move |source| ModelError::Io {
+        path: path.clone(),
+        action: "write",
+        source,
+    }
+}

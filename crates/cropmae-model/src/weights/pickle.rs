@@ -1,0 +1,553 @@
+//! Reads pickles as data. Calls, classes and persistent ids become nodes of a graph; nothing is looked up,
+//! imported or run, whatever the pickle asks for.
+//!
+//! Objects live in one list and refer to each other by index, so that what a pickle names many times is held
+//! once: memory is proportional to the pickle's length, whatever it does with its memo. Everyone who walks the
+//! graph must bound the walk: it may hold loops, and a few bytes can name an exponentially large tree.
+//!
+//! The operations are those that `torch.save` writes with pickle protocols 2 to 5 (Python's `pickletools`
+//! lists them all).
+
+use std::collections::HashMap;
+
+/// Index of an object in its [`Pickle`].
+pub(crate) type Id = u32;
+
+/// Objects of one pickle at most: a thousand times those of a large checkpoint.
+const MAX_OBJECTS: usize = 4_000_000;
+
+/// An object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Object {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// Bytes, sets, huge integers: nothing that weights are made of.
+    Opaque,
+    /// `module.name`, by name only.
+    Class(String),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    /// Also ordered and default ones. A key that comes twice is in twice.
+    Dict(Vec<(Id, Id)>),
+    /// What Python would make by calling `callee` with `args` and then giving it `state`.
+    Call {
+        callee: Id,
+        args: Id,
+        state: Option<Id>,
+    },
+    /// What the file's own rules make of an id; for torch, a storage.
+    Persistent(Id),
+}
+
+/// Why a pickle cannot be read, and where.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte {at}: {problem}")]
+pub(crate) struct PickleError {
+    at: usize,
+    problem: String,
+}
+
+/// A pickle's objects.
+#[derive(Debug)]
+pub(crate) struct Pickle {
+    objects: Vec<Object>,
+    root: Id,
+}
+
+impl Pickle {
+    /// Reads the one pickle in `bytes`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
+        let mut machine = Machine {
+            bytes,
+            at: 0,
+            objects: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+        };
+        let root = machine.run().map_err(|problem| PickleError {
+            at: machine.at,
+            problem,
+        })?;
+        Ok(Self {
+            objects: machine.objects,
+            root,
+        })
+    }
+
+    /// The object that the pickle is of.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// The object `id`, which came from this pickle.
+    pub fn get(&self, id: Id) -> &Object {
+        &self.objects[id as usize]
+    }
+
+    /// The text at `id`, if it is one.
+    pub fn text(&self, id: Id) -> Option<&str> {
+        match self.get(id) {
+            Object::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The integer at `id`, if it is one and not negative.
+    pub fn size(&self, id: Id) -> Option<usize> {
+        match self.get(id) {
+            Object::Int(value) => usize::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    /// The items of the tuple or list at `id`.
+    pub fn items(&self, id: Id) -> Option<&[Id]> {
+        match self.get(id) {
+            Object::Tuple(items) | Object::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Class name and arguments of the call at `id`.
+    pub fn call(&self, id: Id) -> Option<(&str, &[Id])> {
+        match self.get(id) {
+            Object::Call { callee, args, .. } => match self.get(*callee) {
+                Object::Class(name) => Some((name, self.items(*args)?)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// The stack machine that a pickle is a program for.
+struct Machine<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    objects: Vec<Object>,
+    stack: Vec<Id>,
+    /// Heights of the stack at which marks were set.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+type Step<T> = Result<T, String>;
+
+impl<'b> Machine<'b> {
+    fn run(&mut self) -> Step<Id> {
+        loop {
+            match self.byte()? {
+                b'.' => return self.pop(), // STOP
+                operation => self.step(operation)?,
+            }
+        }
+    }
+
+    fn step(&mut self, operation: u8) -> Step<()> {
+        match operation {
+            // PROTO, FRAME
+            0x80 => match self.byte()? {
+                2..=5 => Ok(()),
+                version => Err(format!("pickle protocol {version}, expected 2 to 5")),
+            },
+            0x95 => self.take(8).map(drop),
+            // Constants
+            b'N' => self.push(Object::None),
+            0x88 => self.push(Object::Bool(true)),
+            0x89 => self.push(Object::Bool(false)),
+            b'K' => self.integer(1),
+            b'M' => self.integer(2),
+            b'J' => {
+                let value = i32::from_le_bytes(self.array()?);
+                self.push(Object::Int(value.into()))
+            }
+            0x8a => {
+                let length = self.length(1)?;
+                self.long(length)
+            }
+            0x8b => {
+                let length = self.length(4)?;
+                self.long(length)
+            }
+            b'G' => {
+                let value = f64::from_be_bytes(self.array()?);
+                self.push(Object::Float(value))
+            }
+            // Texts and bytes, with lengths of 1, 4 and 8 bytes
+            0x8c => self.text(1),
+            b'X' => self.text(4),
+            0x8d => self.text(8),
+            b'U' | b'C' => self.opaque(1),
+            b'T' | b'B' => self.opaque(4),
+            0x8e | 0x96 => self.opaque(8),
+            // Containers
+            b')' => self.push(Object::Tuple(Vec::new())),
+            b']' => self.push(Object::List(Vec::new())),
+            b'}' => self.push(Object::Dict(Vec::new())),
+            0x8f => self.push(Object::Opaque), // EMPTY_SET
+            b'(' => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push(Object::Tuple(items))
+            }
+            0x85..=0x87 => {
+                let count = usize::from(operation - 0x84);
+                let from = self.height(count)?;
+                let items = self.stack.split_off(from);
+                self.push(Object::Tuple(items))
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(&[item])
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.append(&items)
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.set_items(&[key, value])
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(&items)
+            }
+            0x90 => self.pop_to_mark().map(drop), // ADDITEMS, to a set
+            0x91 => {
+                self.pop_to_mark()?;
+                self.push(Object::Opaque) // FROZENSET
+            }
+            // Stack and memo
+            b'0' => self.pop().map(drop),
+            b'2' => {
+                let top = self.top()?;
+                self.push_id(top)
+            }
+            b'q' => {
+                let key = self.byte()?.into();
+                self.memoize(key)
+            }
+            b'r' => {
+                let key = u32::from_le_bytes(self.array()?);
+                self.memoize(key)
+            }
+            0x94 => {
+                let key = u32::try_from(self.memo.len()).map_err(|_| "the memo is full")?;
+                self.memoize(key)
+            }
+            b'h' => {
+                let key = self.byte()?.into();
+                self.recall(key)
+            }
+            b'j' => {
+                let key = u32::from_le_bytes(self.array()?);
+                self.recall(key)
+            }
+            // Classes, calls and what the file's own rules make
+            b'c' => {
+                let name = format!("{}.{}", self.line()?, self.line()?);
+                self.push(Object::Class(name))
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Object::Text(module), Object::Text(name)) =
+                    (self.object(module), self.object(name))
+                else {
+                    return Err("a class whose name is no text".to_owned());
+                };
+                let name = format!("{module}.{name}");
+                self.push(Object::Class(name))
+            }
+            b'R' | 0x81 => {
+                let (args, callee) = (self.pop()?, self.pop()?);
+                self.call(callee, args)
+            }
+            b'b' => {
+                let state = self.pop()?;
+                let top = self.top()? as usize;
+                // A dictionary's state is its attributes, of no use here.
+                if let Object::Call { state: kept, .. } = &mut self.objects[top] {
+                    *kept = Some(state);
+                }
+                Ok(())
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                self.push(Object::Persistent(id))
+            }
+            unknown => Err(format!(
+                "operation {unknown:#04x}, which torch.save never writes"
+            )),
+        }
+    }
+
+    fn call(&mut self, callee: Id, args: Id) -> Step<()> {
+        const DICTS: [&str; 4] = [
+            "collections.OrderedDict",
+            "collections.defaultdict",
+            "builtins.dict",
+            "__builtin__.dict",
+        ];
+        match self.object(callee) {
+            Object::Class(name) if DICTS.contains(&name.as_str()) => {
+                self.push(Object::Dict(Vec::new()))
+            }
+            _ => self.push(Object::Call {
+                callee,
+                args,
+                state: None,
+            }),
+        }
+    }
+
+    /// Items for the list on top. What else takes items is opaque, as classes derived from lists are.
+    fn append(&mut self, items: &[Id]) -> Step<()> {
+        let top = self.top()? as usize;
+        if let Object::List(list) = &mut self.objects[top] {
+            list.extend_from_slice(items);
+        }
+        Ok(())
+    }
+
+    /// Keys and values in turn for the dictionary on top.
+    fn set_items(&mut self, items: &[Id]) -> Step<()> {
+        if !items.len().is_multiple_of(2) {
+            return Err("a key without a value".to_owned());
+        }
+        let top = self.top()? as usize;
+        if let Object::Dict(dict) = &mut self.objects[top] {
+            dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        }
+        Ok(())
+    }
+
+    fn object(&self, id: Id) -> &Object {
+        &self.objects[id as usize]
+    }
+
+    fn push(&mut self, object: Object) -> Step<()> {
+        if self.objects.len() >= MAX_OBJECTS {
+            return Err(format!("more than {MAX_OBJECTS} objects"));
+        }
+        let id = self.objects.len() as Id;
+        self.objects.push(object);
+        self.push_id(id)
+    }
+
+    fn push_id(&mut self, id: Id) -> Step<()> {
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// Height of the stack below its `count` top objects, none of which a mark separates.
+    fn height(&self, count: usize) -> Step<usize> {
+        let bottom = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len().checked_sub(count) {
+            Some(height) if height >= bottom => Ok(height),
+            _ => Err("an operation on an empty stack".to_owned()),
+        }
+    }
+
+    fn top(&self) -> Step<Id> {
+        Ok(self.stack[self.height(1)?])
+    }
+
+    fn pop(&mut self) -> Step<Id> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
+        let mark = self.marks.pop().ok_or("a mark is missing")?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn memoize(&mut self, key: u32) -> Step<()> {
+        let top = self.top()?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, key: u32) -> Step<()> {
+        match self.memo.get(&key) {
+            Some(&id) => self.push_id(id),
+            None => Err(format!("memo entry {key} was never set")),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Step<&'b [u8]> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..count).ok_or("it ends too early")?;
+        self.at += count;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// An unsigned number of `bytes` bytes.
+    fn length(&mut self, bytes: usize) -> Step<usize> {
+        let mut wide = [0; 8];
+        wide[..bytes].copy_from_slice(self.take(bytes)?);
+        usize::try_from(u64::from_le_bytes(wide)).map_err(|_| "it ends too early".to_owned())
+    }
+
+    fn integer(&mut self, bytes: usize) -> Step<()> {
+        let value = self.length(bytes)? as i64;
+        self.push(Object::Int(value))
+    }
+
+    /// A signed number of `length` bytes.
+    fn long(&mut self, length: usize) -> Step<()> {
+        let bytes = self.take(length)?;
+        let object = if length <= 8 {
+            let negative = bytes.last().is_some_and(|top| top & 0x80 != 0);
+            let mut wide = [if negative { 0xff } else { 0 }; 8];
+            wide[..length].copy_from_slice(bytes);
+            Object::Int(i64::from_le_bytes(wide))
+        } else {
+            Object::Opaque
+        };
+        self.push(object)
+    }
+
+    fn text(&mut self, width: usize) -> Step<()> {
+        let length = self.length(width)?;
+        let text = String::from_utf8(self.take(length)?.to_vec())
+            .map_err(|_| "a text that is not UTF-8")?;
+        self.push(Object::Text(text))
+    }
+
+    fn opaque(&mut self, width: usize) -> Step<()> {
+        let length = self.length(width)?;
+        self.take(length)?;
+        self.push(Object::Opaque)
+    }
+
+    fn line(&mut self) -> Step<String> {
+        let rest = &self.bytes[self.at..];
+        let length = rest
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .ok_or("it ends too early")?;
+        let line = std::str::from_utf8(&rest[..length])
+            .map_err(|_| "a name that is not UTF-8")?
+            .to_owned();
+        self.at += length + 1;
+        Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `pickle.dumps(obj, protocol=P)` as Python writes it.
+    fn parse(bytes: &[u8]) -> Pickle {
+        Pickle::parse(bytes).unwrap()
+    }
+
+    #[test]
+    fn plain_values_are_read() {
+        // {'a': (1, -2, 2.5, None, True), 'b': [70000, 2**40]}, protocol 2
+        let pickle = parse(
+            b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01(K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00N\x88tq\x02X\x01\x00\x00\x00bq\x03]q\x04(Jp\x11\x01\x00\x8a\x06\x00\x00\x00\x00\x00\x01eu.",
+        );
+        let Object::Dict(entries) = pickle.get(pickle.root()) else {
+            panic!("a dict");
+        };
+        let keys: Vec<_> = entries.iter().map(|&(key, _)| pickle.text(key)).collect();
+        assert_eq!(keys, [Some("a"), Some("b")]);
+        let values = |id| -> Vec<Object> {
+            let items = pickle.items(id).unwrap().iter();
+            items.map(|&id| pickle.get(id).clone()).collect()
+        };
+        assert_eq!(
+            values(entries[0].1),
+            [
+                Object::Int(1),
+                Object::Int(-2),
+                Object::Float(2.5),
+                Object::None,
+                Object::Bool(true)
+            ]
+        );
+        assert_eq!(
+            values(entries[1].1),
+            [Object::Int(70_000), Object::Int(1 << 40)]
+        );
+    }
+
+    #[test]
+    fn code_is_data() {
+        // What `os.system("touch owned")` pickles to.
+        let pickle = parse(b"\x80\x02cposix\nsystem\nX\x0b\x00\x00\x00touch owned\x85R.");
+        let (name, args) = pickle.call(pickle.root()).unwrap();
+        assert_eq!(name, "posix.system");
+        assert_eq!(pickle.text(args[0]), Some("touch owned"));
+    }
+
+    #[test]
+    fn loops_and_bombs_stay_small() {
+        // A list that holds itself.
+        let pickle = parse(b"\x80\x02]q\x00h\x00a.");
+        assert_eq!(pickle.items(pickle.root()), Some(&[0][..]));
+        // Thirty lists, each holding the one before twice: 2^30 leaves for whoever copies.
+        let mut bytes = b"\x80\x02]q\x00".to_vec();
+        for i in 0..30 {
+            bytes.extend([b'0', b']', b'q', i + 1, b'h', i, b'a', b'h', i, b'a']);
+        }
+        bytes.push(b'.');
+        assert_eq!(parse(&bytes).objects.len(), 31);
+        // A text of 4 GiB in a pickle of a few bytes.
+        let error = Pickle::parse(b"\x80\x02X\xff\xff\xff\xff.").unwrap_err();
+        assert!(error.to_string().contains("ends too early"), "{error}");
+    }
+
+    #[test]
+    fn broken_programs_are_refused() {
+        for (bytes, problem) in [
+            (&b""[..], "ends too early"),
+            (b"\x80\x09.", "protocol 9"),
+            (b"\x80\x02.", "empty stack"),
+            (b"\x80\x02h\x07.", "never set"),
+            (b"\x80\x02t.", "a mark is missing"),
+            (b"\x80\x02K\x01(\x85.", "empty stack"),
+            (b"\x80\x02}K\x01K\x02K\x03.", ""),
+            (b"\x80\x02}(K\x01u.", "without a value"),
+            (b"\x80\x02i.", "0x69"),
+        ] {
+            match Pickle::parse(bytes) {
+                Err(error) => assert!(error.to_string().contains(problem), "{error}"),
+                Ok(_) => assert_eq!(problem, ""),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Pickle::parse(&bytes);
+            let mut started = b"\x80\x02}(".to_vec();
+            started.extend(bytes);
+            let _ = Pickle::parse(&started);
+        }
+    }
+}
