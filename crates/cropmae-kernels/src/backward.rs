@@ -126,6 +126,19 @@ impl Gradients {
         (!sum.cleared).then_some(&sum.grad)
     }
 
+    /// Makes a copy of `grad` the sum for `var`, as in going on where another process stopped.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn set(&mut self, var: &Tensor, grad: &Tensor) -> Result<()> {
+        let sum = Sum {
+            grad: grad.copy()?.contiguous()?.detach(),
+            cleared: false,
+        };
+        self.sums.insert(var.id(), sum);
+        Ok(())
+    }
+
     /// Sets all sums to zero and keeps their memory for the next step.
     pub fn clear(&mut self) {
         for sum in self.sums.values_mut() {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
 use cropmae_config::OptimConfig;
-use cropmae_kernels::AdamWStep;
+use cropmae_kernels::{AdamWStep, AdamWUpdate, Gradients};
 
 use crate::TrainError;
 
@@ -25,13 +25,12 @@ pub struct GroupSize {
     pub values: usize,
 }
 
-/// One trainable tensor with its moments and the gradients summed since the last update.
+/// One trainable tensor with its moments.
 struct Parameter {
     var: Var,
     weight_decay: f64,
     exp_avg: Var,
     exp_avg_sq: Var,
-    gradient: Option<Tensor>,
 }
 
 fn is_decayed(name: &str, var: &Var) -> bool {
@@ -42,6 +41,8 @@ fn is_decayed(name: &str, var: &Var) -> bool {
 pub struct AdamW {
     config: OptimConfig,
     parameters: BTreeMap<String, Parameter>,
+    /// Summed since the last update, in memory that serves from update to update.
+    gradients: Gradients,
     accumulated: usize,
     updates: u64,
 }
@@ -64,7 +65,6 @@ impl AdamW {
                     weight_decay: if decayed { config.weight_decay } else { 0.0 },
                     exp_avg: zeros()?,
                     exp_avg_sq: zeros()?,
-                    gradient: None,
                     var,
                 };
                 Ok((name, parameter))
@@ -74,6 +74,7 @@ impl AdamW {
         Ok(Self {
             config: config.clone(),
             parameters,
+            gradients: Gradients::new(),
             accumulated: 0,
             updates: 0,
         })
@@ -113,18 +114,15 @@ impl AdamW {
     /// [`TrainError::NoGradient`] for a parameter that `loss` does not depend on: such a tensor would stay
     /// at its initial value without anyone noticing.
     pub fn accumulate(&mut self, loss: &Tensor) -> Result<(), TrainError> {
-        let compute = TrainError::compute("the backward pass");
-        let mut gradients = cropmae_kernels::backward(loss).map_err(&compute)?;
-        for (name, parameter) in &mut self.parameters {
-            let gradient = gradients.remove(parameter.var.as_tensor()).ok_or_else(|| {
-                TrainError::NoGradient {
+        self.gradients
+            .accumulate(loss)
+            .map_err(TrainError::compute("the backward pass"))?;
+        for (name, parameter) in &self.parameters {
+            if self.gradients.get(&parameter.var).is_none() {
+                return Err(TrainError::NoGradient {
                     tensor: name.clone(),
-                }
-            })?;
-            parameter.gradient = Some(match parameter.gradient.take() {
-                Some(sum) => (sum + gradient).map_err(&compute)?,
-                None => gradient,
-            });
+                });
+            }
         }
         self.accumulated += 1;
         Ok(())
@@ -139,7 +137,7 @@ impl AdamW {
         let gradients: Vec<&Tensor> = self
             .parameters
             .values()
-            .filter_map(|parameter| parameter.gradient.as_ref())
+            .filter_map(|parameter| self.gradients.get(&parameter.var))
             .collect();
         let norm = cropmae_kernels::grad_norm(&gradients)
             .map_err(TrainError::compute("the norm of the gradients"))?;
@@ -169,28 +167,30 @@ impl AdamW {
         };
         self.updates += 1;
         self.accumulated = 0;
-        for parameter in self.parameters.values_mut() {
-            let Some(gradient) = parameter.gradient.take() else {
-                continue;
-            };
-            let step = AdamWStep {
-                lr,
-                beta1: self.config.beta1,
-                beta2: self.config.beta2,
-                eps: self.config.eps,
-                weight_decay: parameter.weight_decay,
-                step: self.updates,
-                grad_scale: clip / batches as f64,
-            };
-            cropmae_kernels::adamw(
-                &parameter.var,
-                &gradient,
-                &parameter.exp_avg,
-                &parameter.exp_avg_sq,
-                &step,
-            )
-            .map_err(TrainError::compute("the AdamW update"))?;
-        }
+        let updates: Vec<AdamWUpdate> = self
+            .parameters
+            .values()
+            .filter_map(|parameter| {
+                let step = AdamWStep {
+                    lr,
+                    beta1: self.config.beta1,
+                    beta2: self.config.beta2,
+                    eps: self.config.eps,
+                    weight_decay: parameter.weight_decay,
+                    step: self.updates,
+                    grad_scale: clip / batches as f64,
+                };
+                Some(AdamWUpdate {
+                    param: &parameter.var,
+                    grad: self.gradients.get(&parameter.var)?,
+                    exp_avg: &parameter.exp_avg,
+                    exp_avg_sq: &parameter.exp_avg_sq,
+                    step,
+                })
+            })
+            .collect();
+        cropmae_kernels::adamw_all(&updates).map_err(TrainError::compute("the AdamW update"))?;
+        self.gradients.clear();
         Ok(())
     }
 
@@ -201,7 +201,7 @@ impl AdamW {
             [
                 (EXP_AVG, Some(parameter.exp_avg.as_tensor())),
                 (EXP_AVG_SQ, Some(parameter.exp_avg_sq.as_tensor())),
-                (GRADIENT, parameter.gradient.as_ref()),
+                (GRADIENT, self.gradients.get(&parameter.var)),
             ]
             .into_iter()
             .filter_map(move |(prefix, tensor)| Some((format!("{prefix}{name}"), tensor?)))
@@ -224,7 +224,7 @@ impl AdamW {
                 .get(&name)
                 .ok_or_else(|| TrainError::MissingTensor { tensor: name })
         };
-        for (name, parameter) in &mut self.parameters {
+        for (name, parameter) in &self.parameters {
             for (prefix, moment) in [
                 (EXP_AVG, &parameter.exp_avg),
                 (EXP_AVG_SQ, &parameter.exp_avg_sq),
@@ -233,10 +233,11 @@ impl AdamW {
                     .set(find(format!("{prefix}{name}"))?)
                     .map_err(TrainError::compute("restoring the optimizer's moments"))?;
             }
-            parameter.gradient = match accumulated {
-                0 => None,
-                _ => Some(find(format!("{GRADIENT}{name}"))?.clone()),
-            };
+            if accumulated > 0 {
+                self.gradients
+                    .set(&parameter.var, find(format!("{GRADIENT}{name}"))?)
+                    .map_err(TrainError::compute("restoring the gradients"))?;
+            }
         }
         self.updates = updates;
         self.accumulated = accumulated;
