@@ -16,6 +16,7 @@ mod export;
 mod import;
 mod inspect;
 mod layouts;
+mod native;
 mod pickle;
 mod pth;
 mod replace;

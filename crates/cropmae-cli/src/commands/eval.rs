@@ -10,7 +10,7 @@ use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
 use cropmae_data::scenes::{ScenesPaths, VIDEO_SIZE};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
-use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures};
+use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures, weights};
 
 use super::{
     classes,
@@ -87,8 +87,9 @@ pub struct Contestant {
 }
 
 impl Contestant {
-    /// The encoder of a checkpoint.
+    /// The encoder of a checkpoint, a file or a folder that holds one.
     pub fn checkpoint(name: String, path: &Path, device: &Device) -> Result<Self> {
+        let path = &weights::locate(path)?;
         let encoder = Box::new(VitFeatures::load(path, device)?);
         Ok(Self {
             name,

@@ -11,7 +11,7 @@ use super::anchor::{Anchor, Source, Sources};
 use super::architecture::Clues;
 use super::archive::Archive;
 use super::side::{PIXELS, PixelStatistics, Side};
-use super::{Part, Weights, WeightsInfo, archive, assemble};
+use super::{Part, Weights, WeightsInfo, archive, assemble, native};
 use crate::parameters::Parameter;
 use crate::{ModelError, Result};
 
@@ -84,7 +84,7 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     let path = &archive::locate(path)?;
     let mut archive = Archive::open(path)?;
     if archive.is_native() {
-        return import_native(path, options, device);
+        return native::import(path, options, device);
     }
     let plan = Plan::new(path, &archive, options)?;
     let tensors = assemble::tensors(path, &mut archive, &plan, device)?;
@@ -93,36 +93,6 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     Ok(Imported {
         weights: Weights { info, tensors },
         report: plan.report,
-    })
-}
-
-fn import_native(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported> {
-    let part = if options.encoder_only {
-        Part::Encoder
-    } else {
-        Part::Whole
-    };
-    let mut weights = super::load(path, part, device)?;
-    if options.encoder_only {
-        weights = weights.into_encoder();
-    }
-    let layout = weights.info.layout(Part::Whole)?;
-    let matched = layout
-        .into_iter()
-        .map(|(name, Parameter { shape, .. })| Match {
-            from: vec![name.clone()],
-            name,
-            shape,
-        })
-        .collect();
-    Ok(Imported {
-        weights,
-        report: ImportReport {
-            format: "weights of this program".to_owned(),
-            matched,
-            left_over: Vec::new(),
-            notes: Vec::new(),
-        },
     })
 }
 
