@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{BenchArgs, BenchTask, InferArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs};
 pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs};
-pub use eval::{Axis, EvalArgs, TaskArg};
+pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg};
 pub use weights::{ExportArgs, ImportArgs, InspectArgs};
 
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.

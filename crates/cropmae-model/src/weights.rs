@@ -196,7 +196,8 @@ pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
     if !file.is_sealed() {
         return Err(ModelError::Damaged {
             path: path.to_owned(),
-            message: "its checksum is missing".to_owned(),
+            message: "its checksum is missing, as in files of older versions, which are not read"
+                .to_owned(),
         });
     }
     read_tensors(path, file, info, part, device)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cropmae_config::ClassesProtocol;
 use cropmae_eval::{EvalOptions, Measures, evaluate_classes};
 
@@ -11,7 +11,10 @@ use super::{
     runs,
     scoreboard::{Report, Scoreboard},
 };
-use crate::{args::EvalArgs, console::Console};
+use crate::{
+    args::{EvalArgs, PoolingArg},
+    console::Console,
+};
 
 /// Scores every contestant; vectors are computed once for both measures.
 pub fn run(
@@ -21,6 +24,10 @@ pub fn run(
     out: &Path,
     console: &Console,
 ) -> Result<Scoreboard> {
+    ensure!(
+        !(args.pixels && args.classes.pooling == PoolingArg::ClassToken),
+        "--pixels: raw pixels have no class token; add --pooling mean-patch for all encoders, or leave it out"
+    );
     let defaults = ClassesProtocol::default();
     let protocol = ClassesProtocol {
         pooling: args.classes.pooling.into(),

@@ -96,10 +96,11 @@ fn table(axes: &[Axis], reports: &[TaskReport], style: Style) -> String {
     for (setting, report) in settings.iter().zip(reports) {
         let keys = setting.iter().map(ToString::to_string);
         let scores = report.scores.headline().into_iter();
-        rows.push(
-            keys.chain(scores.map(|(_, value)| format!("{value:.4}")))
-                .collect(),
-        );
+        let scores = scores.map(|(_, value)| match style {
+            Style::Csv => format!("{value:.4}"),
+            Style::Aligned => format!("{:.1}", 100.0 * value), // as in the table of single evaluations
+        });
+        rows.push(keys.chain(scores).collect());
     }
     let mut text = String::new();
     for row in rows {

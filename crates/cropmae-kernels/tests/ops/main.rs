@@ -11,5 +11,6 @@ mod gradients;
 mod layers;
 mod loss;
 mod optimizer;
+mod policy;
 mod reference;
 mod support;

@@ -9,11 +9,12 @@ use crate::TrainError;
 
 /// Keys that may change between two sessions of one run: none of them changes what is computed up to a
 /// given update.
-const FREE_KEYS: [&str; 6] = [
+const FREE_KEYS: [&str; 7] = [
     "about",
     "data.prefetch_batches",
     "train.max_steps",
     "train.log_every_steps",
+    "train.recompute_blocks",
     "checkpoint",
     "eval",
 ];

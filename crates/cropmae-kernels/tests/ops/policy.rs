@@ -1,0 +1,128 @@
+//! How blocks may run: recomputation changes no bit, bfloat16 only rounds, and neither depends on threads.
+
+use candle_core::{Result, Tensor, Var};
+use cropmae_kernels::{
+    Compute, Dropout, Norm, Policy, attention_block, backward, mlp, mlp_block, pixel_loss,
+};
+
+use crate::support::{bits, flat, in_pool, tensor, var};
+
+/// An encoder block and a feed-forward layer with dropout.
+struct Blocks(Vec<Var>);
+
+const WIDTH: usize = 24;
+
+impl Blocks {
+    fn new() -> Self {
+        let d = WIDTH;
+        let shapes: [&[usize]; 11] = [
+            &[2, 37, d],
+            &[d],
+            &[d],
+            &[3 * d, d],
+            &[3 * d],
+            &[d, d],
+            &[d],
+            &[4 * d, d],
+            &[4 * d],
+            &[d, 4 * d],
+            &[d],
+        ];
+        Self(
+            shapes
+                .iter()
+                .zip(0..)
+                .map(|(s, seed)| var(s, seed))
+                .collect(),
+        )
+    }
+
+    fn loss(&self, policy: Policy) -> Result<Tensor> {
+        let v = |i: usize| self.0[i].as_tensor();
+        let norm = Norm {
+            weight: v(1),
+            bias: v(2),
+            eps: 1e-6,
+        };
+        let (fc1, fc2) = ((v(7), v(8)), (v(9), v(10)));
+        let x = attention_block(v(0), norm, (v(3), v(4)), (v(5), v(6)), 3, policy)?;
+        let x = mlp_block(&x, norm, fc1, fc2, policy)?;
+        let x = mlp(&x, fc1, fc2, Some(Dropout { p: 0.1, key: 5 }), policy)?;
+        pixel_loss(&x, &tensor(x.dims(), 77), false)
+    }
+
+    /// The loss and then the gradient of every variable.
+    fn run(&self, policy: Policy) -> Vec<Tensor> {
+        let loss = self.loss(policy).unwrap();
+        let store = backward(&loss).unwrap();
+        let grads = self.0.iter().map(|var| store.get(var).unwrap().clone());
+        std::iter::once(loss.clone()).chain(grads).collect()
+    }
+}
+
+fn all_bits(tensors: &[Tensor]) -> Vec<Vec<u32>> {
+    tensors.iter().map(bits).collect()
+}
+
+fn policy(compute: Compute, recompute: bool) -> Policy {
+    Policy { compute, recompute }
+}
+
+#[test]
+fn recomputation_changes_no_bit() {
+    let blocks = Blocks::new();
+    for compute in [Compute::F32, Compute::Bf16] {
+        let kept = all_bits(&blocks.run(policy(compute, false)));
+        let again = all_bits(&blocks.run(policy(compute, true)));
+        assert!(kept == again, "{compute:?}");
+    }
+}
+
+#[test]
+fn a_second_backward_pass_finds_what_the_first_has_freed() {
+    let blocks = Blocks::new();
+    let loss = blocks.loss(Policy::default()).unwrap();
+    let grads = || {
+        let store = backward(&loss).unwrap();
+        let grads = blocks.0.iter().map(|var| bits(store.get(var).unwrap()));
+        grads.collect::<Vec<_>>()
+    };
+    assert!(grads() == grads());
+}
+
+#[test]
+fn bf16_rounds_operands_and_no_more() {
+    let blocks = Blocks::new();
+    let exact = blocks.run(policy(Compute::F32, false));
+    let rounded = blocks.run(policy(Compute::Bf16, false));
+    let runs = Compute::Bf16.available() == Compute::Bf16;
+    for (i, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
+        assert_eq!(
+            bits(exact) != bits(rounded),
+            runs,
+            "{i}: rounded where it can be"
+        );
+        let (exact, rounded) = (flat(exact), flat(rounded));
+        let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let apart: Vec<f64> = exact.iter().zip(&rounded).map(|(a, b)| a - b).collect();
+        // Eight bits of mantissa, through a few layers.
+        assert!(
+            norm(&apart) < 0.02 * norm(&exact),
+            "{i}: {} of {}",
+            norm(&apart),
+            norm(&exact)
+        );
+    }
+}
+
+#[test]
+fn threads_change_no_bit_in_bf16() {
+    let blocks = Blocks::new();
+    let run = |threads| {
+        in_pool(threads, || {
+            all_bits(&blocks.run(policy(Compute::Bf16, true)))
+        })
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(5));
+}
