@@ -39,6 +39,28 @@ impl CropBox {
             width,
         }
     }
+
+    /// The smallest box around both.
+    pub(crate) fn union(self, other: Self) -> Self {
+        let (top, left) = (self.top.min(other.top), self.left.min(other.left));
+        let bottom = (self.top + self.height).max(other.top + other.height);
+        let right = (self.left + self.width).max(other.left + other.width);
+        Self {
+            top,
+            left,
+            height: bottom - top,
+            width: right - left,
+        }
+    }
+
+    /// The same pixels, counted from the first of `area`, which must hold the box.
+    pub(crate) fn within(self, area: Self) -> Self {
+        Self {
+            top: self.top - area.top,
+            left: self.left - area.left,
+            ..self
+        }
+    }
 }
 
 /// Draws crop boxes for images of any size.

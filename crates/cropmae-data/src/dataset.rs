@@ -1,15 +1,19 @@
 //! A listed source and the recipe that turns its samples into views.
 
+mod frame;
+
 use std::path::{Path, PathBuf};
 
 use cropmae_config::{DataConfig, Samples, Seed, Stream, Views};
 use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
+use self::frame::Frame;
+use crate::boxes::CropBox;
 use crate::fingerprint::Fingerprint;
-use crate::sources::{self, Content, Pick, Picture, Source, Unit, count};
+use crate::sources::{self, Pick, Picture, Source, Unit, count};
 use crate::tolerance::{Known, Tolerance};
-use crate::views::{View, ViewSampler};
+use crate::views::{Plan, View, ViewSampler};
 use crate::{BadFile, DataError, Order, decode};
 
 /// The samples of a source, listed but not decoded.
@@ -133,7 +137,7 @@ impl Dataset {
     /// # Panics
     /// When `index` is not below [`Self::len`].
     pub fn sample_rgb(&self, index: usize) -> Result<RgbImage, DataError> {
-        Ok(self.pixels(self.source.read(index)?)?)
+        Ok(self.decode(&self.source.read(index)?)?)
     }
 
     /// The views of a sample in an epoch, `image_size` x `image_size` pixels each, as the model sees
@@ -169,51 +173,41 @@ impl Dataset {
             _ => Pick::One,
         };
         let drawn = self.source.draw(index, pick, rngs)?;
-        let mut pictures: Vec<(PathBuf, RgbImage)> = Vec::with_capacity(drawn.pictures.len());
-        for picture in drawn.pictures {
-            let path = picture.path.clone();
-            let pixels = self.pixels(picture)?;
-            if let Some((_, first)) = pictures.first() {
-                require_equal_sizes(first, &pixels, &path)?;
+        let mut frames: Vec<Frame> = Vec::with_capacity(drawn.pictures.len());
+        for picture in &drawn.pictures {
+            let frame = Frame::open(picture, decode::Options::from(&self.recipe))?;
+            if let Some(first) = frames.first() {
+                frame.require_size(first.dimensions())?;
             }
-            pictures.push((path, pixels));
+            frames.push(frame);
         }
-        let draws = drawn.shown.iter().zip(rngs).map(|(shown, rng)| {
-            let frames = shown.map(|picture| &pictures[picture].1);
-            let plan = sampler.plan(frames[0].width(), frames[0].height(), rng);
-            sampler.cut(&plan, &frames)
+        let draws = drawn.shown.iter().zip(rngs);
+        let plans: Vec<Plan> = draws
+            .map(|(shown, rng)| {
+                let (width, height) = frames[shown[0]].dimensions();
+                sampler.plan(width, height, rng)
+            })
+            .collect();
+        // Pixels that no draw looks at are not decoded.
+        let areas = plans.iter().map(|plan| sampler.area(plan));
+        let (Some(area), Some(first)) = (areas.reduce(CropBox::union), frames.first()) else {
+            return Ok(Vec::new());
+        };
+        let area = first.cheapest(area);
+        let regions = frames.iter().map(|frame| frame.region(area));
+        let regions = regions.collect::<Result<Vec<_>, _>>()?;
+        let cuts = drawn.shown.iter().zip(&plans).map(|(shown, plan)| {
+            let frames = shown.map(|picture| regions[picture].as_ref());
+            sampler.cut(&sampler.within(plan, area), &frames)
         });
-        Ok(draws.collect())
-    }
-
-    fn pixels(&self, picture: Picture) -> Result<RgbImage, BadFile> {
-        match picture.content {
-            Content::Decoded(pixels) => Ok(pixels),
-            Content::Encoded(_) => self.decode(&picture),
-        }
+        Ok(cuts.collect())
     }
 
     /// The pixels of a picture.
     pub(crate) fn decode(&self, picture: &Picture) -> Result<RgbImage, BadFile> {
-        match &picture.content {
-            Content::Decoded(pixels) => Ok(pixels.clone()),
-            Content::Encoded(bytes) => {
-                decode::decode(bytes, self.recipe.max_megapixels).map_err(|reason| BadFile {
-                    path: picture.path.clone(),
-                    reason,
-                })
-            }
-        }
+        let frame = Frame::open(picture, decode::Options::from(&self.recipe))?;
+        let (width, height) = frame.dimensions();
+        let pixels = frame.region(CropBox::full(width, height))?;
+        Ok(pixels.into_owned())
     }
-}
-
-fn require_equal_sizes(first: &RgbImage, other: &RgbImage, path: &Path) -> Result<(), BadFile> {
-    let (first, other) = (first.dimensions(), other.dimensions());
-    if first == other {
-        return Ok(());
-    }
-    Err(BadFile {
-        path: path.to_owned(),
-        reason: format!("{other:?} pixels, but an earlier frame of its video has {first:?}"),
-    })
 }

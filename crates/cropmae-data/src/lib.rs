@@ -17,6 +17,7 @@ mod error;
 pub mod fingerprint;
 #[cfg(test)]
 mod fixtures;
+mod jpeg;
 mod loader;
 pub mod masks;
 pub mod normalize;

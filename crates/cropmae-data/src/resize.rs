@@ -267,7 +267,9 @@ fn filter_row<W: AsRef<[i32]>>(
             }
         }
         // The next pixel overwrites the fourth byte.
-        out[x * 3..x * 3 + 4].copy_from_slice(&sums.map(to_byte));
+        for (byte, &sum) in out[x * 3..x * 3 + 4].iter_mut().zip(&sums) {
+            *byte = to_byte(sum);
+        }
     }
 }
 
@@ -308,7 +310,9 @@ impl WithSimd for FilterColumns<'_> {
                         *sum += weight * i32::from(value);
                     }
                 }
-                *out = sums.map(to_byte);
+                for (byte, &sum) in out.iter_mut().zip(&sums) {
+                    *byte = to_byte(sum);
+                }
             }
             for (column, byte) in (rest_start..).zip(rest) {
                 let rows = (first..).zip(weights);

@@ -94,6 +94,27 @@ impl ViewSampler {
         }
     }
 
+    /// The box of the picture that the views of `plan` are cut from.
+    pub fn area(&self, plan: &Plan) -> CropBox {
+        match (self.views, plan.second) {
+            (Views::RandomViews, Some(other)) => plan.global.union(other),
+            _ => plan.global,
+        }
+    }
+
+    /// `plan` for a picture of which only `area` is there.
+    pub fn within(&self, plan: &Plan, area: CropBox) -> Plan {
+        let second = match self.views {
+            Views::RandomViews => plan.second.map(|other| other.within(area)),
+            _ => plan.second,
+        };
+        Plan {
+            global: plan.global.within(area),
+            second,
+            ..*plan
+        }
+    }
+
     /// Cuts the views that `plan` describes, in the order the model takes them.
     ///
     /// `frames` is the picture, or for [`Views::FramePair`] the earlier and the later frame, of equal

@@ -38,6 +38,9 @@ pub struct DataConfig {
     /// Images with more pixels than this are refused as decompression bombs, in megapixels.
     #[serde(default = "default_max_megapixels")]
     pub max_megapixels: u32,
+    /// Whether pictures are turned as their EXIF data says; the reference takes them as they are stored.
+    #[serde(default)]
+    pub exif_orientation: bool,
     /// Share of unreadable files above which a run stops.
     #[serde(default = "default_max_bad_fraction")]
     pub max_bad_fraction: f64,

@@ -1,0 +1,61 @@
+//! Entropy decoding of one 8 x 8 block (ITU-T T.81, F.2.2).
+
+use super::bits::BitReader;
+use super::huffman::{Symbol, Table};
+
+/// Quantised coefficients in natural order: row-major, rows by vertical frequency.
+pub(super) type Coefficients = [i16; 64];
+
+/// Natural place of each coefficient of the zigzag scan.
+pub(super) const ZIGZAG: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// Reads a block into `block`, which must be all zero but for its DC coefficient; answers with the last
+/// place of the zigzag scan that may be non-zero, or `None` for data that is no block.
+#[inline(always)]
+pub(super) fn read(
+    bits: &mut BitReader,
+    dc: &Table,
+    ac: &Table,
+    dc_before: &mut i32,
+    block: &mut Coefficients,
+) -> Option<usize> {
+    let (_, difference) = dc.read(bits)?;
+    *dc_before = dc_before.wrapping_add(difference);
+    block[0] = *dc_before as i16;
+    let mut place = 0;
+    while place < 63 {
+        let (symbol, value) = ac.read(bits)?;
+        let next = place + symbol.advance();
+        if next >= 64 {
+            return (next >= Symbol::END).then_some(place);
+        }
+        place = next;
+        block[usize::from(ZIGZAG[place])] = value as i16;
+    }
+    Some(place)
+}
+
+/// Moves past a block; only its DC coefficient matters to the blocks behind it.
+#[inline(always)]
+pub(super) fn skip(
+    bits: &mut BitReader,
+    dc: &Table,
+    ac: &Table,
+    dc_before: &mut i32,
+) -> Option<()> {
+    let (_, difference) = dc.read(bits)?;
+    *dc_before = dc_before.wrapping_add(difference);
+    let mut place = 0;
+    while place < 63 {
+        let next = place + ac.skip(bits)?.advance();
+        if next >= 64 {
+            return (next >= Symbol::END).then_some(());
+        }
+        place = next;
+    }
+    Some(())
+}

@@ -1,0 +1,147 @@
+//! Huffman codes by table (ITU-T T.81, annexes C and F.2.2.3).
+//!
+//! One look at the next bits gives a code's length together with what it stands for, so that code and
+//! value bits are consumed at once and the value is computed beside the search for the next code.
+
+use super::Fault;
+use super::bits::BitReader;
+
+/// Bits looked at. Longer codes, which are rare by construction, are searched.
+const LOOK: u32 = 10;
+/// Longest code and the bits of the largest value.
+pub(super) const LONGEST: u32 = 16 + 15;
+
+/// What a code stands for, packed: the lookup table must stay in the nearest cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Symbol(u32);
+
+impl Symbol {
+    /// How far the end of a block lies at least: more than any run goes.
+    pub(super) const END: usize = 128;
+
+    fn new(code_bits: u32, symbol: u8) -> Self {
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let advance = match (run, size) {
+            (15, 0) => 16,
+            (_, 0) => Self::END as u32,
+            _ => run + 1,
+        };
+        Self((code_bits + size) | code_bits << 8 | size << 16 | advance << 24)
+    }
+
+    /// Bits of code and value together; 0 if the code is longer than the bits looked at.
+    #[inline(always)]
+    fn total_bits(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    #[inline(always)]
+    fn code_bits(self) -> u32 {
+        self.0 >> 8 & 0xff
+    }
+
+    #[inline(always)]
+    fn size(self) -> u32 {
+        self.0 >> 16 & 0xff
+    }
+
+    /// Coefficients to move on by, the last of which has the value; at least [`Self::END`] at the end of a
+    /// block.
+    #[inline(always)]
+    pub(super) fn advance(self) -> usize {
+        (self.0 >> 24) as usize
+    }
+
+    /// The value whose bits follow the code at the start of `window` (F.2.2.1, EXTEND).
+    #[inline(always)]
+    fn value(self, window: u64) -> i32 {
+        let bits = window << self.code_bits();
+        let size = self.size();
+        let magnitude = (bits >> 1 >> (63 - size)) as i32;
+        let negative = !(bits as i64 >> 63) as i32;
+        magnitude + (negative & (1 - (1 << size)))
+    }
+}
+
+/// A Huffman table of DC differences or of AC coefficients.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    look: Box<[Symbol; 1 << LOOK]>,
+    /// Per length: the first 16-bit pattern behind its codes.
+    limits: [u32; 17],
+    /// Per length: what to add to a code to get its place among the symbols.
+    offsets: [i32; 17],
+    symbols: Vec<u8>,
+}
+
+impl Table {
+    /// The table with `counts[i]` codes of i + 1 bits, whose symbols are listed in order of the codes.
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+        let mut table = Self {
+            look: Box::new([Symbol::default(); 1 << LOOK]),
+            limits: [0; 17],
+            offsets: [0; 17],
+            symbols: symbols.to_vec(),
+        };
+        let (mut code, mut index) = (0_u32, 0_usize);
+        for (length, &count) in (1..).zip(counts) {
+            let count = u32::from(count);
+            if code + count > 1 << length {
+                return Err(Fault::broken("a Huffman table has too many codes"));
+            }
+            table.offsets[length as usize] = index as i32 - code as i32;
+            for &symbol in &symbols[index..index + count as usize] {
+                if length <= LOOK {
+                    let first = (code << (LOOK - length)) as usize;
+                    let same = 1 << (LOOK - length);
+                    table.look[first..first + same].fill(Symbol::new(length, symbol));
+                }
+                code += 1;
+            }
+            index += count as usize;
+            table.limits[length as usize] = code << (16 - length);
+            code <<= 1;
+        }
+        Ok(table)
+    }
+
+    /// The code at the start of `window`; `None` if there is no such code.
+    #[inline(always)]
+    fn symbol(&self, window: u64) -> Option<Symbol> {
+        let symbol = self.look[(window >> (64 - LOOK)) as usize];
+        if symbol.total_bits() != 0 {
+            return Some(symbol);
+        }
+        self.search(window)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, window: u64) -> Option<Symbol> {
+        let pattern = (window >> 48) as u32;
+        let length = (LOOK + 1..=16).find(|&length| pattern < self.limits[length as usize])?;
+        let code = (pattern >> (16 - length)) as i32;
+        let place = code + self.offsets[length as usize];
+        let symbol = self.symbols.get(usize::try_from(place).ok()?)?;
+        Some(Symbol::new(length, *symbol))
+    }
+
+    /// Reads a code and the value behind it.
+    #[inline(always)]
+    pub(super) fn read(&self, bits: &mut BitReader) -> Option<(Symbol, i32)> {
+        bits.ensure(LONGEST);
+        let window = bits.window();
+        let symbol = self.symbol(window)?;
+        bits.consume(symbol.total_bits());
+        Some((symbol, symbol.value(window)))
+    }
+
+    /// Moves past a code and its value.
+    #[inline(always)]
+    pub(super) fn skip(&self, bits: &mut BitReader) -> Option<Symbol> {
+        bits.ensure(LONGEST);
+        let symbol = self.symbol(bits.window())?;
+        bits.consume(symbol.total_bits());
+        Some(symbol)
+    }
+}
