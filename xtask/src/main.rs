@@ -37,10 +37,10 @@ enum Task {
     /// Pre-train on the embedded default, evaluate against baselines, print the table
     #[command(disable_help_flag = true)]
     Demo(Forwarded),
-    /// Measure training steps, the encoder and single operations, also against PyTorch
+    /// Measure training steps, the encoder, the loader and single operations, also against PyTorch
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
-    /// Check images and downloads before they are used, pack images into shards
+    /// Check images and downloads before they are used, pack images into shards, preview crops
     #[command(disable_help_flag = true)]
     Data(Forwarded),
     /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers

@@ -9,8 +9,10 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use bench::{BenchArgs, BenchTask, InferArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs};
-pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs};
+pub use bench::{
+    BenchArgs, BenchTask, InferArgs, LoaderArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs,
+};
+pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs, PreviewArgs};
 pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg};
 pub use weights::{ExportArgs, ImportArgs, InspectArgs};
 
@@ -35,9 +37,9 @@ pub enum Command {
     Eval(Box<EvalArgs>),
     /// Pre-train on the embedded default, evaluate against baselines, print the table
     Demo(DemoArgs),
-    /// Measure training steps, the encoder and single operations, also against PyTorch
+    /// Measure training steps, the encoder, the loader and single operations, also against PyTorch
     Bench(BenchArgs),
-    /// Check images and downloads, pack images into shards
+    /// Check images and downloads, pack images into shards, preview crops
     Data(DataArgs),
     /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers
     Import(ImportArgs),
@@ -131,4 +133,21 @@ pub enum DeviceArg {
     Cuda,
     /// The Apple GPU, on candle's own operations
     Metal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_needs_no_script() {
+        let cli = Cli::try_parse_from("cropmae bench loader --data x --peer --python p".split(' '));
+        let Command::Bench(args) = cli.unwrap().command else {
+            panic!("another command");
+        };
+        let BenchTask::Loader(args) = args.task else {
+            panic!("another task");
+        };
+        assert_eq!(args.peer.peer, Some(None));
+    }
 }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Data(args) => match &args.command {
             DataCommand::Check(args) => commands::check::run(args, &console),
             DataCommand::Pack(args) => commands::pack::run(args, &console),
+            DataCommand::Preview(args) => commands::preview::run(args, &console),
         },
         Command::Import(args) => commands::weights::import(args, cli.verbose, &console),
         Command::Export(args) => commands::weights::export(args, &console),

@@ -1,6 +1,7 @@
 //! A listed source and the recipe that turns its samples into views.
 
 mod frame;
+mod preview;
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use self::frame::Frame;
 use crate::boxes::CropBox;
 use crate::fingerprint::Fingerprint;
+use crate::loader::stages::{Stage, StageClock};
 use crate::sources::{self, Pick, Picture, Source, Unit, count};
 use crate::tolerance::{Known, Tolerance};
 use crate::views::{Plan, View, ViewSampler};
 use crate::{BadFile, DataError, Order, decode};
+
+pub use preview::Preview;
 
 /// The samples of a source, listed but not decoded.
 #[derive(Debug)]
@@ -157,8 +161,17 @@ impl Dataset {
     ) -> Result<Vec<RgbImage>, DataError> {
         let sampler = ViewSampler::new(&self.recipe, image_size as u32);
         let mut rng = seed.rng(Stream::Views, epoch, index as u64);
-        let views = self.draw(index, &sampler, std::slice::from_mut(&mut rng))?;
+        let clock = StageClock::default();
+        let views = self.draw(index, &sampler, std::slice::from_mut(&mut rng), &clock)?;
         Ok(views.into_iter().flatten().map(View::into_rgb).collect())
+    }
+
+    /// What the views show of a sample.
+    fn pick(&self) -> Pick {
+        match self.recipe.views {
+            Views::FramePair => Pick::Pair(self.recipe.frame_gap),
+            _ => Pick::One,
+        }
     }
 
     /// Draws the views of a sample once for each of `rngs`, decoding it once.
@@ -167,15 +180,14 @@ impl Dataset {
         index: usize,
         sampler: &ViewSampler,
         rngs: &mut [ChaCha8Rng],
+        clock: &StageClock,
     ) -> Result<Vec<Vec<View>>, BadFile> {
-        let pick = match self.recipe.views {
-            Views::FramePair => Pick::Pair(self.recipe.frame_gap),
-            _ => Pick::One,
-        };
-        let drawn = self.source.draw(index, pick, rngs)?;
+        let pick = self.pick();
+        let drawn = clock.time(Stage::Read, || self.source.draw(index, pick, rngs))?;
         let mut frames: Vec<Frame> = Vec::with_capacity(drawn.pictures.len());
         for picture in &drawn.pictures {
-            let frame = Frame::open(picture, decode::Options::from(&self.recipe))?;
+            let open = || Frame::open(picture, decode::Options::from(&self.recipe));
+            let frame = clock.time(Stage::Decode, open)?;
             if let Some(first) = frames.first() {
                 frame.require_size(first.dimensions())?;
             }
@@ -194,11 +206,15 @@ impl Dataset {
             return Ok(Vec::new());
         };
         let area = first.cheapest(area);
-        let regions = frames.iter().map(|frame| frame.region(area));
+        let regions = frames
+            .iter()
+            .map(|frame| clock.time(Stage::Decode, || frame.region(area)));
         let regions = regions.collect::<Result<Vec<_>, _>>()?;
         let cuts = drawn.shown.iter().zip(&plans).map(|(shown, plan)| {
             let frames = shown.map(|picture| regions[picture].as_ref());
-            sampler.cut(&sampler.within(plan, area), &frames)
+            clock.time(Stage::Crop, || {
+                sampler.cut(&sampler.within(plan, area), &frames)
+            })
         });
         Ok(cuts.collect())
     }

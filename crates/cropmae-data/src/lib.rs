@@ -31,7 +31,7 @@ mod sources;
 mod tolerance;
 pub mod views;
 
-pub use dataset::Dataset;
+pub use dataset::{Dataset, Preview};
 pub use error::{BadFile, DataError};
-pub use loader::{Batch, Epoch, Loader, LoaderConfig};
+pub use loader::{Batch, Epoch, Loader, LoaderConfig, Patches, StageSeconds};
 pub use order::Order;

@@ -16,6 +16,8 @@
 
 mod batch;
 mod epoch;
+mod patches;
+pub(crate) mod stages;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,11 @@ use cropmae_config::{Experiment, Seed};
 
 pub use batch::Batch;
 pub use epoch::Epoch;
+pub use patches::Patches;
+pub use stages::StageSeconds;
+
+use patches::Spares;
+use stages::StageClock;
 
 use crate::tolerance::{Known, Tolerance};
 use crate::views::ViewSampler;
@@ -127,6 +134,8 @@ struct Shared {
     bad_files: Mutex<Known>,
     tolerance: Tolerance,
     waited_nanos: AtomicU64,
+    clock: StageClock,
+    spares: Arc<Spares>,
 }
 
 impl Loader {
@@ -167,6 +176,9 @@ impl Loader {
         let tolerance = Tolerance::new(recipe.max_bad_fraction, dataset.file_count());
         let mut bad_files = Known::new();
         tolerance.bear(&mut bad_files, dataset.bad_files().iter().cloned())?;
+        let values = config.batch_size * config.image_size.pow(2) * 3;
+        // Those ahead, one at the consumer and one on its way back.
+        let pieces = recipe.views.count() * (config.prefetch_batches + 2);
         let shared = Shared {
             sampler: ViewSampler::new(recipe, config.image_size as u32),
             tolerance,
@@ -174,6 +186,8 @@ impl Loader {
             config,
             bad_files: Mutex::new(bad_files),
             waited_nanos: AtomicU64::new(0),
+            clock: StageClock::default(),
+            spares: Arc::new(Spares::new(values, pieces)),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -198,6 +212,11 @@ impl Loader {
     /// shorten the run.
     pub fn wait_seconds(&self) -> f64 {
         self.shared.waited_nanos.load(Ordering::Relaxed) as f64 * 1e-9
+    }
+
+    /// What the workers have spent their time on so far.
+    pub fn stage_seconds(&self) -> StageSeconds {
+        self.shared.clock.seconds()
     }
 
     /// Unusable files met so far, in order of their paths.

@@ -8,15 +8,22 @@ pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// The normalised value of each 8-bit value, per channel.
 pub static TABLE: [[f32; 256]; 3] = table();
 
+/// The normalised value of a byte.
+///
+/// In the reference's order of operations, so that every bit agrees: a product with the reciprocal, a
+/// difference, a true division.
+#[inline(always)]
+pub(crate) const fn normalize(byte: u8, mean: f32, std: f32) -> f32 {
+    (byte as f32 * (1.0 / 255.0) - mean) / std
+}
+
 const fn table() -> [[f32; 256]; 3] {
     let mut table = [[0.0; 256]; 3];
     let mut channel = 0;
     while channel < 3 {
         let mut value = 0;
         while value < 256 {
-            // In the reference's order of operations, so that every bit agrees: a product with the
-            // reciprocal, a difference, a true division.
-            table[channel][value] = (value as f32 * (1.0 / 255.0) - MEAN[channel]) / STD[channel];
+            table[channel][value] = normalize(value as u8, MEAN[channel], STD[channel]);
             value += 1;
         }
         channel += 1;

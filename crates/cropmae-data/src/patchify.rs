@@ -2,48 +2,102 @@
 //!
 //! Patches are `(N, P*P*3)` f32: row-major over the grid of N = (size / P)^2 patches, and inside a patch
 //! in (row, column, channel) order, channel fastest.
+//!
+//! Values are computed, not looked up: a division in every lane is faster than a load for every value.
 
 use image::RgbImage;
+use pulp::{Simd, WithSimd};
 
-use crate::normalize::{TABLE, to_byte};
+use crate::normalize::{MEAN, STD, normalize, to_byte};
+
+/// Values that are normalised in one go: a row of a 16-pixel patch.
+const LANES: usize = 48;
+const MEANS: [f32; LANES] = periodic(MEAN);
+const STDS: [f32; LANES] = periodic(STD);
+
+const fn periodic(channels: [f32; 3]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    let mut lane = 0;
+    while lane < LANES {
+        lanes[lane] = channels[lane % 3];
+        lane += 1;
+    }
+    lanes
+}
 
 /// Writes the normalised patches of a square `view` to `out` `(N, P*P*3)`, mirrored left to right when
 /// `flip` is set.
 ///
 /// The sides of `view` must be a multiple of `patch`, and `out` must hold as many values as `view`.
 pub fn patchify(view: &RgbImage, patch: usize, flip: bool, out: &mut [f32]) {
-    let row_bytes = view.width() as usize * 3;
-    let segment = patch * 3;
-    let grid = row_bytes / segment;
     assert_eq!(
         out.len(),
         view.as_raw().len(),
         "patches and view differ in size"
     );
-    for (y, row) in view.as_raw().chunks_exact(row_bytes).enumerate() {
-        let (grid_row, patch_row) = (y / patch, y % patch);
-        for (grid_column, segment_bytes) in row.chunks_exact(segment).enumerate() {
-            let column = if flip {
-                grid - 1 - grid_column
+    pulp::Arch::new().dispatch(Patchify {
+        view,
+        patch,
+        flip,
+        out,
+    });
+}
+
+struct Patchify<'a> {
+    view: &'a RgbImage,
+    patch: usize,
+    flip: bool,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Patchify<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self {
+            view,
+            patch,
+            flip,
+            out,
+        } = self;
+        let row_bytes = view.width() as usize * 3;
+        let segment = patch * 3;
+        let grid = row_bytes / segment;
+        let mut mirrored = vec![0; row_bytes];
+        for (y, row) in view.as_raw().chunks_exact(row_bytes).enumerate() {
+            let (grid_row, patch_row) = (y / patch, y % patch);
+            let row = if flip {
+                let (pixels, _) = row.as_chunks::<3>();
+                let (targets, _) = mirrored.as_chunks_mut::<3>();
+                for (target, pixel) in targets.iter_mut().zip(pixels.iter().rev()) {
+                    *target = *pixel;
+                }
+                mirrored.as_slice()
             } else {
-                grid_column
+                row
             };
-            let start = ((grid_row * grid + column) * patch + patch_row) * segment;
-            let target = out[start..start + segment].chunks_exact_mut(3);
-            let pixels = segment_bytes.chunks_exact(3);
-            if flip {
-                target.zip(pixels.rev()).for_each(normalize_pixel);
-            } else {
-                target.zip(pixels).for_each(normalize_pixel);
+            for (grid_column, bytes) in row.chunks_exact(segment).enumerate() {
+                let start = ((grid_row * grid + grid_column) * patch + patch_row) * segment;
+                normalize_segment(bytes, &mut out[start..start + segment]);
             }
         }
     }
 }
 
+/// Normalises whole pixels.
 #[inline(always)]
-fn normalize_pixel((target, pixel): (&mut [f32], &[u8])) {
-    for channel in 0..3 {
-        target[channel] = TABLE[channel][usize::from(pixel[channel])];
+fn normalize_segment(bytes: &[u8], out: &mut [f32]) {
+    let (blocks, rest) = bytes.as_chunks::<LANES>();
+    let (out_blocks, out_rest) = out.as_chunks_mut::<LANES>();
+    for (out, block) in out_blocks.iter_mut().zip(blocks) {
+        for lane in 0..LANES {
+            out[lane] = normalize(block[lane], MEANS[lane], STDS[lane]);
+        }
+    }
+    let statistics = MEANS.iter().zip(&STDS);
+    for ((out, &byte), (&mean, &std)) in out_rest.iter_mut().zip(rest).zip(statistics) {
+        *out = normalize(byte, mean, std);
     }
 }
 
@@ -72,6 +126,7 @@ pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::TABLE;
     use proptest::prelude::*;
 
     fn view(size: usize, seed: u8) -> RgbImage {
@@ -118,6 +173,28 @@ mod tests {
             assert_eq!(patches[start], TABLE[0][value]);
             assert_eq!(patches[start + 1], TABLE[1][100]);
             assert_eq!(patches[start + 2], TABLE[2][200]);
+        }
+    }
+
+    #[test]
+    fn every_byte_becomes_its_value_in_the_table() {
+        for patch in [1, 5, 8, 16, 32] {
+            let size = patch * 160usize.div_ceil(patch);
+            let view = RgbImage::from_fn(size as u32, size as u32, |x, y| {
+                image::Rgb([0, 85, 170].map(|shift| (x + y * 3 + shift) as u8))
+            });
+            let mut patches = vec![f32::NAN; size * size * 3];
+            patchify(&view, patch, false, &mut patches);
+            let grid = size / patch;
+            for (x, y, pixel) in view.enumerate_pixels() {
+                let (x, y) = (x as usize, y as usize);
+                let index = (y / patch) * grid + x / patch;
+                let start = ((index * patch + y % patch) * patch + x % patch) * 3;
+                for channel in 0..3 {
+                    let expected = TABLE[channel][usize::from(pixel.0[channel])];
+                    assert_eq!(patches[start + channel].to_bits(), expected.to_bits());
+                }
+            }
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | what the encoder tells apart | [`pca_pictures`] |
 //! | propagated objects and parts | [`overlay`] |
 //! | propagated joints | [`draw_joints`] |
+//! | crops, where they come from and what of them is masked | [`crop_sheet`] |
 //! | any of these side by side, with captions | [`Figure`] |
 //! | a whole video | [`gif`] |
 //! | loss and learning rate | [`Chart`] |
@@ -34,6 +35,7 @@
 
 mod animation;
 mod attention;
+mod crops;
 mod curves;
 mod draw;
 mod error;
@@ -47,6 +49,7 @@ mod text;
 
 pub use animation::gif;
 pub use attention::{attention_map, mark_cell};
+pub use crops::{CropSample, crop_sheet};
 pub use curves::{Chart, Series};
 pub use error::ReportError;
 pub use figure::Figure;

@@ -92,7 +92,12 @@ pub fn random_batch(experiment: &Experiment) -> Batch {
     let (b, n) = (experiment.train.batch_size, experiment.model.num_patches());
     let mut rng = experiment.seed.rng(Stream::Views, 0, 0);
     let values = b * n * experiment.model.patch_values();
-    let mut view = || (0..values).map(|_| rng.random_range(-2.0..2.0)).collect();
+    let mut view = || {
+        (0..values)
+            .map(|_| rng.random_range(-2.0..2.0))
+            .collect::<Vec<f32>>()
+            .into()
+    };
     Batch {
         size: b,
         views: (0..experiment.data.views.count()).map(|_| view()).collect(),

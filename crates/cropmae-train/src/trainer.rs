@@ -205,7 +205,11 @@ impl Trainer {
         let views = batch
             .views
             .into_iter()
-            .map(|view| Tensor::from_vec(view, (b, n, v), &self.device))
+            .map(|view| match &self.device {
+                Device::Cpu => Tensor::from_vec(view.into_vec(), (b, n, v), &Device::Cpu),
+                // The memory goes back to the loader once its content is on the device.
+                device => Tensor::from_slice(&view, (b, n, v), device),
+            })
             .collect::<candle_core::Result<_>>()
             .map_err(&compute)?;
         let ids_shuffle =

@@ -14,7 +14,8 @@ use super::DeviceArgs;
   cargo xtask bench step
   cargo xtask bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
   cargo xtask bench infer --json
-  cargo xtask bench ops --threads 1")]
+  cargo xtask bench ops --threads 1
+  cargo xtask bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
 pub struct BenchArgs {
     /// What to measure.
     #[command(subcommand)]
@@ -28,6 +29,8 @@ pub enum BenchTask {
     Step(StepArgs),
     /// The encoder's features of video frames
     Infer(InferArgs),
+    /// Crop pairs from files to batches, without a model
+    Loader(LoaderArgs),
     /// Each differentiable operation at the model's sizes, forward and backward
     Ops(OpsArgs),
 }
@@ -61,6 +64,43 @@ pub struct InferArgs {
     /// What to run, how often, and how to tell.
     #[command(flatten)]
     pub shape: ShapeArgs,
+    /// Against whom.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// `cropmae bench loader`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench loader --data IMAGES --threads 1
+  cargo xtask bench loader --data 'SHARDS/shard-{000000..000146}.tar' --json
+  cargo xtask bench loader --data IMAGES --set data.global_scale=[0.5,1.0]
+  cargo xtask bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python
+
+Files are read once before the clock starts, so they come from memory. Without --config the published
+ImageNet recipe is loaded, which is also what the PyTorch program does.")]
+pub struct LoaderArgs {
+    /// Images or videos, wherever --data of pretrain takes them from
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Experiment file whose data, image and patch size are used [default: the published ImageNet recipe]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change one value of the config; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Threads that load [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Samples per batch
+    #[arg(long, default_value_t = NonZeroUsize::new(32).unwrap_or(NonZeroUsize::MIN))]
+    pub batch: NonZeroUsize,
+    /// Measure whole epochs for at least this long
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    pub seconds: f64,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
     /// Against whom.
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -140,10 +180,11 @@ impl ShapeArgs {
 #[command(next_help_heading = "Comparison")]
 pub struct PeerArgs {
     /// Also run the PyTorch program, in turn with ours, each time in a new process, and print the ratios
-    /// [default script: torch_step.py in the folder peers of CROPMAE_SHARED or ../shared]
-    #[arg(long, value_name = "SCRIPT", num_args = 0..=1, default_missing_value = "")]
-    pub peer: Option<PathBuf>,
-    /// Python with torch and timm
+    /// [default script: torch_step.py, or torch_loader.py for the loader, in the folder peers of
+    /// CROPMAE_SHARED or ../shared]
+    #[arg(long, value_name = "SCRIPT")]
+    pub peer: Option<Option<PathBuf>>,
+    /// Python with torch and timm, or torchvision for the loader
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub python: PathBuf,
     /// Turns of each

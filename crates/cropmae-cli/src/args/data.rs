@@ -1,6 +1,6 @@
 //! Arguments of `cropmae data`.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +21,8 @@ pub enum DataCommand {
     Check(CheckArgs),
     /// Write tar shards from any source of images
     Pack(PackArgs),
+    /// Draw crops and masks as a run would see them
+    Preview(PreviewArgs),
 }
 
 /// `cropmae data check`.
@@ -92,4 +94,32 @@ pub struct PackArgs {
     /// Quality of those JPEGs
     #[arg(long, value_name = "1-100", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: u8,
+}
+
+/// `cropmae data preview`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask data preview IMAGES
+  cargo xtask data preview SHARDS --config configs/mae_in1k_vits16.toml --out mae.png
+  cargo xtask data preview VIDEOS --config configs/siammae_k400_vits16.toml --samples 4
+  cargo xtask data preview IMAGES --set data.views=random_views --set mask.ratio=0.75")]
+pub struct PreviewArgs {
+    /// Images or videos, wherever --data of pretrain takes them from
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// Experiment file [default: the published ImageNet recipe]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change one value of the config; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Samples, the first of the epoch
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(6).unwrap_or(NonZeroUsize::MIN))]
+    pub samples: NonZeroUsize,
+    /// Epoch, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub epoch: u64,
+    /// The sheet
+    #[arg(long, value_name = "FILE", default_value = "preview.png")]
+    pub out: PathBuf,
 }

@@ -12,6 +12,7 @@ pub mod pack;
 mod page;
 mod pictures;
 pub mod pretrain;
+pub mod preview;
 mod runs;
 mod scoreboard;
 mod sweep;

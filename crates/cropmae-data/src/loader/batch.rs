@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cropmae_config::Stream;
 use rayon::prelude::*;
 
-use super::Shared;
 use super::epoch::EpochPlan;
+use super::stages::Stage;
+use super::{Patches, Shared};
 use crate::patchify::patchify;
 use crate::{BadFile, masks};
 
@@ -16,7 +17,7 @@ pub struct Batch {
     /// Samples, B.
     pub size: usize,
     /// One buffer per view (1 or 2) of normalised patches, each `(B, N, P*P*3)`.
-    pub views: Vec<Vec<f32>>,
+    pub views: Vec<Patches>,
     /// Patches of the masked (last) view in order of increasing mask noise, `(B, N)`.
     pub ids_shuffle: Vec<u32>,
     /// Position of the first sample in the epoch, over all processes.
@@ -46,13 +47,15 @@ impl Shared {
         let num_patches = config.num_patches();
         let values = config.image_size.pow(2) * 3;
         let first = (number * config.world_size + config.rank) * config.batch_size;
-        let mut batch = Batch {
+        let mut batch = self.clock.time(Stage::HandOver, || Batch {
             size: config.batch_size,
-            views: vec![vec![0.0; config.batch_size * values]; self.dataset.recipe().views.count()],
+            views: (0..self.dataset.recipe().views.count())
+                .map(|_| self.spares.take())
+                .collect(),
             ids_shuffle: vec![0; config.batch_size * num_patches],
             first_index: first as u64,
             bad_files: 0,
-        };
+        });
         let mut slots: Vec<Slot> = batch
             .ids_shuffle
             .chunks_exact_mut(num_patches)
@@ -106,11 +109,13 @@ impl Shared {
         let samples = self.dataset.len();
         // One counter for each draw of each picture; the first draw's is the picture's number.
         let counter = |repeat: usize| (index + repeat * samples) as u64;
-        for (repeat, slot) in slots.iter_mut().enumerate() {
-            let noise = masks::noise(config.seed, epoch, counter(repeat), config.num_patches());
-            slot.ids_shuffle
-                .copy_from_slice(&masks::ids_shuffle(&noise));
-        }
+        self.clock.time(Stage::HandOver, || {
+            for (repeat, slot) in slots.iter_mut().enumerate() {
+                let noise = masks::noise(config.seed, epoch, counter(repeat), config.num_patches());
+                slot.ids_shuffle
+                    .copy_from_slice(&masks::ids_shuffle(&noise));
+            }
+        });
         let stand_ins = &plan.stand_ins;
         let start = stand_ins.index(index as u64);
         let others = (start..start + samples).map(|position| stand_ins.index(position as u64));
@@ -119,13 +124,18 @@ impl Shared {
             let mut rngs: Vec<_> = (0..slots.len())
                 .map(|repeat| config.seed.rng(Stream::Views, epoch, counter(repeat)))
                 .collect();
-            match self.dataset.draw(candidate, &self.sampler, &mut rngs) {
+            match self
+                .dataset
+                .draw(candidate, &self.sampler, &mut rngs, &self.clock)
+            {
                 Ok(draws) => {
-                    for (views, slot) in draws.iter().zip(slots) {
-                        for (view, patches) in views.iter().zip(&mut slot.views) {
-                            patchify(&view.pixels, config.patch_size, view.flip, patches);
+                    self.clock.time(Stage::Patchify, || {
+                        for (views, slot) in draws.iter().zip(slots) {
+                            for (view, patches) in views.iter().zip(&mut slot.views) {
+                                patchify(&view.pixels, config.patch_size, view.flip, patches);
+                            }
                         }
-                    }
+                    });
                     return Outcome {
                         found,
                         filled: true,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::batch::Built;
+use super::stages::Stage;
 use super::{Batch, Shared};
 use crate::{DataError, Order};
 
@@ -73,8 +74,9 @@ impl Epoch {
             let (shared, stop, plan) = (self.shared.clone(), self.stop.clone(), self.plan.clone());
             self.pool.spawn(move || {
                 if !stop.load(Ordering::Relaxed) {
+                    let built = shared.build(&plan, number, &stop);
                     // The receiver is gone when the epoch was dropped; the batch goes with it.
-                    let _ = sender.send(shared.build(&plan, number, &stop));
+                    let _ = shared.clock.time(Stage::HandOver, || sender.send(built));
                 }
             });
             self.pending.push_back(receiver);

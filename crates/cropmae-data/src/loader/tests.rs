@@ -157,9 +157,9 @@ fn processes_share_an_epoch_without_overlap() {
     assert_eq!((left.len(), right.len(), whole.len()), (6, 6, 6));
     for ((left, right), whole) in left.iter().zip(&right).zip(&whole) {
         for view in 0..2 {
-            let joined = [left.views[view].as_slice(), &right.views[view]].concat();
+            let joined = [&*left.views[view], &*right.views[view]].concat();
             assert!(
-                joined == whole.views[view],
+                *joined == *whole.views[view],
                 "two processes see one process's batch"
             );
         }

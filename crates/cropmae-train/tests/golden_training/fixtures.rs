@@ -138,6 +138,7 @@ pub fn batch(images: &Tensor, noise: &Tensor, patch: usize) -> Batch {
                     .contiguous()
                     .unwrap(),
             )
+            .into()
         })
         .collect();
     let ids_shuffle = noise

@@ -120,7 +120,7 @@ impl Noise {
         let order = |noise: &[f32]| cropmae_data::masks::ids_shuffle(noise);
         Batch {
             size: b,
-            views,
+            views: views.into_iter().map(Into::into).collect(),
             ids_shuffle: samples
                 .iter()
                 .flat_map(|(.., noise)| order(noise))

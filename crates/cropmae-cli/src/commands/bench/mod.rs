@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod infer;
+mod loader;
 mod ops;
 mod peer;
 mod record;
@@ -17,16 +18,25 @@ use crate::{
     console::Console,
 };
 
+/// PyTorch's side of `step` and `infer`.
+const STEP_PEER: &str = "torch_step.py";
+/// PyTorch's side of `loader`.
+const LOADER_PEER: &str = "torch_loader.py";
+
 /// Runs the command.
 pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
     match &args.task {
-        BenchTask::Step(args) => match peer::script(&args.peer)? {
+        BenchTask::Step(args) => match peer::script(&args.peer, STEP_PEER)? {
             Some(script) => peer::compare(&script, &args.peer, &step::flags(args), console)?,
             None => step::measure(args)?.say(args.shape.json, console)?,
         },
-        BenchTask::Infer(args) => match peer::script(&args.peer)? {
+        BenchTask::Infer(args) => match peer::script(&args.peer, STEP_PEER)? {
             Some(script) => peer::compare(&script, &args.peer, &infer::flags(args)?, console)?,
             None => infer::measure(args)?.say(args.shape.json, console)?,
+        },
+        BenchTask::Loader(args) => match peer::script(&args.peer, LOADER_PEER)? {
+            Some(script) => loader::compare(&script, args, console)?,
+            None => loader::measure(args)?.say(args.json, console)?,
         },
         BenchTask::Ops(args) => ops::measure(args, console)?,
     }

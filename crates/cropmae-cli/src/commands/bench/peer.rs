@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::median;
 use crate::{
@@ -20,11 +20,13 @@ use crate::{
 /// Arguments of both programs for one measurement.
 #[derive(Debug)]
 pub struct Flags {
-    own: Vec<OsString>,
-    theirs: Vec<OsString>,
+    /// Of our program, from the name of the measurement on.
+    pub own: Vec<OsString>,
+    /// Of the PyTorch program.
+    pub theirs: Vec<OsString>,
 }
 
-/// What both programs print.
+/// What both programs print about a step.
 #[derive(Debug, Deserialize)]
 struct Turn {
     median_step_s: f64,
@@ -74,17 +76,15 @@ impl Flags {
     }
 }
 
-/// The PyTorch program to run, if a comparison was asked for.
-pub fn script(args: &PeerArgs) -> Result<Option<PathBuf>> {
+/// The PyTorch program to run, if a comparison was asked for; `default` is its name in the shared folder.
+pub fn script(args: &PeerArgs, default: &str) -> Result<Option<PathBuf>> {
     let Some(given) = &args.peer else {
         return Ok(None);
     };
-    let script = if given.as_os_str().is_empty() {
+    let script = given.clone().unwrap_or_else(|| {
         let shared = std::env::var_os("CROPMAE_SHARED").unwrap_or_else(|| "../shared".into());
-        Path::new(&shared).join("peers/torch_step.py")
-    } else {
-        given.clone()
-    };
+        Path::new(&shared).join("peers").join(default)
+    });
     ensure!(
         script.is_file(),
         "{}: no such file; say where the PyTorch program is with --peer SCRIPT",
@@ -93,8 +93,20 @@ pub fn script(args: &PeerArgs) -> Result<Option<PathBuf>> {
     Ok(Some(script))
 }
 
-/// Runs both in turn and prints medians and ratios.
+/// Runs both in turn and prints medians and ratios of steps.
 pub fn compare(script: &Path, args: &PeerArgs, flags: &Flags, console: &Console) -> Result<()> {
+    let (ours, theirs) = alternate(script, args, flags, console)?;
+    console.say(table(&ours, &theirs));
+    Ok(())
+}
+
+/// What each turn of ours and of theirs printed.
+pub fn alternate<T: DeserializeOwned>(
+    script: &Path,
+    args: &PeerArgs,
+    flags: &Flags,
+    console: &Console,
+) -> Result<(Vec<T>, Vec<T>)> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let bar = console.bar(2 * args.alternations.get() as u64, "turns");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -109,12 +121,11 @@ pub fn compare(script: &Path, args: &PeerArgs, flags: &Flags, console: &Console)
         bar.inc(1);
     }
     bar.finish_and_clear();
-    console.say(table(&ours, &theirs));
-    Ok(())
+    Ok((ours, theirs))
 }
 
 /// Runs one process and reads the last line that it prints.
-fn turn(command: &mut Command) -> Result<Turn> {
+fn turn<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let shown = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stderr(Stdio::piped())
@@ -185,15 +196,17 @@ mod tests {
 
     #[test]
     fn a_failing_program_is_named_with_its_last_words() {
-        let error =
-            super::turn(Command::new("sh").args(["-c", "echo one >&2; echo two >&2; exit 3"]))
-                .unwrap_err()
-                .to_string();
+        let error = super::turn::<Turn>(
+            Command::new("sh").args(["-c", "echo one >&2; echo two >&2; exit 3"]),
+        )
+        .unwrap_err()
+        .to_string();
         assert!(
             error.starts_with("sh failed") && error.ends_with("two"),
             "{error}"
         );
-        let error = super::turn(Command::new("sh").args(["-c", "echo no JSON"])).unwrap_err();
+        let error =
+            super::turn::<Turn>(Command::new("sh").args(["-c", "echo no JSON"])).unwrap_err();
         assert!(format!("{error:#}").contains("\"no JSON\""), "{error:#}");
     }
 }
