@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use cropmae_config::{ModelConfig, Pooling, Seed};
 
 use crate::vit::Encoder;
-use crate::weights::{self, ImportOptions};
+use crate::weights::{self, ImportOptions, PIXELS};
 use crate::{Execution, ModelError, Result, init, parameters, pos_embed};
 
 /// One vector per cell of the patch grid.
@@ -256,6 +256,40 @@ impl FeatureExtractor for RawPixels {
             .reshape((batch, cells, self.dim()))?;
         Ok(Features { values, grid })
     }
+}
+
+/// Normalises a photo for an encoder with patches of `patch_size`: from `rgb`, height x width pixels of R, G, B
+/// in 0..=255, to (1, 3, H, W). H and W are the sides floored to multiples of the patch; what lies beyond, to
+/// the right and below, is left out.
+///
+/// # Errors
+/// [`ModelError::Input`] unless `rgb` holds that many pixels, and at least one patch.
+pub fn normalize_rgb(
+    rgb: &[u8],
+    (height, width): (usize, usize),
+    patch_size: usize,
+    device: &Device,
+) -> Result<Tensor> {
+    let floor = |side: usize| side.checked_div(patch_size).unwrap_or(0) * patch_size;
+    let (h, w) = (floor(height), floor(width));
+    let expected = height.checked_mul(width).and_then(|it| it.checked_mul(3));
+    if expected != Some(rgb.len()) || h == 0 || w == 0 {
+        return Err(ModelError::Input {
+            what: "rgb",
+            found: vec![rgb.len()],
+            expected: format!(
+                "{height} x {width} pixels of 3 values, at least one patch of {patch_size}"
+            ),
+        });
+    }
+    let mut values = Vec::with_capacity(3 * h * w);
+    for (channel, (mean, std)) in PIXELS.mean.into_iter().zip(PIXELS.std).enumerate() {
+        for row in rgb.chunks_exact(3 * width).take(h) {
+            let pixels = row.chunks_exact(3).take(w);
+            values.extend(pixels.map(|it| ((f64::from(it[channel]) / 255.0 - mean) / std) as f32));
+        }
+    }
+    Ok(Tensor::from_vec(values, (1, 3, h, w), device)?)
 }
 
 /// Cuts `images` (B, 3, H, W) into patches (B, h·w, P·P·3), channel fastest, and tells the grid (h, w).

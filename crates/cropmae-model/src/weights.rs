@@ -42,6 +42,7 @@ pub use archive::locate;
 pub use export::{Format, export};
 pub use import::{ImportOptions, ImportReport, Imported, Match, import};
 pub use inspect::{Inspection, TensorRow, inspect};
+pub(crate) use side::PIXELS;
 
 const METADATA_KEY: &str = "cropmae";
 

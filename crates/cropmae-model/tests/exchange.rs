@@ -194,3 +194,55 @@ fn files_of_ours_are_not_read_as_what_they_are_not() {
     };
     weights::import(&path, &right, &Device::Cpu).expect("what the file says");
 }
+
+#[test]
+fn files_in_parts_come_in_as_the_whole_does() {
+    let folder = tempfile::tempdir().expect("folder");
+    let weights = import(&ours(folder.path(), Method::CropMae))
+        .expect("ours")
+        .weights;
+    let whole = folder.path().join("whole");
+    weights::export(&weights, Format::HuggingFace, &whole).expect("export");
+    let tensors = candle_core::safetensors::load(whole.join("model.safetensors"), &Device::Cpu)
+        .expect("load");
+    let parts = folder.path().join("parts");
+    std::fs::create_dir(&parts).expect("folder");
+    std::fs::copy(whole.join("config.json"), parts.join("config.json")).expect("copy");
+    let mut names: Vec<&String> = tensors.keys().collect();
+    names.sort();
+    let mut weight_map = BTreeMap::new();
+    for (i, names) in names.chunks(names.len().div_ceil(3)).enumerate() {
+        let file = format!("model-{i}.safetensors");
+        let part = names
+            .iter()
+            .map(|&name| (name.clone(), tensors[name].clone()))
+            .collect();
+        candle_core::safetensors::save(&part, parts.join(&file)).expect("save");
+        weight_map.extend(names.iter().map(|&name| (name.clone(), file.clone())));
+    }
+    let index = serde_json::json!({ "weight_map": weight_map });
+    std::fs::write(
+        parts.join("model.safetensors.index.json"),
+        index.to_string(),
+    )
+    .expect("write");
+    let back = import(&parts).expect("parts").weights;
+    assert_eq!(bits(&back), bits(&weights.into_encoder()));
+
+    std::fs::remove_file(parts.join("model-1.safetensors")).expect("remove");
+    let error = import(&parts).expect_err("a part is missing").to_string();
+    assert!(error.contains("model-1.safetensors"), "{error}");
+}
+
+#[test]
+fn long_headers_are_refused_before_they_are_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("long.safetensors");
+    let header = 17u64 << 20;
+    let mut bytes = header.to_le_bytes().to_vec();
+    bytes.push(b'{');
+    bytes.resize(8 + header as usize, b' ');
+    std::fs::write(&path, bytes).expect("write");
+    let error = import(&path).expect_err("too long").to_string();
+    assert!(error.contains("expected at most"), "{error}");
+}

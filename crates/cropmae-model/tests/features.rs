@@ -5,8 +5,8 @@ use candle_nn::VarMap;
 use cropmae_config::{Method, ModelConfig, Seed};
 use cropmae_model::parameters::frozen;
 use cropmae_model::{
-    Encoder, FeatureExtractor, ModelError, RawPixels, VitFeatures, init_parameters, patchify,
-    pos_embed,
+    Encoder, FeatureExtractor, ModelError, RawPixels, VitFeatures, init_parameters, normalize_rgb,
+    patchify, pos_embed,
 };
 
 fn config() -> ModelConfig {
@@ -113,4 +113,30 @@ fn raw_pixels_average_tiles() {
         extractor.features(&odd),
         Err(ModelError::Input { .. })
     ));
+}
+
+#[test]
+fn photos_are_normalised_and_cut_to_whole_patches() {
+    let (height, width) = (19, 25);
+    let rgb: Vec<u8> = (0..3 * height * width)
+        .map(|i| (i * 7 % 256) as u8)
+        .collect();
+    let image = normalize_rgb(&rgb, (height, width), 8, &Device::Cpu).expect("image");
+    assert_eq!(image.dims(), [1, 3, 16, 24]);
+    let values = flat(&image);
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    for (channel, row, column) in [(0, 0, 0), (1, 3, 23), (2, 15, 7)] {
+        let level = f32::from(rgb[(row * width + column) * 3 + channel]) / 255.0;
+        let expected = (level - mean[channel]) / std[channel];
+        let found = values[(channel * 16 + row) * 24 + column];
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+    for (bytes, sides) in [
+        (&rgb[1..], (height, width)),
+        (&rgb[..], (7, 475 / 7)),
+        (&[], (0, 0)),
+    ] {
+        let error = normalize_rgb(bytes, sides, 8, &Device::Cpu).expect_err("refused");
+        assert!(matches!(error, ModelError::Input { .. }), "{error}");
+    }
 }

@@ -16,6 +16,10 @@ use super::METADATA_KEY;
 use super::pth::Pth;
 use crate::{ModelError, Result, tensor_file};
 
+/// Bytes of a safetensors header at most, a hundred times those of large models: parsed, a header takes
+/// some sixteen times its length in memory.
+const MAX_HEADER: u64 = 16 << 20;
+
 /// Shape and type of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -295,6 +299,11 @@ impl Shard {
             .checked_add(8)
             .filter(|&data| data <= length)
             .ok_or_else(|| damaged(format!("a header of {header} bytes in {length}")))?;
+        if header > MAX_HEADER {
+            return Err(damaged(format!(
+                "a header of {header} bytes, expected at most {MAX_HEADER}"
+            )));
+        }
         let mut json = vec![0; header as usize];
         file.read_exact(&mut json).map_err(&io)?;
         let metadata: Metadata =
