@@ -10,7 +10,8 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{
-    BenchArgs, BenchTask, InferArgs, LoaderArgs, OpsArgs, PeerArgs, ShapeArgs, StepArgs,
+    BenchArgs, BenchTask, InferArgs, LoaderArgs, OpsArgs, PeerArgs, PropagateArgs, ShapeArgs,
+    StepArgs,
 };
 pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs, PreviewArgs};
 pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg};
@@ -120,6 +121,14 @@ pub struct DeviceArgs {
     /// Threads for tensors and for data [default: one per core]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+}
+
+impl DeviceArgs {
+    /// Threads that will compute.
+    pub fn threads(&self) -> usize {
+        self.threads
+            .map_or_else(rayon::current_num_threads, NonZeroUsize::get)
+    }
 }
 
 /// Values of `--device`.

@@ -15,7 +15,7 @@ use crate::frames::encoder_input;
 use crate::propagation::{Grid, PackedFeatures};
 
 /// Frames that go through the encoder together.
-const BATCH: usize = 5;
+const BATCH: usize = 4;
 
 /// What decides the features of a frame.
 #[derive(Clone, Copy)]

@@ -5,4 +5,7 @@ mod fixtures;
 mod frames;
 mod labels;
 mod metrics;
+mod pose;
 mod propagation;
+mod rounding;
+mod search;

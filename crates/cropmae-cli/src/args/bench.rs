@@ -15,6 +15,7 @@ use super::DeviceArgs;
   cargo xtask bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
   cargo xtask bench infer --json
   cargo xtask bench ops --threads 1
+  cargo xtask bench propagate --data DAVIS --sequence blackswan --peer --python VENV/bin/python
   cargo xtask bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
 pub struct BenchArgs {
     /// What to measure.
@@ -31,6 +32,8 @@ pub enum BenchTask {
     Infer(InferArgs),
     /// Crop pairs from files to batches, without a model
     Loader(LoaderArgs),
+    /// A whole evaluation of a DAVIS sequence, and its loading, encoding and propagation one by one
+    Propagate(PropagateArgs),
     /// Each differentiable operation at the model's sizes, forward and backward
     Ops(OpsArgs),
 }
@@ -101,6 +104,32 @@ pub struct LoaderArgs {
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Against whom.
+    #[command(flatten)]
+    pub peer: PeerArgs,
+}
+
+/// `cropmae bench propagate`.
+#[derive(Debug, Args)]
+pub struct PropagateArgs {
+    /// DAVIS-2017 as downloaded
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Sequence [default: the first of the list]
+    #[arg(long, value_name = "NAME")]
+    pub sequence: Option<String>,
+    /// Architecture of a randomly initialised encoder: vits16, vitb16, vitl16, vits8
+    #[arg(long, default_value = "vits16")]
+    pub arch: String,
+    /// Encoder of a checkpoint in its place
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Where the work runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Against whom.
     #[command(flatten)]
     pub peer: PeerArgs,
@@ -180,8 +209,8 @@ impl ShapeArgs {
 #[command(next_help_heading = "Comparison")]
 pub struct PeerArgs {
     /// Also run the PyTorch program, in turn with ours, each time in a new process, and print the ratios
-    /// [default script: torch_step.py, or torch_loader.py for the loader, in the folder peers of
-    /// CROPMAE_SHARED or ../shared]
+    /// [default script: torch_step.py, or torch_loader.py or torch_propagate.py for these, in the
+    /// folder peers of CROPMAE_SHARED or ../shared]
     #[arg(long, value_name = "SCRIPT")]
     pub peer: Option<Option<PathBuf>>,
     /// Python with torch and timm, or torchvision for the loader

@@ -162,6 +162,12 @@ impl VideoPropagation {
         }
     }
 
+    /// Whether affinities are bounded before they are computed.
+    #[cfg(test)]
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.basis.is_some()
+    }
+
     /// What the next frame takes its labels from.
     fn sources(&self) -> Vec<Source<'_>> {
         let in_use = |long_term: &&LongTerm| self.next >= long_term.frame + self.context;

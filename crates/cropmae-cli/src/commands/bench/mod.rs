@@ -5,6 +5,7 @@ mod infer;
 mod loader;
 mod ops;
 mod peer;
+mod propagate;
 mod record;
 mod step;
 
@@ -22,6 +23,8 @@ use crate::{
 const STEP_PEER: &str = "torch_step.py";
 /// PyTorch's side of `loader`.
 const LOADER_PEER: &str = "torch_loader.py";
+/// PyTorch's side of `propagate`.
+const PROPAGATE_PEER: &str = "torch_propagate.py";
 
 /// Runs the command.
 pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
@@ -38,6 +41,7 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
             Some(script) => loader::compare(&script, args, console)?,
             None => loader::measure(args)?.say(args.json, console)?,
         },
+        BenchTask::Propagate(args) => propagate::run(args, console)?,
         BenchTask::Ops(args) => ops::measure(args, console)?,
     }
     Ok(ExitCode::SUCCESS)

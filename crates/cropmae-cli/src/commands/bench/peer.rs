@@ -2,6 +2,7 @@
 //! drifts slows both. Each turn is a process of its own: peak memory is the whole process's.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::median;
 use crate::{
@@ -42,10 +43,7 @@ impl Flags {
         batch: NonZeroUsize,
         shape: &ShapeArgs,
     ) -> Self {
-        let threads = shape
-            .device
-            .threads
-            .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+        let threads = shape.device.threads();
         let device = match shape.device.device {
             DeviceArg::Cuda => "cuda",
             _ => "cpu",
@@ -96,7 +94,7 @@ pub fn script(args: &PeerArgs, default: &str) -> Result<Option<PathBuf>> {
 /// Runs both in turn and prints medians and ratios of steps.
 pub fn compare(script: &Path, args: &PeerArgs, flags: &Flags, console: &Console) -> Result<()> {
     let (ours, theirs) = alternate(script, args, flags, console)?;
-    console.say(table(&ours, &theirs));
+    console.say(table(&ours, &theirs, &STEP));
     Ok(())
 }
 
@@ -142,35 +140,103 @@ fn turn<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
         .with_context(|| format!("{shown} printed {last:?}, expected a JSON object"))
 }
 
-fn table(ours: &[Turn], theirs: &[Turn]) -> String {
-    let of = |turns: &[Turn], value: fn(&Turn) -> f64| median(turns.iter().map(value).collect());
-    let mut text = format!("{:24}{:>12}{:>12}{:>16}\n", "", "ours", "PyTorch", "ratio");
-    let mut row = |name: &str, value: fn(&Turn) -> f64, better: &str, inverse: bool| {
-        let (a, b) = (of(ours, value), of(theirs, value));
-        let ratio = if inverse { b / a } else { a / b };
-        text += &format!("{name:24}{a:>12.3}{b:>12.3}{ratio:>10.2} {better}\n");
+/// A measured quantity of a turn `T`.
+pub struct Row<T> {
+    name: &'static str,
+    better: Better,
+    value: fn(&T) -> f64,
+}
+
+/// How two values of a quantity are compared.
+#[derive(Clone, Copy)]
+pub enum Better {
+    /// Times faster: theirs over ours.
+    Less,
+    /// Times as many: ours over theirs.
+    More,
+    /// Share of theirs: ours over theirs.
+    Share,
+}
+
+impl<T> Row<T> {
+    /// A quantity with its unit.
+    pub fn new(name: &'static str, better: Better, value: fn(&T) -> f64) -> Self {
+        Self {
+            name,
+            better,
+            value,
+        }
+    }
+
+    fn median(&self, turns: &[T]) -> f64 {
+        median(turns.iter().map(self.value).collect())
+    }
+
+    fn ratio(&self, ours: &[T], theirs: &[T]) -> f64 {
+        let ratio = self.median(ours) / self.median(theirs);
+        match self.better {
+            Better::Less => ratio.recip(),
+            Better::More | Better::Share => ratio,
+        }
+    }
+}
+
+/// What is compared of a step.
+const STEP: [Row<Turn>; 3] = [
+    Row {
+        name: "step, s (median)",
+        better: Better::Less,
+        value: |turn| turn.median_step_s,
+    },
+    Row {
+        name: "images/s",
+        better: Better::More,
+        value: |turn| turn.images_per_s,
+    },
+    Row {
+        name: "peak memory, MiB",
+        better: Better::Share,
+        value: |turn| turn.peak_rss_mb.unwrap_or(f64::NAN),
+    },
+];
+
+/// Medians of both, their ratio, and every turn's value.
+pub fn table<T>(ours: &[T], theirs: &[T], rows: &[Row<T>]) -> String {
+    let head = ["ours", "PyTorch", "ratio"];
+    let mut text = format!("{:24}{:>12}{:>12}{:>16}", "", head[0], head[1], head[2]);
+    for row in rows {
+        let (a, b) = (row.median(ours), row.median(theirs));
+        let better = match row.better {
+            Better::Less => "times faster",
+            Better::More => "times as many",
+            Better::Share => "of PyTorch's",
+        };
+        let ratio = row.ratio(ours, theirs);
+        text += &format!("\n{:24}{a:>12.3}{b:>12.3}{ratio:>10.2} {better}", row.name);
+    }
+    let list = |turns: &[T], row: &Row<T>| {
+        let each = turns.iter().map(|turn| format!("{:.3}", (row.value)(turn)));
+        each.collect::<Vec<_>>().join(", ")
     };
-    row(
-        "step, s (median)",
-        |turn| turn.median_step_s,
-        "times faster",
-        true,
-    );
-    row("images/s", |turn| turn.images_per_s, "times as many", false);
-    row(
-        "peak memory, MiB",
-        |turn| turn.peak_rss_mb.unwrap_or(f64::NAN),
-        "of PyTorch's",
-        false,
-    );
-    let list = |turns: &[Turn]| {
-        let each: Vec<String> = turns
-            .iter()
-            .map(|t| format!("{:.3}", t.median_step_s))
-            .collect();
-        each.join(", ")
-    };
-    text + &format!("turns, s: ours {}; PyTorch {}", list(ours), list(theirs))
+    for row in rows.iter().filter(|row| matches!(row.better, Better::Less)) {
+        text += &format!(
+            "\nturns, {}: ours {}; PyTorch {}",
+            row.name,
+            list(ours, row),
+            list(theirs, row)
+        );
+    }
+    text
+}
+
+/// The same as one JSON object: every turn of both, and the ratios of medians by name.
+pub fn json<T: Serialize>(ours: &[T], theirs: &[T], rows: &[Row<T>]) -> Result<String> {
+    let ratios: BTreeMap<&str, f64> = rows
+        .iter()
+        .map(|row| (row.name, row.ratio(ours, theirs)))
+        .collect();
+    let both = serde_json::json!({ "ours": ours, "pytorch": theirs, "ratios": ratios });
+    Ok(both.to_string())
 }
 
 #[cfg(test)]
@@ -189,7 +255,7 @@ mod tests {
     fn ratios_are_of_medians() {
         let ours = [turn(1.0, 100.0), turn(9.0, 100.0), turn(2.0, 100.0)];
         let theirs = [turn(5.0, 400.0), turn(4.0, 400.0), turn(0.1, 400.0)];
-        let text = table(&ours, &theirs);
+        let text = table(&ours, &theirs, &STEP);
         assert!(text.contains("2.00 times faster"), "{text}");
         assert!(text.contains("0.25 of PyTorch's"), "{text}");
     }

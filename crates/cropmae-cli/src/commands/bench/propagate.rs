@@ -1,0 +1,264 @@
+//! `bench propagate`: a whole evaluation of one DAVIS sequence, and its three main stages one by one.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, Tensor};
+use cropmae_config::{FrameSize, ModelConfig, Protocol, Seed};
+use cropmae_eval::{
+    EvalOptions, FrameDone, Observer, Size, Task, evaluate,
+    frames::{normalise, read_frame, resize_frame},
+    propagation::{Grid, PackedFeatures, VideoPropagation},
+};
+use cropmae_model::FeatureExtractor;
+use cropmae_train::peak_rss_bytes;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::eval::Contestant,
+    peer::{self, Better, Flags, Row},
+};
+use crate::{args::PropagateArgs, console::Console, device};
+
+/// Frames that go through the encoder together, as in an evaluation; the PyTorch program takes 5.
+const BATCH: usize = 4;
+/// Soft labels a cell, as in the PyTorch program.
+const LABELS: usize = 3;
+
+/// One measurement, under the field names of the PyTorch program's output.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Timing {
+    frames: usize,
+    /// Decoding, resizing and normalising, alone.
+    load_ms_per_frame: f64,
+    /// The encoder, alone. PyTorch's is the mean over its frames, 20 copies of frame 0 among them.
+    encode_ms_per_frame: f64,
+    /// Packing and propagation, alone.
+    propagate_ms_per_frame: f64,
+    /// From making the encoder to the last frame; ours also scores and writes the masks.
+    total_s: f64,
+    /// Largest resident set of the whole evaluation, in MiB.
+    peak_rss_mb: Option<f64>,
+}
+
+/// Runs the command.
+pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
+    let Some(script) = peer::script(&args.peer, super::PROPAGATE_PEER)? else {
+        let timing = measure(args)?;
+        console.say(if args.json {
+            serde_json::to_string(&timing)?
+        } else {
+            timing.render()
+        });
+        return Ok(());
+    };
+    let rows: [Row<Timing>; 5] = [
+        Row::new("load, ms a frame", Better::Less, |t| t.load_ms_per_frame),
+        Row::new("encode, ms a frame", Better::Less, |t| {
+            t.encode_ms_per_frame
+        }),
+        Row::new("propagate, ms a frame", Better::Less, |t| {
+            t.propagate_ms_per_frame
+        }),
+        Row::new("whole evaluation, s", Better::Less, |t| t.total_s),
+        Row::new("peak memory, MiB", Better::Share, |t| {
+            t.peak_rss_mb.unwrap_or(f64::NAN)
+        }),
+    ];
+    let (ours, theirs) = peer::alternate(&script, &args.peer, &flags(args)?, console)?;
+    console.say(if args.json {
+        peer::json(&ours, &theirs, &rows)?
+    } else {
+        peer::table(&ours, &theirs, &rows)
+    });
+    Ok(())
+}
+
+/// The same measurement on the command lines of both programs.
+fn flags(args: &PropagateArgs) -> Result<Flags> {
+    let sequence = sequence(args)?;
+    let protocol = Protocol::davis();
+    let mut own: Vec<OsString> = vec!["propagate".into(), "--json".into()];
+    let mut option = |name: &str, value: OsString| own.extend([name.into(), value]);
+    option("--data", args.data.clone().into());
+    option("--sequence", sequence.clone().into());
+    option("--arch", args.arch.clone().into());
+    if let Some(checkpoint) = &args.checkpoint {
+        option("--checkpoint", checkpoint.clone().into());
+    }
+    let threads = args.device.threads();
+    option("--threads", threads.to_string().into());
+    let mut theirs: Vec<OsString> = vec![frames_folder(&args.data, &sequence).into()];
+    for (name, value) in [
+        ("--threads", threads.to_string()),
+        ("--context", protocol.context_frames.to_string()),
+        ("--radius", protocol.radius.to_string()),
+        ("--topk", protocol.top_k.to_string()),
+        ("--temperature", protocol.temperature.to_string()),
+        ("--labels", LABELS.to_string()),
+    ] {
+        theirs.extend([name.into(), value.into()]);
+    }
+    Ok(Flags { own, theirs })
+}
+
+fn frames_folder(data: &Path, sequence: &str) -> PathBuf {
+    data.join("JPEGImages/480p").join(sequence)
+}
+
+/// The sequence asked for, or the first one of the data set's list.
+fn sequence(args: &PropagateArgs) -> Result<String> {
+    if let Some(name) = &args.sequence {
+        return Ok(name.clone());
+    }
+    let list = args.data.join("ImageSets/2017/val.txt");
+    let text = std::fs::read_to_string(&list).with_context(|| {
+        format!(
+            "{}: not found; expected --data to be DAVIS-2017 as downloaded",
+            list.display()
+        )
+    })?;
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+    first
+        .map(str::to_owned)
+        .with_context(|| format!("{}: no sequence in it", list.display()))
+}
+
+fn measure(args: &PropagateArgs) -> Result<Timing> {
+    let device = device::open(&args.device)?;
+    let start = Instant::now();
+    let contestant = match &args.checkpoint {
+        Some(path) => Contestant::checkpoint("checkpoint".to_owned(), path, &device)?,
+        None => {
+            let config = ModelConfig::preset(&args.arch)?;
+            Contestant::random(args.arch.clone(), &config, Seed(0), &device)?
+        }
+    };
+    let encoder = contestant.encoder.as_ref();
+    let out = std::env::temp_dir().join(format!("cropmae-bench-{}", std::process::id()));
+    let frames = evaluate_sequence(&args.data, &sequence(args)?, encoder, &out);
+    let total = start.elapsed();
+    // Whether or not the evaluation came to write anything.
+    let _ = std::fs::remove_dir_all(&out);
+    let frames = frames?;
+    // Before the stages, which hold what an evaluation does not.
+    let peak_rss_mb = peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20));
+    let [load, encode, propagate] = stages(&frames, encoder)?;
+    let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames.len() as f64;
+    Ok(Timing {
+        frames: frames.len(),
+        load_ms_per_frame: per_frame(load),
+        encode_ms_per_frame: per_frame(encode),
+        propagate_ms_per_frame: per_frame(propagate),
+        total_s: total.as_secs_f64(),
+        peak_rss_mb,
+    })
+}
+
+/// The files of the frames that an evaluation goes through.
+#[derive(Default)]
+struct Files(Vec<PathBuf>);
+
+impl Observer for Files {
+    fn frame_done(&mut self, frame: &FrameDone<'_>) {
+        self.0.push(frame.path.to_owned());
+    }
+}
+
+/// Evaluates the sequence as `eval` does; the files of its frames.
+fn evaluate_sequence(
+    data: &Path,
+    sequence: &str,
+    encoder: &dyn FeatureExtractor,
+    out: &Path,
+) -> Result<Vec<PathBuf>> {
+    let options = EvalOptions {
+        out: Some(out.to_owned()),
+        sequences: Some(vec![sequence.to_owned()]),
+        ..EvalOptions::default()
+    };
+    let mut files = Files::default();
+    let protocol = Protocol::davis();
+    evaluate(Task::Davis, data, encoder, &protocol, &options, &mut files)?;
+    Ok(files.0)
+}
+
+/// Time of loading, encoding and propagating, each by itself where an evaluation overlaps them.
+fn stages(frames: &[PathBuf], encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
+    let protocol = Protocol::davis();
+    let FrameSize::Exact { height, width } = protocol.frame_size else {
+        anyhow::bail!("DAVIS has one frame size");
+    };
+    let patch = encoder.patch_size();
+    let size = Size {
+        height: height / patch * patch,
+        width: width / patch * patch,
+    };
+    let grid = Grid {
+        height: size.height / patch,
+        width: size.width / patch,
+    };
+    let mut times = [Duration::ZERO; 3];
+    let mut video: Option<VideoPropagation> = None;
+    for batch in frames.chunks(BATCH) {
+        let start = Instant::now();
+        let pixels: Vec<Vec<f32>> = batch
+            .par_iter()
+            .map(|path| {
+                let mut pixels = resize_frame(&read_frame(path)?, size);
+                normalise(&mut pixels);
+                Ok(pixels)
+            })
+            .collect::<Result<_>>()?;
+        let loaded = Instant::now();
+        let shape = (batch.len(), 3, size.height, size.width);
+        let images = Tensor::from_vec(pixels.concat(), shape, &Device::Cpu)?;
+        let features = encoder.features(&images)?.values.to_dtype(DType::F32)?;
+        let features = features.flatten_all()?.to_vec1::<f32>()?;
+        let encoded = Instant::now();
+        for frame in features.chunks_exact(features.len() / batch.len()) {
+            let packed = PackedFeatures::normalised(frame, grid, encoder.dim());
+            let packed = packed.map_err(anyhow::Error::msg)?;
+            match &mut video {
+                Some(video) => {
+                    video.advance(packed);
+                }
+                None => {
+                    let labels = (0..grid.cells() * LABELS).map(|i| (i % 7) as f32 / 7.0);
+                    let new = VideoPropagation::new(&protocol, packed, labels.collect(), LABELS);
+                    video = Some(new);
+                }
+            }
+        }
+        times[0] += loaded - start;
+        times[1] += encoded - loaded;
+        times[2] += encoded.elapsed();
+    }
+    Ok(times)
+}
+
+impl Timing {
+    fn render(&self) -> String {
+        let memory = self.peak_rss_mb.map_or_else(
+            || "peak unknown".to_owned(),
+            |mib| format!("{mib:.0} MiB at the peak"),
+        );
+        format!(
+            "{} frames\n  \
+             load       {:.1} ms a frame\n  \
+             encode     {:.1} ms a frame\n  \
+             propagate  {:.1} ms a frame\n  \
+             evaluation {:.2} s in all, masks and scores included; {memory}",
+            self.frames,
+            self.load_ms_per_frame,
+            self.encode_ms_per_frame,
+            self.propagate_ms_per_frame,
+            self.total_s,
+        )
+    }
+}
