@@ -1,7 +1,9 @@
-//! Frames to packed features, as a pipeline: decoding, encoding and the consumer run side by side.
+//! Frames to packed features; frames are decoded ahead.
 //!
-//! The only file that touches tensors. Decoding runs one batch ahead of the encoder and the encoder one
-//! batch ahead of the consumer, so memory is bounded by a few batches whatever the length of the video.
+//! The only file that touches tensors. Decoding runs one batch ahead of the encoder, so memory is bounded by
+//! a few batches whatever the length of the video. The encoder and the consumer take turns on the calling
+//! thread: each fills all cores by itself, and the caller may be one of the pool's threads, which must not
+//! sleep while there is work.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -40,28 +42,18 @@ pub(crate) fn for_each_frame(
     mut consume: impl FnMut(usize, PackedFeatures) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     let (decoded, to_encode) = sync_channel(1);
-    let (encoded, to_consume) = sync_channel(1);
     std::thread::scope(|scope| {
-        // Each stage ends when the one before is done, or the one after has stopped listening.
         scope.spawn(move || {
             for batch in frames.chunks(BATCH) {
                 let pixels = decode(batch, original, &frames[0], encoding.size);
                 if decoded.send((batch, pixels)).is_err() {
-                    break;
-                }
-            }
-        });
-        scope.spawn(move || {
-            for (batch, pixels) in to_encode {
-                let features = pixels.and_then(|pixels| encode(batch, pixels, encoding));
-                if encoded.send(features).is_err() {
-                    break;
+                    break; // the encoder or the consumer has failed
                 }
             }
         });
         let mut index = 0;
-        for features in to_consume {
-            for frame in features? {
+        for (batch, pixels) in to_encode {
+            for frame in encode(batch, pixels?, encoding)? {
                 consume(index, frame)?;
                 index += 1;
             }
