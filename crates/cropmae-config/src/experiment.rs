@@ -1,6 +1,7 @@
 //! The typed experiment file: one file per TOML table, every key spelled with its unit.
 
 mod about;
+mod augment;
 mod checkpoint;
 mod crop;
 mod data;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::Seed;
 
 pub use about::About;
+pub use augment::AugmentConfig;
 pub use checkpoint::CheckpointConfig;
 pub use crop::{Interpolation, Sampler};
 pub use data::{DataConfig, Samples};

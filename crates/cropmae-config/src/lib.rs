@@ -17,9 +17,9 @@ mod validate;
 pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
-    About, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment, Interpolation,
-    LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, Samples, ScenesConfig,
-    ScheduleConfig, TrainConfig, Views,
+    About, AugmentConfig, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment,
+    Interpolation, LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, Samples,
+    ScenesConfig, ScheduleConfig, TrainConfig, Views,
 };
 pub use protocol::{FrameSize, Protocol, ProtocolChanges, ProtocolFile};
 pub use seed::{Seed, Stream};

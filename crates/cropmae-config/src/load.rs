@@ -150,6 +150,7 @@ mod tests {
                 "data.repeated_sampling=7",
                 "data.repeated_sampling = 7: expected a divisor of train.batch_size",
             ),
+            ("data.augment.colour=true", "unknown field `colour`"),
             ("nonsense", "expected section.key=value"),
             ("optim.blr=nan", "optim.blr"),
             (

@@ -193,7 +193,7 @@ impl Dataset {
             }
             frames.push(frame);
         }
-        let draws = drawn.shown.iter().zip(rngs);
+        let draws = drawn.shown.iter().zip(rngs.iter_mut());
         let plans: Vec<Plan> = draws
             .map(|(shown, rng)| {
                 let (width, height) = frames[shown[0]].dimensions();
@@ -210,10 +210,13 @@ impl Dataset {
             .iter()
             .map(|frame| clock.time(Stage::Decode, || frame.region(area)));
         let regions = regions.collect::<Result<Vec<_>, _>>()?;
-        let cuts = drawn.shown.iter().zip(&plans).map(|(shown, plan)| {
+        let draws = drawn.shown.iter().zip(&plans).zip(rngs);
+        let cuts = draws.map(|((shown, plan), rng)| {
             let frames = shown.map(|picture| regions[picture].as_ref());
             clock.time(Stage::Crop, || {
-                sampler.cut(&sampler.within(plan, area), &frames)
+                let mut views = sampler.cut(&sampler.within(plan, area), &frames);
+                sampler.augment(&mut views, rng);
+                views
             })
         });
         Ok(cuts.collect())

@@ -109,6 +109,18 @@ pub enum DataError {
         /// Its columns, comma separated.
         columns: String,
     },
+    /// The pictures of a Parquet file are compressed in a way that this build cannot undo.
+    #[error(
+        "{path}: compressed with {codec}, expected {expected}: build with --features zstd if that is what it needs, or write the file again"
+    )]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// What it is compressed with.
+        codec: String,
+        /// What this build reads.
+        expected: &'static str,
+    },
     /// Frames were asked of a source that holds single images.
     #[error(
         "{path}: Parquet files hold single images, but data.views = \"frame_pair\" or data.samples = \"videos\" needs videos: give folders of frames, tar shards of them, or video files"

@@ -9,6 +9,7 @@
 //! the grid, values in (row in patch, column in patch, channel) order, normalised with ImageNet's mean
 //! and standard deviation.
 
+mod augment;
 pub mod boxes;
 pub mod check;
 mod dataset;

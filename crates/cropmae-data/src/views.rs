@@ -7,10 +7,11 @@
 
 use std::borrow::Borrow;
 
-use cropmae_config::{DataConfig, Interpolation, Views};
+use cropmae_config::{AugmentConfig, DataConfig, Interpolation, Views};
 use image::{RgbImage, imageops};
 use rand_chacha::rand_core::RngCore;
 
+use crate::augment::augment;
 use crate::boxes::{BoxSampler, CropBox};
 use crate::random::uniform;
 use crate::resize::resize_crop;
@@ -54,6 +55,7 @@ pub struct ViewSampler {
     local: BoxSampler,
     interpolation: Interpolation,
     flip_prob: f32,
+    augment: AugmentConfig,
     size: u32,
 }
 
@@ -67,6 +69,7 @@ impl ViewSampler {
             local: boxes(config.local_scale),
             interpolation: config.interpolation,
             flip_prob: config.flip_prob as f32,
+            augment: config.augment,
             size,
         }
     }
@@ -143,6 +146,14 @@ impl ViewSampler {
             }
             (Views::Single, _) => vec![first],
             _ => vec![first.clone(), first],
+        }
+    }
+
+    /// Augments the view that was cut first, as the recipe says. A crop of it is cut before that.
+    pub(crate) fn augment(&self, views: &mut [View], rng: &mut impl RngCore) {
+        let first = usize::from(self.views == Views::LocalToGlobal);
+        if let Some(view) = views.get_mut(first) {
+            augment(&mut view.pixels, self.augment, rng);
         }
     }
 }
@@ -286,5 +297,27 @@ mod tests {
             flips.iter().all(|&n| n > 25),
             "independent flips with even odds: {flips:?}"
         );
+    }
+
+    #[test]
+    fn only_the_view_that_is_cut_first_is_augmented() {
+        let frame = [gradient(120, 90, 0)];
+        for (kind, first) in [
+            (Views::GlobalToLocal, 0),
+            (Views::LocalToGlobal, 1),
+            (Views::RandomViews, 0),
+            (Views::SameViews, 0),
+        ] {
+            let mut config = config(kind);
+            config.augment.color_jitter = true;
+            let sampler = ViewSampler::new(&config, 64);
+            let mut rng = Seed(4).rng(Stream::Views, 0, 0);
+            let plan = sampler.plan(120, 90, &mut rng);
+            let plain = sampler.cut(&plan, &frame);
+            let mut views = plain.clone();
+            sampler.augment(&mut views, &mut rng);
+            assert!(views[first] != plain[first], "{kind:?}");
+            assert!(views[1 - first] == plain[1 - first], "{kind:?}");
+        }
     }
 }

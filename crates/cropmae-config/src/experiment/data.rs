@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interpolation, Sampler, ScenesConfig, Views};
+use super::{AugmentConfig, Interpolation, Sampler, ScenesConfig, Views};
 use crate::{
     ConfigError,
     validate::{positive, require, unit},
@@ -26,6 +26,9 @@ pub struct DataConfig {
     pub interpolation: Interpolation,
     /// Chance of a horizontal flip, drawn for each view on its own.
     pub flip_prob: f64,
+    /// What is done to the view that is cut first; only for the strategies of CropMAE.
+    #[serde(default, skip_serializing_if = "AugmentConfig::is_off")]
+    pub augment: AugmentConfig,
     /// What counts as one sample.
     #[serde(default)]
     pub samples: Samples,
@@ -116,6 +119,12 @@ impl DataConfig {
             "data.samples",
             "images",
             "videos with views = \"frame_pair\"",
+        )?;
+        require(
+            self.augment.is_off() || !matches!(self.views, Views::FramePair | Views::Single),
+            "data.augment",
+            "on",
+            "off with views = \"frame_pair\" or \"single\"",
         )?;
         positive("data.max_megapixels", self.max_megapixels as usize)?;
         positive("data.prefetch_batches", self.prefetch_batches)?;

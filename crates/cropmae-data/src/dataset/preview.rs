@@ -48,7 +48,8 @@ impl Dataset {
             .collect::<Result<Vec<_>, _>>()?;
         let [first, second] = drawn.shown[0].map(|picture| &pictures[picture]);
         let plan = sampler.plan(first.width(), first.height(), &mut rng);
-        let views = sampler.cut(&plan, &[first, second]);
+        let mut views = sampler.cut(&plan, &[first, second]);
+        sampler.augment(&mut views, &mut rng);
         let noise = masks::noise(seed, epoch, index as u64, num_patches);
         let frames = match self.recipe.views {
             Views::FramePair => vec![first.clone(), second.clone()],

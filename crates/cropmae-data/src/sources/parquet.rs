@@ -12,6 +12,7 @@ mod column;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use ::parquet::basic::Compression;
 use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -24,6 +25,13 @@ use crate::{BadFile, DataError};
 
 /// Bytes of pictures that a window of row groups may hold in memory; its successor may hold as many.
 const WINDOW_BYTES: u64 = 128 << 20;
+
+/// Compressions that this build undoes.
+const READABLE: &str = if cfg!(feature = "zstd") {
+    "none, Snappy or Zstandard"
+} else {
+    "none or Snappy"
+};
 
 /// Every row of the files is a sample.
 #[derive(Debug)]
@@ -90,6 +98,7 @@ impl Parquet {
             };
             let first_group = groups.len();
             for group in metadata.row_groups() {
+                require_codec(path, group.column(column).compression())?;
                 let rows = group.num_rows() as usize;
                 let size = group.column(column).uncompressed_size() as u64;
                 largest_group = largest_group.max(size);
@@ -139,6 +148,19 @@ impl Parquet {
         let table = &self.tables[self.groups[self.place(sample).0].table];
         let row = sample - self.groups[table.first_group].first;
         table.path.join(format!("row {row}"))
+    }
+}
+
+/// Whether this build can undo a compression: found out before a run starts.
+fn require_codec(path: &Path, codec: Compression) -> Result<(), DataError> {
+    match codec {
+        Compression::UNCOMPRESSED | Compression::SNAPPY => Ok(()),
+        Compression::ZSTD(_) if cfg!(feature = "zstd") => Ok(()),
+        _ => Err(DataError::Codec {
+            path: path.to_owned(),
+            codec: codec.to_string(),
+            expected: READABLE,
+        }),
     }
 }
 

@@ -140,3 +140,22 @@ fn a_list_gives_the_batches_of_the_folder_it_names() {
     std::fs::write(&list, names.concat()).unwrap();
     assert_eq!(open(&list, 0.0).len(), 6);
 }
+
+#[cfg(unix)]
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot be done says so")]
+fn a_forbidden_shard_is_borne_or_refused_as_configured() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder(40);
+    let shards = sharded(dir.path(), 10);
+    let forbidden = shards.path().join("shard-000001.tar");
+    std::fs::set_permissions(&forbidden, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::File::open(&forbidden).is_ok() {
+        eprintln!("skipped: the superuser may read anything");
+        return;
+    }
+    let opened = |fraction| Dataset::open(shards.path(), &recipe(Views::GlobalToLocal, fraction));
+    let error = opened(0.2).unwrap_err().to_string();
+    assert!(error.contains("shard-000001.tar (cannot read"), "{error}");
+    assert_eq!(opened(0.25).unwrap().len(), 30);
+}

@@ -201,3 +201,22 @@ fn files_of_pyarrow_are_read() {
         );
     }
 }
+
+#[test]
+fn zstandard_is_read_or_refused_with_the_feature_it_needs() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fixtures/data/zstd.parquet"
+    );
+    let opened = open(Path::new(path), Unit::Pictures);
+    if cfg!(feature = "zstd") {
+        let source = opened.unwrap().source;
+        let png = content(&*source, 1).unwrap();
+        assert!(png.starts_with(b"\x89PNG"), "a picture");
+    } else {
+        let message = opened.unwrap_err().to_string();
+        for part in ["zstd.parquet", "ZSTD", "none or Snappy", "--features zstd"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

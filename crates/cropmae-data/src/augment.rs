@@ -1,0 +1,128 @@
+//! The optional augmentations of the reference: colour jitter, Gaussian blur and an elastic deformation
+//! of the view that is cut from the picture first, in this order.
+//!
+//! Each operation is torchvision's on values in `[0, 1]`; golden values of it lie in
+//! `fixtures/data/augment.json` beside the program that made them. Pixels are interleaved, `(H, W, 3)`.
+//!
+//! Deviations. The reference applies them after normalisation, where torchvision's clamping to `[0, 1]`
+//! cuts off everything darker than the mean; here they come before it, and the result is rounded to 8
+//! bits. Its blur asks for a kernel of 12, which torchvision refuses: ours has 13 taps.
+
+mod color;
+mod elastic;
+mod filter;
+#[cfg(test)]
+mod golden;
+
+use cropmae_config::AugmentConfig;
+use image::RgbImage;
+use rand_chacha::rand_core::RngCore;
+
+use crate::random::{below, uniform};
+
+/// Factors of brightness, contrast and saturation lie within this distance of 1.
+const JITTER: f32 = 0.4;
+/// Hues turn by at most this share of the circle.
+const HUE: f32 = 0.1;
+/// Taps of the blur.
+const BLUR_TAPS: usize = 13;
+/// Range of the blur's standard deviation, in pixels.
+const BLUR_SIGMA: [f32; 2] = [0.1, 2.0];
+/// Twice the largest displacement before smoothing, in pixels.
+const ELASTIC_ALPHA: f32 = 50.0;
+/// Standard deviation of the displacements' smoothing, in pixels.
+const ELASTIC_SIGMA: f32 = 5.0;
+
+/// Augments `view` as `config` says. Draws nothing for what is turned off.
+pub(crate) fn augment(view: &mut RgbImage, config: AugmentConfig, rng: &mut impl RngCore) {
+    if config.is_off() {
+        return;
+    }
+    let (width, height) = (view.width() as usize, view.height() as usize);
+    let mut pixels: Vec<f32> = view.iter().map(|&b| f32::from(b) / 255.0).collect();
+    if config.color_jitter {
+        jitter(&mut pixels, rng);
+    }
+    if config.gaussian_blur {
+        let [low, high] = BLUR_SIGMA;
+        let sigma = low + uniform(rng) * (high - low);
+        pixels = filter::blur::<3>(&pixels, width, BLUR_TAPS, sigma);
+    }
+    if config.elastic {
+        let mut noise = || {
+            (0..width * height)
+                .map(|_| uniform(rng))
+                .collect::<Vec<_>>()
+        };
+        let (across, down) = (noise(), noise());
+        let shift =
+            |noise: &[f32]| elastic::displacements(noise, width, ELASTIC_ALPHA, ELASTIC_SIGMA);
+        pixels = elastic::warp(&pixels, (width, height), &shift(&across), &shift(&down));
+    }
+    for (byte, value) in view.iter_mut().zip(pixels) {
+        *byte = (value * 255.0).round() as u8;
+    }
+}
+
+/// Brightness, contrast, saturation and hue, in random order.
+fn jitter(pixels: &mut [f32], rng: &mut impl RngCore) {
+    let mut order = [0, 1, 2, 3];
+    for last in (1..order.len()).rev() {
+        order.swap(last, below(rng, last as u32 + 1) as usize);
+    }
+    let mut around = |centre: f32, reach: f32| centre + (2.0 * uniform(rng) - 1.0) * reach;
+    let factors = [1.0, 1.0, 1.0].map(|one| around(one, JITTER));
+    let turn = around(0.0, HUE);
+    for operation in order {
+        match operation {
+            0 => color::brightness(pixels, factors[0]),
+            1 => color::contrast(pixels, factors[1]),
+            2 => color::saturation(pixels, factors[2]),
+            _ => color::hue(pixels, turn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cropmae_config::{Seed, Stream};
+
+    fn view() -> RgbImage {
+        RgbImage::from_fn(64, 64, |x, y| {
+            image::Rgb([(x * 4) as u8, (y * 4) as u8, ((x ^ y) * 3) as u8])
+        })
+    }
+
+    fn augmented(config: AugmentConfig, sample: u64) -> RgbImage {
+        let mut out = view();
+        augment(&mut out, config, &mut Seed(1).rng(Stream::Views, 0, sample));
+        out
+    }
+
+    #[test]
+    fn each_switch_changes_the_view_by_draws_of_the_sample() {
+        let off = AugmentConfig::default();
+        let all = [
+            AugmentConfig {
+                color_jitter: true,
+                ..off
+            },
+            AugmentConfig {
+                gaussian_blur: true,
+                ..off
+            },
+            AugmentConfig {
+                elastic: true,
+                ..off
+            },
+        ];
+        assert!(augmented(off, 0) == view());
+        for config in all {
+            let first = augmented(config, 0);
+            assert!(first != view(), "{config:?}");
+            assert!(first == augmented(config, 0), "{config:?}");
+            assert!(first != augmented(config, 1), "{config:?}");
+        }
+    }
+}
