@@ -39,32 +39,41 @@ pub fn run() -> Result<ExitCode> {
     smoke()
 }
 
-/// Lints and tests of what needs libraries of the system, where they are there.
+/// Lints and tests of what needs libraries or programs of the system, where they are there.
 fn optional_features() -> Result<()> {
     let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
-    let found = Command::new("pkg-config")
-        .arg("--exists")
-        .args(video)
-        .status();
-    if !found.is_ok_and(|status| status.success()) {
-        say(&format!(
-            "skipped: feature video needs {}",
-            video.join(", ")
-        ));
-        return Ok(());
+    if succeeds(Command::new("pkg-config").arg("--exists").args(video)) {
+        with_feature("video", "sources::videos")?;
+    } else {
+        let needs = video.join(", ");
+        say(&format!("skipped: feature video needs {needs}"));
     }
-    let data = ["--package", "cropmae-data", "--features", "video"];
+    let turbo = ["cmake", "nasm"];
+    let version = |program: &&str| succeeds(Command::new(program).arg("--version"));
+    if turbo.iter().all(version) {
+        with_feature("turbo", "decode")?;
+    } else {
+        let needs = turbo.join(", ");
+        say(&format!("skipped: feature turbo needs {needs}"));
+    }
+    Ok(())
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Lints and tests of the data crate with a feature.
+fn with_feature(feature: &str, tests: &str) -> Result<()> {
+    let data = ["--package", "cropmae-data", "--features", feature];
     let lints = ["--all-targets", "--", "--deny", "warnings"];
     step(
-        "lints with video files",
+        &format!("lints with {feature}"),
         cargo().arg("clippy").args(data).args(lints),
     )?;
     step(
-        "tests with video files",
-        cargo()
-            .arg("test")
-            .args(data)
-            .args(["--lib", "sources::videos"]),
+        &format!("tests with {feature}"),
+        cargo().arg("test").args(data).args(["--lib", tests]),
     )
 }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every arrow that exists, crate by crate. A new one is a decision: make it here and in ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("cropmae-config", &[]),
     ("cropmae-kernels", &[]),
-    ("cropmae-data", &["cropmae-config"]),
+    ("cropmae-turbo", &[]),
+    ("cropmae-data", &["cropmae-config", "cropmae-turbo"]),
     ("cropmae-model", &["cropmae-config", "cropmae-kernels"]),
     (
         "cropmae-train",

@@ -2,9 +2,10 @@
 //!
 //! The format is taken from a file's first bytes, never from its name. Baseline JPEGs, which photos are,
 //! go through [`crate::jpeg`]: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
-//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. Grey is replicated, CMYK is converted (stored
-//! inverted, as photo editors do), alpha is dropped without blending, 16-bit values keep their high byte.
-//! EXIF orientation is ignored unless the options ask for it.
+//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, where it is asked
+//! for, libjpeg-turbo decodes all JPEGs but CMYK. Grey is replicated, CMYK is converted (stored inverted, as
+//! photo editors do), alpha is dropped without blending, 16-bit values keep their high byte. EXIF
+//! orientation is ignored unless the options ask for it.
 //!
 //! Incomplete files are errors, not pictures with a grey rest: a JPEG must have its end-of-image marker
 //! and its entropy-coded data must decode strictly, as far down as it is needed; odd bytes between its
@@ -13,11 +14,13 @@
 mod end_marker;
 mod orientation;
 mod other;
+#[cfg(feature = "turbo")]
+mod turbo;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use cropmae_config::DataConfig;
+use cropmae_config::{DataConfig, Decoder};
 use image::RgbImage;
 use image::imageops::crop_imm;
 use image::metadata::Orientation;
@@ -33,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) max_megapixels: u32,
     /// Whether pictures are turned as their EXIF data says; the reference does not.
     pub(crate) exif_orientation: bool,
+    /// Who decodes JPEGs; a build without libjpeg-turbo does it by itself.
+    pub(crate) decoder: Decoder,
 }
 
 impl From<&DataConfig> for Options {
@@ -40,6 +45,7 @@ impl From<&DataConfig> for Options {
         Self {
             max_megapixels: config.max_megapixels,
             exif_orientation: config.exif_orientation,
+            decoder: config.decoder,
         }
     }
 }
@@ -57,6 +63,7 @@ pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
     let options = Options {
         max_megapixels,
         exif_orientation: false,
+        decoder: Decoder::Auto,
     };
     let bytes = std::fs::read(path).map_err(|error| bad(format!("cannot read: {error}")))?;
     decode(&bytes, options).map_err(bad)
@@ -81,6 +88,8 @@ pub(crate) struct Encoded<'a> {
 /// Who decodes it.
 enum Kind<'a> {
     Baseline(Box<Jpeg<'a>>),
+    #[cfg(feature = "turbo")]
+    Turbo(turbo::Photo<'a>),
     OtherJpeg,
     Other,
 }
@@ -92,12 +101,12 @@ impl<'a> Encoded<'a> {
             return Err("empty file".to_owned());
         }
         guarded(|| {
-            let (kind, size) = Kind::of(bytes)?;
+            let (kind, size) = Kind::of(bytes, options.decoder)?;
             check_size(size, options.max_megapixels)?;
             let orientation = match (&kind, options.exif_orientation) {
                 (_, false) => Orientation::NoTransforms,
                 (Kind::Baseline(jpeg), true) => orientation::of_exif(jpeg.exif()),
-                (Kind::OtherJpeg | Kind::Other, true) => other::orientation(bytes)?,
+                (_, true) => other::orientation(bytes)?,
             };
             Ok(Self {
                 bytes,
@@ -126,6 +135,8 @@ impl<'a> Encoded<'a> {
                 Err(Fault::Unsupported) => other::decode_jpeg(self.bytes)?,
                 result => return result.map_err(broken_jpeg),
             },
+            #[cfg(feature = "turbo")]
+            Kind::Turbo(photo) => return photo.region(area).map_err(broken_jpeg),
             Kind::OtherJpeg => other::decode_jpeg(self.bytes)?,
             Kind::Other => other::decode(self.bytes)?,
         };
@@ -138,12 +149,21 @@ impl<'a> Encoded<'a> {
 
 impl<'a> Kind<'a> {
     /// Recognises a picture, and gives its width and height.
-    fn of(bytes: &'a [u8]) -> Result<(Self, (u32, u32)), String> {
+    #[cfg_attr(
+        not(feature = "turbo"),
+        expect(unused_variables, reason = "there is no choice")
+    )]
+    fn of(bytes: &'a [u8], decoder: Decoder) -> Result<(Self, (u32, u32)), String> {
         if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             return Ok((Self::Other, other::dimensions(bytes)?));
         }
         if !end_marker::is_in(bytes) {
             return Err("truncated JPEG: no end-of-image marker".to_owned());
+        }
+        #[cfg(feature = "turbo")]
+        if let Some(photo) = turbo::Photo::open(bytes, decoder).map_err(broken_jpeg)? {
+            let size = photo.dimensions();
+            return Ok((Self::Turbo(photo), size));
         }
         match Jpeg::open(bytes) {
             Ok(jpeg) => {
@@ -156,7 +176,7 @@ impl<'a> Kind<'a> {
     }
 }
 
-fn broken_jpeg(fault: Fault) -> String {
+fn broken_jpeg(fault: impl std::fmt::Display) -> String {
     format!("invalid JPEG: {fault}")
 }
 

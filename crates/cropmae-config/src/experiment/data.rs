@@ -41,6 +41,9 @@ pub struct DataConfig {
     /// Images with more pixels than this are refused as decompression bombs, in megapixels.
     #[serde(default = "default_max_megapixels")]
     pub max_megapixels: u32,
+    /// Who decodes JPEGs; all give the same pixels of baseline files.
+    #[serde(default)]
+    pub decoder: Decoder,
     /// Whether pictures are turned as their EXIF data says; the reference takes them as they are stored.
     #[serde(default)]
     pub exif_orientation: bool,
@@ -66,6 +69,19 @@ pub enum Samples {
     Images,
     /// Every video: a video file or a folder of frames, of which each epoch sees one frame or pair.
     Videos,
+}
+
+/// Who decodes JPEGs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoder {
+    /// The fastest that the program was built with.
+    #[default]
+    Auto,
+    /// This project's own, in Rust.
+    Rust,
+    /// libjpeg-turbo, in builds with the feature `turbo`.
+    Turbo,
 }
 
 fn default_repeated_sampling() -> usize {

@@ -10,9 +10,10 @@ use cropmae_config::{Sampler, Seed, Stream};
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
 /// The reference's way.
-const PLAIN: Options = Options {
+pub(super) const PLAIN: Options = Options {
     max_megapixels: 200,
     exif_orientation: false,
+    decoder: Decoder::Rust,
 };
 
 fn whole(bytes: &[u8]) -> Result<RgbImage, String> {
@@ -204,7 +205,7 @@ fn areas(width: u32, height: u32, seed: u64) -> Vec<CropBox> {
 }
 
 /// Decodes regions of `bytes` and compares them with the whole.
-fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
+pub(super) fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
     let all = decode(bytes, options).unwrap();
     let encoded = Encoded::open(bytes, options).unwrap();
     assert_eq!(encoded.dimensions(), all.dimensions(), "{name}");
@@ -279,4 +280,13 @@ fn exif_orientation_of_other_formats_is_honoured() {
     assert!(whole(&png).unwrap() == stored);
     assert!(decode(&png, turned).unwrap() == image::imageops::rotate90(&stored));
     regions_equal_the_whole("png", &png, turned, 3);
+}
+
+#[test]
+#[cfg(not(feature = "turbo"))]
+fn a_decoder_that_is_not_built_in_is_refused_with_what_to_do() {
+    let mut recipe = cropmae_config::Experiment::demo(&[]).unwrap().data;
+    recipe.decoder = Decoder::Turbo;
+    let error = crate::Dataset::open(Path::new("photos"), &recipe).unwrap_err();
+    assert!(error.to_string().contains("--features turbo"), "{error}");
 }
