@@ -10,7 +10,7 @@ use crate::reference;
 use crate::support::{assert_close, check, tensor, var};
 
 /// Batch, queries, keys, heads, width of a head.
-const SHAPES: [(usize, usize, usize, usize, usize); 7] = [
+const SHAPES: [(usize, usize, usize, usize, usize); 8] = [
     (1, 1, 1, 1, 8),
     (1, 3, 1, 2, 16),
     (2, 3, 5, 2, 32),
@@ -19,6 +19,8 @@ const SHAPES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 197, 3, 1, 64),
     // More queries than a tile has.
     (1, 90, 2600, 1, 8),
+    // The tokens of a frame of 480x880.
+    (1, 1651, 1651, 1, 32),
 ];
 
 fn mask(drop: Option<Dropout>, rows: usize, cols: usize) -> Option<Tensor> {

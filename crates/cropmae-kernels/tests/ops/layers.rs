@@ -12,13 +12,14 @@ use crate::support::{check, tensor, var};
 const EPS: f64 = 1e-6;
 
 /// Shapes of inputs: one row, odd counts, more rows than one task has, a 2-D and a 4-D input.
-const SHAPES: [&[usize]; 6] = [
+const SHAPES: [&[usize]; 7] = [
     &[1, 1, 8],
     &[2, 3, 33],
     &[1, 197, 16],
     &[3, 65, 48],
     &[70, 24],
     &[2, 2, 3, 5],
+    &[1, 1651, 24],
 ];
 
 #[test]
