@@ -39,8 +39,10 @@ pub fn run() -> Result<ExitCode> {
     smoke()
 }
 
-/// Lints and tests of what needs libraries or programs of the system, where they are there.
+/// Lints and tests of cargo features: those that only need crates, and, where they are there, those that
+/// need libraries or programs of the system.
 fn optional_features() -> Result<()> {
+    with_feature("hub,zstd", "sources")?;
     let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
     if succeeds(Command::new("pkg-config").arg("--exists").args(video)) {
         with_feature("video", "sources::videos")?;

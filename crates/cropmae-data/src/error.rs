@@ -63,6 +63,14 @@ pub enum DataError {
         /// The feature that reads it.
         feature: &'static str,
     },
+    /// A data set of the Hugging Face hub cannot be had.
+    #[error("{address}: {message}")]
+    Hub {
+        /// What was asked for.
+        address: String,
+        /// Why not.
+        message: String,
+    },
     /// A folder, list or archive cannot be listed.
     #[error("{path}: cannot list it: {source}")]
     List {

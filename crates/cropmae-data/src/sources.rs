@@ -10,6 +10,8 @@ mod buffer;
 mod files;
 mod folder;
 mod frames;
+#[cfg(feature = "hub")]
+mod hub;
 mod kind;
 mod list;
 mod names;

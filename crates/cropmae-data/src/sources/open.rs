@@ -15,6 +15,9 @@ use crate::DataError;
 /// Recognises `path` and lists it: a folder, a list file, one file of samples, or braces that stand for
 /// several.
 pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
+    if let Some(address) = path.to_str().and_then(|text| text.strip_prefix("hf://")) {
+        return open_hub(address, unit);
+    }
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -46,6 +49,20 @@ pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
             known: kind::known(),
         }),
     }
+}
+
+#[cfg(feature = "hub")]
+fn open_hub(address: &str, unit: Unit) -> Result<Opened, DataError> {
+    open(&super::hub::Hub::from_env().fetch(address)?, unit)
+}
+
+#[cfg(not(feature = "hub"))]
+fn open_hub(address: &str, _unit: Unit) -> Result<Opened, DataError> {
+    Err(DataError::NeedsFeature {
+        path: format!("hf://{address}").into(),
+        found: "data sets of the Hugging Face hub",
+        feature: "hub",
+    })
 }
 
 /// All files of a list are of the kind of the first; a name without a known ending is an image's.
@@ -115,4 +132,18 @@ fn open_videos(root: &Path, _names: Names) -> Result<Opened, DataError> {
         found: "video files",
         feature: "video",
     })
+}
+
+#[cfg(all(test, not(feature = "hub")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_is_refused_with_the_feature_it_needs() {
+        let error = open(Path::new("hf://org/set"), Unit::Pictures).unwrap_err();
+        let message = error.to_string();
+        for part in ["hf://org/set", "Hugging Face", "--features hub"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }
