@@ -1,5 +1,6 @@
 //! The entrance: one task, one data set, one encoder -> a report, or one a setting of the protocol.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use cropmae_config::Protocol;
@@ -106,6 +107,7 @@ pub fn sweep(
         settings,
         encoder,
         options,
+        input_sizes: RefCell::default(),
     };
     let catalogue = Catalogue::open(task, data_dir, options)?;
     let data_fingerprint = catalogue.fingerprint();
@@ -119,6 +121,7 @@ pub fn sweep(
         encoder: encoder.name(),
         weights_sha256: options.weights_sha256.clone(),
         patch_size: encoder.patch_size(),
+        input_sizes: run.input_sizes.borrow().clone(),
         data_fingerprint: data_fingerprint.clone(),
         protocol: protocol.clone(),
         scores,

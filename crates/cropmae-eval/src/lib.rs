@@ -44,6 +44,7 @@ mod protocol;
 mod report;
 mod resize;
 mod scores;
+mod table;
 mod tasks;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One video, start to end, under one or several settings of the protocol.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ pub(crate) struct Run<'a> {
     pub settings: &'a [Protocol],
     pub encoder: &'a dyn FeatureExtractor,
     pub options: &'a EvalOptions,
+    /// Sequences begun so far, by the size of the encoder's input.
+    pub input_sizes: RefCell<BTreeMap<String, usize>>,
 }
 
 /// A video's frames and the sizes they have.
@@ -56,6 +60,8 @@ impl Run<'_> {
         let original = read_size(&frames[0])?;
         let patch_size = self.encoder.patch_size();
         let input = input_size(self.settings[0].frame_size, original, patch_size)?;
+        let mut sizes = self.input_sizes.borrow_mut();
+        *sizes.entry(input.to_string()).or_default() += 1;
         Ok(Video {
             frames,
             original,

@@ -1,6 +1,6 @@
 //! The report of one task: `report.json`, and tables with the official toolkits' column names.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cropmae_config::Protocol;
@@ -10,7 +10,8 @@ use crate::error::EvalError;
 use crate::evaluate::Task;
 use crate::metrics::THRESHOLDS;
 use crate::output::write_file;
-use crate::scores::Scores;
+use crate::scores::{DavisObject, DavisScores, JhmdbScores, Scores, VipScores};
+use crate::table::Table;
 
 /// Everything an evaluation found, and what decided it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct TaskReport {
     pub weights_sha256: Option<String>,
     /// Width and height of a cell of its grid, in pixels.
     pub patch_size: usize,
+    /// Sequences by the height and width of the encoder's input: the protocol's, to the nearest multiples of
+    /// the patch size.
+    pub input_sizes: BTreeMap<String, usize>,
     /// Identifies the data: SHA-256 over names and sizes of the frames and annotations of all sequences.
     pub data_fingerprint: String,
     /// The protocol that was run.
@@ -54,82 +58,101 @@ impl TaskReport {
             source: error.into(),
         })?;
         write_file(&path, &json)?;
-        for (name, table) in self.tables() {
-            write_file(&out.join(name), table.as_bytes())?;
+        for table in self.tables() {
+            let json = serde_json::to_vec_pretty(&table.json());
+            let json = json.map_err(|error| EvalError::Write {
+                path: out.join(table.file),
+                source: error.into(),
+            })?;
+            write_file(
+                &out.join(format!("{}.csv", table.file)),
+                table.csv().as_bytes(),
+            )?;
+            write_file(&out.join(format!("{}.json", table.file)), &json)?;
         }
         Ok(())
     }
 
-    /// File names and contents of the tables, comma separated.
-    ///
-    /// DAVIS has davis2017-evaluation's two, with its three decimals; VIP and JHMDB, whose evaluations only
-    /// print, have one row a class, joint, video or clip.
-    pub fn tables(&self) -> Vec<(&'static str, String)> {
+    /// DAVIS has davis2017-evaluation's two tables; VIP and JHMDB, whose evaluations only print, have one row
+    /// a class, joint, video or clip.
+    fn tables(&self) -> Vec<Table> {
         match &self.scores {
-            Scores::Davis(scores) => {
-                let (names, values): (Vec<_>, Vec<_>) = scores.columns().into_iter().unzip();
-                let values: Vec<String> = values.iter().map(|v| format!("{v:.3}")).collect();
-                let global = format!("{}\n{}\n", names.join(","), values.join(","));
-                let mut objects = String::from("Sequence,J-Mean,F-Mean\n");
-                for sequence in &scores.sequences {
-                    for object in &sequence.objects {
-                        row(
-                            &mut objects,
-                            &format!("{}_{}", sequence.name, object.id),
-                            &[Some(object.j.mean), Some(object.f.mean)],
-                        );
-                    }
-                }
-                vec![
-                    ("global_results-val.csv", global),
-                    ("per-sequence_results-val.csv", objects),
-                ]
-            }
-            Scores::Vip(scores) => {
-                let mut classes = String::from("Class,IoU\n");
-                for (class, iou) in scores.iou_per_class.iter().enumerate() {
-                    row(&mut classes, &class.to_string(), &[*iou]);
-                }
-                row(&mut classes, "mean", &[Some(scores.mean_iou)]);
-                let mut videos = String::from("Video,mIoU\n");
-                for video in &scores.videos {
-                    row(&mut videos, &video.name, &[Some(video.mean_iou)]);
-                }
-                vec![
-                    ("per-class_iou.csv", classes),
-                    ("per-video_iou.csv", videos),
-                ]
-            }
-            Scores::Jhmdb(scores) => {
-                let columns = THRESHOLDS
-                    .map(|threshold| format!("PCK@{threshold}"))
-                    .join(",");
-                let mut joints = format!("Joint,{columns}\n");
-                for joint in 0..scores.items.len() {
-                    let values = scores.thresholds.iter().map(|at| at.per_joint[joint]);
-                    row(&mut joints, &joint.to_string(), &values.collect::<Vec<_>>());
-                }
-                let means: Vec<_> = scores.thresholds.iter().map(|at| Some(at.mean)).collect();
-                row(&mut joints, "mean", &means);
-                let mut clips = format!("Clip,{columns}\n");
-                for clip in &scores.clips {
-                    row(&mut clips, &clip.name, &clip.pck.map(Some));
-                }
-                vec![("per-joint_pck.csv", joints), ("per-clip_pck.csv", clips)]
-            }
+            Scores::Davis(scores) => davis(scores),
+            Scores::Vip(scores) => vip(scores),
+            Scores::Jhmdb(scores) => jhmdb(scores),
         }
     }
 }
 
-/// Appends a row; a missing value is an empty field.
-fn row(table: &mut String, name: &str, values: &[Option<f64>]) {
-    table.push_str(name);
-    for value in values {
-        table.push(',');
-        if let Some(value) = value {
-            // Writing into a String cannot fail.
-            let _ = write!(table, "{value:.3}");
-        }
-    }
-    table.push('\n');
+fn davis(scores: &DavisScores) -> Vec<Table> {
+    let (columns, values): (Vec<_>, Vec<_>) = scores.columns().into_iter().unzip();
+    let objects = scores.sequences.iter().flat_map(|sequence| {
+        let row = |object: &DavisObject| {
+            let means = vec![Some(object.j.mean), Some(object.f.mean)];
+            (format!("{}_{}", sequence.name, object.id), means)
+        };
+        sequence.objects.iter().map(row)
+    });
+    vec![
+        Table {
+            file: "global_results-val",
+            key: None,
+            columns,
+            rows: vec![(String::new(), values.into_iter().map(Some).collect())],
+        },
+        Table {
+            file: "per-sequence_results-val",
+            key: Some("Sequence"),
+            columns: vec!["J-Mean".into(), "F-Mean".into()],
+            rows: objects.collect(),
+        },
+    ]
+}
+
+fn vip(scores: &VipScores) -> Vec<Table> {
+    let classes = scores.iou_per_class.iter().enumerate();
+    let classes = classes.map(|(class, iou)| (class.to_string(), vec![*iou]));
+    let mean = std::iter::once(("mean".to_owned(), vec![Some(scores.mean_iou)]));
+    let videos = scores.videos.iter();
+    let videos = videos.map(|video| (video.name.clone(), vec![Some(video.mean_iou)]));
+    vec![
+        Table {
+            file: "per-class_iou",
+            key: Some("Class"),
+            columns: vec!["IoU".into()],
+            rows: classes.chain(mean).collect(),
+        },
+        Table {
+            file: "per-video_iou",
+            key: Some("Video"),
+            columns: vec!["mIoU".into()],
+            rows: videos.collect(),
+        },
+    ]
+}
+
+fn jhmdb(scores: &JhmdbScores) -> Vec<Table> {
+    let columns = || THRESHOLDS.map(|at| format!("PCK@{at}")).to_vec();
+    let joints = (0..scores.items.len()).map(|joint| {
+        let at = scores.thresholds.iter().map(|at| at.per_joint[joint]);
+        (joint.to_string(), at.collect())
+    });
+    let means = scores.thresholds.iter().map(|at| Some(at.mean));
+    let mean = std::iter::once(("mean".to_owned(), means.collect()));
+    let clips = scores.clips.iter();
+    let clips = clips.map(|clip| (clip.name.clone(), clip.pck.map(Some).to_vec()));
+    vec![
+        Table {
+            file: "per-joint_pck",
+            key: Some("Joint"),
+            columns: columns(),
+            rows: joints.chain(mean).collect(),
+        },
+        Table {
+            file: "per-clip_pck",
+            key: Some("Clip"),
+            columns: columns(),
+            rows: clips.collect(),
+        },
+    ]
 }

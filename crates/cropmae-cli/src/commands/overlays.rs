@@ -15,12 +15,18 @@ const PREVIEW_WIDTH: u32 = 320;
 /// Frames per second of a preview.
 const PREVIEW_FPS: u32 = 8;
 
+/// Frames of a preview: of longer videos only every second, fourth, .. frame is shown, so that neither memory
+/// nor the file grows with the video.
+const PREVIEW_FRAMES: usize = 120;
+
 /// The observer of an evaluation in a terminal.
 pub struct Overlays {
     label: String,
     bar: ProgressBar,
     folder: Option<PathBuf>,
     preview: Vec<RgbImage>,
+    /// Frames of the video for one of the preview.
+    stride: usize,
     outcome: Result<()>,
 }
 
@@ -32,6 +38,7 @@ impl Overlays {
             bar: console.bar(0, "frames"),
             folder,
             preview: Vec::new(),
+            stride: 1,
             outcome: Ok(()),
         }
     }
@@ -69,10 +76,26 @@ impl Overlays {
         drawn
             .save(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
+        self.keep(drawn, frame.index);
+        Ok(())
+    }
+
+    /// Adds a frame to the preview, and thins it out when it is full.
+    fn keep(&mut self, drawn: RgbImage, index: usize) {
+        if self.preview.len() == PREVIEW_FRAMES {
+            let mut place = 0;
+            self.preview.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.stride *= 2;
+        }
+        if !index.is_multiple_of(self.stride) {
+            return;
+        }
         let height = drawn.height() * PREVIEW_WIDTH / drawn.width();
         self.preview
             .push(resized(drawn, PREVIEW_WIDTH, height.max(1)));
-        Ok(())
     }
 
     /// Writes `folder/SEQUENCE.gif`.
@@ -93,6 +116,7 @@ impl Overlays {
 impl Observer for Overlays {
     fn sequence_started(&mut self, sequence: &SequenceInfo<'_>) {
         self.preview.clear();
+        self.stride = 1;
         let (index, total) = (sequence.index + 1, sequence.sequences);
         self.bar
             .set_prefix(format!("{} {index}/{total} {}", self.label, sequence.name));
@@ -129,4 +153,34 @@ fn resized(picture: RgbImage, width: u32, height: u32) -> RgbImage {
         return picture;
     }
     imageops::resize(&picture, width, height, imageops::FilterType::Triangle)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    #[test]
+    fn previews_of_long_videos_are_thinned_evenly() {
+        let mut overlays = Overlays {
+            label: String::new(),
+            bar: ProgressBar::hidden(),
+            folder: None,
+            preview: Vec::new(),
+            stride: 1,
+            outcome: Ok(()),
+        };
+        for index in 0..500 {
+            let colour = [(index % 256) as u8, (index / 256) as u8, 0];
+            overlays.keep(RgbImage::from_pixel(320, 1, Rgb(colour)), index);
+        }
+        let kept: Vec<usize> = overlays
+            .preview
+            .iter()
+            .map(|frame| frame.get_pixel(0, 0).0)
+            .map(|[low, high, _]| usize::from(low) + 256 * usize::from(high))
+            .collect();
+        assert_eq!(kept, (0..500).step_by(8).collect::<Vec<_>>());
+    }
 }

@@ -55,6 +55,15 @@ impl Report {
     }
 }
 
+/// A score as papers print it. PCK comes in percent; J, F and IoU as shares.
+pub fn percent(name: &str, value: f64) -> f64 {
+    if name.starts_with("PCK") {
+        value
+    } else {
+        100.0 * value
+    }
+}
+
 impl Scoreboard {
     /// An empty board.
     pub fn new(git_revision: Option<String>) -> Self {
@@ -118,12 +127,7 @@ impl Scoreboard {
             }
             let _ = write!(text, "{:<width$}", entry.encoder);
             for (name, value) in &headline {
-                // PCK comes in percent; J, F and IoU as shares, which papers print in percent too.
-                let percent = if name.starts_with("PCK") {
-                    *value
-                } else {
-                    100.0 * value
-                };
+                let percent = percent(name, *value);
                 let _ = write!(text, "  {percent:>8.1}");
             }
             text.push('\n');

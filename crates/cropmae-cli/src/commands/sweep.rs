@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use cropmae_config::Protocol;
 use cropmae_eval::{TaskReport, sweep};
 
-use super::{eval::Contestant, eval::Suite, overlays::Overlays};
+use super::{eval::Contestant, eval::Suite, overlays::Overlays, scoreboard::percent};
 use crate::{args::Axis, console::Console};
 
 /// Runs every combination of the axes on every task, and writes `OUT/ENCODER/TASK/sweep.{csv,json}`.
@@ -96,9 +96,9 @@ fn table(axes: &[Axis], reports: &[TaskReport], style: Style) -> String {
     for (setting, report) in settings.iter().zip(reports) {
         let keys = setting.iter().map(ToString::to_string);
         let scores = report.scores.headline().into_iter();
-        let scores = scores.map(|(_, value)| match style {
+        let scores = scores.map(|(name, value)| match style {
             Style::Csv => format!("{value:.4}"),
-            Style::Aligned => format!("{:.1}", 100.0 * value), // as in the table of single evaluations
+            Style::Aligned => format!("{:.1}", percent(&name, value)),
         });
         rows.push(keys.chain(scores).collect());
     }

@@ -100,6 +100,15 @@ fn davis_scores_a_moving_square_and_writes_masks() {
         .map(|line| line.split(',').next().unwrap())
         .collect();
     assert_eq!(rows, ["Sequence", "one_1", "one_2", "two_1", "two_2"]);
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(out.join(name)).unwrap()).unwrap()
+    };
+    let global = &json("global_results-val.json")[0];
+    assert_eq!(global["J&F-Mean"].as_f64(), Some(scores.j_and_f_mean));
+    let objects = json("per-sequence_results-val.json");
+    assert_eq!(objects[3]["Sequence"], "two_2");
+    let last = &scores.sequences[1].objects[1];
+    assert_eq!(objects[3]["F-Mean"].as_f64(), Some(last.f.mean));
 }
 
 #[test]

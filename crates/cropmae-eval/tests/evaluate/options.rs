@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use cropmae_config::Protocol;
+use candle_core::Device;
+use cropmae_config::{ModelConfig, Protocol, Seed};
 use cropmae_eval::labels::Mask;
 use cropmae_eval::{EvalOptions, Scores, Task, evaluate, sweep};
-use cropmae_model::RawPixels;
+use cropmae_model::{RawPixels, VitFeatures};
 
 use super::dataset::{davis, jhmdb, vip, write_grey, write_mask};
 use super::{into, run, small};
@@ -157,4 +158,54 @@ fn void_is_propagated_but_never_written() {
         .map
         .ids;
     assert!(ids.contains(&1) && !ids.contains(&255));
+}
+
+#[test]
+fn features_come_from_the_block_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("JHMDB"), folder.path().join("out"));
+    jhmdb(&data, &["wave/still"], 4);
+    let config = ModelConfig {
+        depth: 3,
+        ..ModelConfig::preset("vits8").unwrap()
+    };
+    let encoder = VitFeatures::random(&config, Seed(0), &Device::Cpu).unwrap();
+    // Joints are means of cells: they tell any two sets of features apart, where masks may agree.
+    let joints = |feature_block| {
+        let protocol = Protocol {
+            feature_block,
+            ..small(Task::Jhmdb)
+        };
+        let (task, options) = (Task::Jhmdb, into(&out));
+        evaluate(task, &data, &encoder, &protocol, &options, &mut ())
+            .map(|_| fs::read_to_string(out.join("joints/wave/still.json")).unwrap())
+            .map_err(|error| error.to_string())
+    };
+    let last = joints(None).unwrap();
+    assert_eq!(joints(Some(3)).unwrap(), last);
+    assert_ne!(joints(Some(1)).unwrap(), last);
+    let error = joints(Some(4)).unwrap_err();
+    assert!(error.contains("block") && error.contains('3'), "{error}");
+}
+
+#[test]
+fn the_report_names_the_size_that_the_encoder_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    davis(folder.path(), &["one", "two"], 3);
+    let sizes = |patch_size: usize, pool: usize| {
+        let encoder = RawPixels::new(patch_size, pool).unwrap();
+        let (task, options) = (Task::Davis, EvalOptions::default());
+        let report = evaluate(
+            task,
+            folder.path(),
+            &encoder,
+            &small(task),
+            &options,
+            &mut (),
+        );
+        let sizes = report.unwrap().input_sizes;
+        sizes.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(8, 2), [("64x96".to_owned(), 2)]);
+    assert_eq!(sizes(14, 2), [("70x98".to_owned(), 2)]);
 }
