@@ -12,6 +12,7 @@
 mod bits;
 mod block;
 mod color;
+mod groups;
 mod headers;
 mod huffman;
 mod idct;

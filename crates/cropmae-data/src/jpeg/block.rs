@@ -51,7 +51,7 @@ pub(super) fn skip(
     *dc_before = dc_before.wrapping_add(difference);
     let mut place = 0;
     while place < 63 {
-        let next = place + ac.skip(bits)?.advance();
+        let next = ac.skip(bits, place)?;
         if next >= 64 {
             return (next >= Symbol::END).then_some(());
         }

@@ -163,15 +163,16 @@ impl Tables {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(short)?;
             let total = counts.iter().map(|&count| usize::from(count)).sum();
             let (symbols, rest) = rest.split_at_checked(total).ok_or_else(short)?;
-            let class = match target >> 4 {
-                0 => &mut self.dc,
-                1 => &mut self.ac,
+            let table = Table::new(counts, symbols)?;
+            let (class, table) = match target >> 4 {
+                0 => (&mut self.dc, table),
+                1 => (&mut self.ac, table.with_groups()),
                 _ => return Err(Fault::broken("a Huffman table of an unknown class")),
             };
             let slot = class
                 .get_mut(usize::from(target & 15))
                 .ok_or_else(|| Fault::broken("a Huffman table beyond the fourth"))?;
-            *slot = Some(Table::new(counts, symbols)?);
+            *slot = Some(table);
             segment = rest;
         }
         Ok(())

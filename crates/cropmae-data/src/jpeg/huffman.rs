@@ -5,9 +5,10 @@
 
 use super::Fault;
 use super::bits::BitReader;
+use super::groups::Group;
 
 /// Bits looked at. Longer codes, which are rare by construction, are searched.
-const LOOK: u32 = 10;
+pub(super) const LOOK: u32 = 10;
 /// Longest code and the bits of the largest value.
 pub(super) const LONGEST: u32 = 16 + 15;
 
@@ -31,12 +32,12 @@ impl Symbol {
 
     /// Bits of code and value together; 0 if the code is longer than the bits looked at.
     #[inline(always)]
-    fn total_bits(self) -> u32 {
+    pub(super) fn total_bits(self) -> u32 {
         self.0 & 0xff
     }
 
     #[inline(always)]
-    fn code_bits(self) -> u32 {
+    pub(super) fn code_bits(self) -> u32 {
         self.0 >> 8 & 0xff
     }
 
@@ -67,6 +68,8 @@ impl Symbol {
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     look: Box<[Symbol; 1 << LOOK]>,
+    /// Only of a table of AC coefficients.
+    groups: Box<[Group; 1 << LOOK]>,
     /// Per length: the first 16-bit pattern behind its codes.
     limits: [u32; 17],
     /// Per length: what to add to a code to get its place among the symbols.
@@ -79,6 +82,7 @@ impl Table {
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
         let mut table = Self {
             look: Box::new([Symbol::default(); 1 << LOOK]),
+            groups: Box::new([Group::default(); 1 << LOOK]),
             limits: [0; 17],
             offsets: [0; 17],
             symbols: symbols.to_vec(),
@@ -103,6 +107,14 @@ impl Table {
             code <<= 1;
         }
         Ok(table)
+    }
+
+    /// The table with what it takes to pass over blocks fast.
+    pub(super) fn with_groups(mut self) -> Self {
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            *group = Group::new(&self.look, index);
+        }
+        self
     }
 
     /// The code at the start of `window`; `None` if there is no such code.
@@ -136,12 +148,21 @@ impl Table {
         Some((symbol, symbol.value(window)))
     }
 
-    /// Moves past a code and its value.
+    /// Moves past codes and values of a block that is at `place` of its zigzag scan, and gives its place
+    /// after them; at least [`Symbol::END`] at its end.
     #[inline(always)]
-    pub(super) fn skip(&self, bits: &mut BitReader) -> Option<Symbol> {
+    pub(super) fn skip(&self, bits: &mut BitReader, place: usize) -> Option<usize> {
         bits.ensure(LONGEST);
-        let symbol = self.symbol(bits.window())?;
+        let window = bits.window();
+        let group = self.groups[(window >> (64 - LOOK)) as usize];
+        let next = place + group.advance();
+        // Beyond the last place the group's codes would belong to the next block.
+        if group.advance() != 0 && next < 64 {
+            bits.consume(group.bits());
+            return Some(next + Symbol::END * usize::from(group.ends()));
+        }
+        let symbol = self.symbol(window)?;
         bits.consume(symbol.total_bits());
-        Some(symbol)
+        Some(place + symbol.advance())
     }
 }

@@ -111,16 +111,39 @@ fn transpose(x: [Lanes; 8]) -> [Lanes; 8] {
     result
 }
 
-/// The pixels of a block, row by row.
+/// Last place of the zigzag scan up to which coefficients lie in the first four rows and columns.
+const QUARTER: usize = 9;
+
+/// The pixels of a block, row by row, of which coefficients behind `last` of the zigzag scan are zero.
 #[inline(always)]
-pub(super) fn pixels(block: &Coefficients, quantizers: &[i32; 64]) -> [[u8; 8]; 8] {
+pub(super) fn pixels(block: &Coefficients, quantizers: &[i32; 64], last: usize) -> [[u8; 8]; 8] {
+    match last {
+        ..=QUARTER => pixels_of::<4>(block, quantizers),
+        _ => pixels_of::<8>(block, quantizers),
+    }
+}
+
+/// The same for coefficients that are zero but in the first `KEPT` rows and columns: transforms of zeros fall
+/// away when this is compiled.
+#[inline(always)]
+fn pixels_of<const KEPT: usize>(block: &Coefficients, quantizers: &[i32; 64]) -> [[u8; 8]; 8] {
     let mut coefficients = [[0; 8]; 8];
-    let quantized = block.iter().zip(quantizers);
-    for (value, (&quantized, &step)) in coefficients.as_flattened_mut().iter_mut().zip(quantized) {
-        *value = i32::from(quantized).wrapping_mul(step);
+    let quantized = block
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .zip(quantizers.as_chunks::<8>().0);
+    for (row, (quantized, steps)) in coefficients.iter_mut().zip(quantized).take(KEPT) {
+        for (value, (&quantized, &step)) in row.iter_mut().zip(quantized.iter().zip(steps)) {
+            *value = i32::from(quantized).wrapping_mul(step);
+        }
     }
     let columns = transform::<{ CONST_BITS - PASS_BITS }>(coefficients);
-    let rows = transform::<{ CONST_BITS + PASS_BITS + 3 }>(transpose(columns));
+    let mut columns = transpose(columns);
+    for zeros in &mut columns[KEPT..] {
+        *zeros = [0; 8];
+    }
+    let rows = transform::<{ CONST_BITS + PASS_BITS + 3 }>(columns);
     let mut pixels = [[0; 8]; 8];
     for (row, values) in pixels.iter_mut().zip(transpose(rows)) {
         for (pixel, value) in row.iter_mut().zip(values) {
@@ -141,4 +164,32 @@ pub(super) fn flat(dc: i16, quantizers: &[i32; 64]) -> u8 {
 #[inline(always)]
 fn to_pixel(value: i32) -> u8 {
     value.wrapping_add(128).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jpeg::block::ZIGZAG;
+    use proptest::prelude::*;
+
+    proptest! {
+        // Within what 32 bits hold; pictures of 8 bits stay far below.
+        #[test]
+        fn short_cuts_change_nothing(
+            values in prop::collection::vec(-256_i16..256, QUARTER + 1), step in 1_i32..=8,
+        ) {
+            let mut block = [0; 64];
+            for (place, value) in ZIGZAG.iter().zip(values) {
+                block[usize::from(*place)] = value;
+            }
+            let quantizers = [step; 64];
+            prop_assert_eq!(
+                pixels_of::<4>(&block, &quantizers),
+                pixels_of::<8>(&block, &quantizers)
+            );
+            block[1..].fill(0);
+            let flat = [[flat(block[0], &quantizers); 8]; 8];
+            prop_assert_eq!(flat, pixels_of::<8>(&block, &quantizers));
+        }
+    }
 }

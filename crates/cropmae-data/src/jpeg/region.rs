@@ -172,7 +172,7 @@ impl Decode<'_> {
                     let last = block::read(bits, &component.dc, ac, dc, &mut coefficients)?;
                     let pixels = match last {
                         0 => [[idct::flat(coefficients[0], &component.quantizers); 8]; 8],
-                        _ => idct::pixels(&coefficients, &component.quantizers),
+                        _ => idct::pixels(&coefficients, &component.quantizers, last),
                     };
                     plane.put(
                         column * component.across + x,
