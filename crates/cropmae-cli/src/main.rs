@@ -16,6 +16,7 @@ use crate::args::{Cli, Command, DataCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cropmae_kernels::keep_freed_memory();
     let console = console::Console::start(cli.verbose);
     let outcome = match &cli.command {
         Command::Pretrain(args) => commands::pretrain::run(args, &console),

@@ -23,6 +23,7 @@ mod heads;
 mod tile;
 
 pub use block::attention_block;
+pub(crate) use block::{AttentionBlock, AttentionWeights};
 use heads::{Heads, Rows};
 
 /// Self-attention on packed `qkv` (B, N, 3D), rows q, k, v, heads contiguous inside each -> (B, N, D).

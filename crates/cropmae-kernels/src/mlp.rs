@@ -21,8 +21,16 @@ use crate::linear::{self, Layer};
 use crate::portable;
 use crate::pre_norm::{Norm, PreNorm};
 
-/// Rows whose activations exist at a time: enough to amortise the packing of the weights.
-const BLOCK_ROWS: usize = 1024;
+/// Rows whose activations exist at a time, at most: enough to amortise the packing of the weights.
+const BLOCK_ROWS: usize = 1152;
+
+/// Rows of a block when there are `rows` in all: blocks of about the same size.
+fn block_rows(rows: usize) -> usize {
+    let blocks = rows.div_ceil(BLOCK_ROWS).max(1);
+    rows.div_ceil(blocks)
+        .next_multiple_of(96)
+        .clamp(1, rows.max(1))
+}
 
 /// fc2(dropout(gelu(fc1(`x`)))). `x` (.., D), fc1 (F, D) and (F), fc2 (Dout, F) and (Dout) -> (.., Dout).
 ///
@@ -73,27 +81,15 @@ pub fn mlp_block(
     const OP: &str = "mlp_block";
     check::float(OP, "x", x)?;
     let d = check::last_dim(OP, "x", x)?;
-    check::shape(OP, "fc2.bias", fc2.1, &[d])?;
     if portable::needed(x) {
+        check::shape(OP, "fc2.bias", fc2.1, &[d])?;
         return portable::mlp_block(x, norm, fc1, fc2);
     }
-    let norm = Some(PreNorm::new(OP, norm, d)?);
-    let fc1 = Layer::new(OP, "fc1", fc1, d, policy.compute)?;
-    let fc2 = Layer::new(OP, "fc2", fc2, fc1.d_out(), policy.compute)?;
-    Mlp {
-        name: OP,
-        d_in: d,
-        norm,
-        fc1,
-        fc2,
-        dropout: None,
-        keep: !policy.recompute,
-        kept: Mutex::new(None),
-    }
-    .apply(x)
+    Mlp::block(OP, d, norm, fc1, fc2, policy)?.apply(x)
 }
 
-struct Mlp {
+/// The op behind [`mlp`] and [`mlp_block`], also a part of a whole transformer.
+pub(crate) struct Mlp {
     name: &'static str,
     d_in: usize,
     /// Of a pre-norm block, which also adds its input to its output.
@@ -102,7 +98,7 @@ struct Mlp {
     fc2: Layer,
     dropout: Option<Dropout>,
     /// There will be a backward pass, which is not to compute again what it needs.
-    keep: bool,
+    pub(crate) keep: bool,
     /// fc1's output (.., F), left by the forward pass, taken by the backward pass so that its memory is free
     /// soon.
     kept: Mutex<Option<Vec<f32>>>,
@@ -121,10 +117,71 @@ impl CustomOp2 for Mlp {
         _anchor_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let x: &[f32] = cpu::slice(self.name, x, x_layout)?;
+        let d_out = self.fc2.d_out();
+        let mut y = cpu::output(x.len() / self.d_in * d_out);
+        self.forward(x, &mut y)?;
+        Ok((CpuStorage::F32(y), linear::with_last_dim(x_layout, d_out)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        _anchor: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let mut dx = cpu::output(x.elem_count());
+        self.backward(
+            &cpu::read(self.name, x)?,
+            &cpu::read(self.name, &dy)?,
+            &mut dx,
+        )?;
+        if !x.track_op() {
+            return Ok((None, None));
+        }
+        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), None))
+    }
+}
+
+impl Mlp {
+    /// The second half of a pre-norm block.
+    pub(crate) fn block(
+        name: &'static str,
+        d: usize,
+        norm: Norm,
+        fc1: (&Tensor, &Tensor),
+        fc2: (&Tensor, &Tensor),
+        policy: Policy,
+    ) -> Result<Self> {
+        check::shape(name, "fc2.bias", fc2.1, &[d])?;
+        let norm = Some(PreNorm::new(name, norm, d)?);
+        let fc1 = Layer::new(name, "fc1", fc1, d, policy.compute)?;
+        let fc2 = Layer::new(name, "fc2", fc2, fc1.d_out(), policy.compute)?;
+        Ok(Self {
+            name,
+            d_in: d,
+            norm,
+            fc1,
+            fc2,
+            dropout: None,
+            keep: !policy.recompute,
+            kept: Mutex::new(None),
+        })
+    }
+
+    /// The weights, for `anchor`.
+    pub(crate) fn tensors(&self) -> Vec<&Tensor> {
+        let mut weights = [self.fc1.tensors(), self.fc2.tensors()].concat();
+        weights.extend(self.norm.iter().flat_map(PreNorm::tensors));
+        weights
+    }
+
+    /// `x` (rows, D) -> `y` (rows, Dout).
+    pub(crate) fn forward(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
         let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
         let rows = x.len() / d_in;
-        let block_rows = rows.min(BLOCK_ROWS);
-        let mut y = cpu::output(rows * d_out);
+        let block_rows = block_rows(rows);
         let mut kept = if self.keep {
             cpu::output(rows * hidden)
         } else {
@@ -142,10 +199,10 @@ impl CustomOp2 for Mlp {
             0
         });
         let blocks = y
-            .chunks_mut(BLOCK_ROWS * d_out)
-            .zip(x.chunks(BLOCK_ROWS * d_in));
+            .chunks_mut(block_rows * d_out)
+            .zip(x.chunks(block_rows * d_in));
         for (block, (y, x)) in blocks.enumerate() {
-            let first_row = block * BLOCK_ROWS;
+            let first_row = block * block_rows;
             let rows = x.len() / d_in;
             let act = &mut act[..rows * hidden];
             let pre = match kept.get_mut(first_row * hidden..) {
@@ -167,26 +224,18 @@ impl CustomOp2 for Mlp {
         if self.keep {
             *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
-        Ok((CpuStorage::F32(y), linear::with_last_dim(x_layout, d_out)))
+        Ok(())
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        _anchor: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    /// `dx` from `dy`; delivers the gradients of the weights.
+    pub(crate) fn backward(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) -> Result<()> {
         let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
         let kept = self
             .kept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let dy = dy.contiguous()?;
-        let dy = cpu::read(self.name, &dy)?;
-        let mut dx = cpu::output(x.elem_count());
-        let block_rows = (x.elem_count() / d_in).min(BLOCK_ROWS);
+        let block_rows = block_rows(x.len() / d_in);
         let mut act = Scratch::new(block_rows * hidden);
         let mut dpre = Scratch::new(block_rows * hidden);
         let mut again = Scratch::new(if kept.is_some() {
@@ -200,56 +249,46 @@ impl CustomOp2 for Mlp {
             0
         };
         let (mut h, mut dh) = (Scratch::new(normed), Scratch::new(normed));
-        {
-            let x = cpu::read(self.name, x)?;
-            let blocks = x
-                .chunks(BLOCK_ROWS * d_in)
-                .zip(dy.chunks(BLOCK_ROWS * d_out));
-            let blocks = blocks.zip(dx.chunks_mut(BLOCK_ROWS * d_in)).enumerate();
-            for (block, ((x, dy), dx)) in blocks {
-                let (first_row, rows) = (block * BLOCK_ROWS, x.len() / d_in);
-                let (act, dpre) = (&mut act[..rows * hidden], &mut dpre[..rows * hidden]);
-                let h = match &self.norm {
-                    Some(norm) => {
-                        norm.forward(x, &mut h[..x.len()])?;
-                        &h[..x.len()]
-                    }
-                    None => x,
-                };
-                let pre = match &kept {
-                    Some(kept) => &kept[first_row * hidden..][..rows * hidden],
-                    None => {
-                        let pre = &mut again[..rows * hidden];
-                        self.fc1.forward(h, pre, 0.0)?;
-                        &*pre
-                    }
-                };
-                self.fc2.backward_input(dy, dpre)?;
-                self.backward_activate(pre, act, dpre, first_row);
-                self.fc2.backward_weights(act, dy)?;
-                self.fc1.backward_weights(h, dpre)?;
-                match &self.norm {
-                    Some(norm) => {
-                        let dh = &mut dh[..x.len()];
-                        self.fc1.backward_input(dpre, dh)?;
-                        norm.backward(x, dh, dy, dx)?;
-                    }
-                    None => self.fc1.backward_input(dpre, dx)?,
+        let blocks = x
+            .chunks(block_rows * d_in)
+            .zip(dy.chunks(block_rows * d_out));
+        let blocks = blocks.zip(dx.chunks_mut(block_rows * d_in)).enumerate();
+        for (block, ((x, dy), dx)) in blocks {
+            let (first_row, rows) = (block * block_rows, x.len() / d_in);
+            let (act, dpre) = (&mut act[..rows * hidden], &mut dpre[..rows * hidden]);
+            let h = match &self.norm {
+                Some(norm) => {
+                    norm.forward(x, &mut h[..x.len()])?;
+                    &h[..x.len()]
                 }
+                None => x,
+            };
+            let pre = match &kept {
+                Some(kept) => &kept[first_row * hidden..][..rows * hidden],
+                None => {
+                    let pre = &mut again[..rows * hidden];
+                    self.fc1.forward(h, pre, 0.0)?;
+                    &*pre
+                }
+            };
+            self.fc2.backward_input(dy, dpre)?;
+            self.backward_activate(pre, act, dpre, first_row);
+            self.fc2.backward_weights(act, dy)?;
+            self.fc1.backward_weights(h, dpre)?;
+            match &self.norm {
+                Some(norm) => {
+                    let dh = &mut dh[..x.len()];
+                    self.fc1.backward_input(dpre, dh)?;
+                    norm.backward(x, dh, dy, dx)?;
+                }
+                None => self.fc1.backward_input(dpre, dx)?,
             }
         }
-        if !x.track_op() {
-            return Ok((None, None));
-        }
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), None))
+        Ok(())
     }
-}
 
-impl Mlp {
     fn apply(mut self, x: &Tensor) -> Result<Tensor> {
-        let mut weights = [self.fc1.tensors(), self.fc2.tensors()].concat();
-        weights.extend(self.norm.iter().flat_map(PreNorm::tensors));
-        let anchor = anchor(&weights).clone();
+        let anchor = anchor(&self.tensors()).clone();
         self.keep &= x.track_op() || anchor.track_op();
         x.contiguous()?.apply_op2(&anchor, self)
     }

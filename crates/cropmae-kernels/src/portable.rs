@@ -5,7 +5,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::{AdamWUpdate, Dropout, Norm};
+use crate::{AdamWUpdate, Block, Dropout, Norm};
 
 /// Whether `x` lies where only candle's own ops run.
 pub(crate) fn needed(x: &Tensor) -> bool {
@@ -84,6 +84,27 @@ pub(crate) fn attention_block(
     let h = layer_norm(x, norm.weight, norm.bias, norm.eps)?;
     let y = self_attention(&linear(&h, qkv.0, qkv.1)?, num_heads, None)?;
     x + linear(&y, proj.0, proj.1)?
+}
+
+/// Pre-norm blocks on segments of sequences.
+pub(crate) fn transformer(
+    x: &Tensor,
+    segments: &[(usize, usize)],
+    blocks: &[Block],
+) -> Result<Tensor> {
+    let d = x.dim(1)?;
+    let mut first = 0;
+    let mut done = Vec::with_capacity(segments.len());
+    for &(b, n) in segments {
+        let mut x = x.narrow(0, first, b * n)?.reshape((b, n, d))?;
+        first += b * n;
+        for block in blocks {
+            x = attention_block(&x, block.norm1, block.qkv, block.proj, block.num_heads)?;
+            x = mlp_block(&x, block.norm2, block.fc1, block.fc2)?;
+        }
+        done.push(x.reshape((b * n, d))?);
+    }
+    Tensor::cat(&done, 0)
 }
 
 /// Attention on packed rows q, k, v.

@@ -51,8 +51,11 @@ impl Siamese {
         mask: &PatchMask,
         dropout: Option<DropoutStream>,
     ) -> Result<Tensor> {
-        let whole = self.encoder.forward(whole, None)?;
-        let visible = self.encoder.forward(masked, Some(mask))?;
+        let pos = self.encoder.pos_embed();
+        let (whole, visible) = self.encoder.encode_both(
+            &self.encoder.embed(whole, pos, None)?,
+            &self.encoder.embed(masked, pos, Some(mask))?,
+        )?;
         self.decoder.forward(&whole, &visible, mask, dropout)
     }
 

@@ -124,22 +124,25 @@ impl Block {
     /// # Errors
     /// `x` has another rank or width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let Self {
-            norm1,
-            attn,
-            norm2,
-            mlp,
-            policy,
-        } = self;
-        let (qkv, proj) = (attn.qkv.tensors(), attn.proj.tensors());
-        let x = kernels::attention_block(x, norm1.as_norm(), qkv, proj, attn.num_heads, *policy)?;
-        Ok(kernels::mlp_block(
-            &x,
-            norm2.as_norm(),
-            mlp.fc1.tensors(),
-            mlp.fc2.tensors(),
-            *policy,
-        )?)
+        let (batch, tokens, _) = x.dims3()?;
+        Ok(
+            kernels::transformer(&x.flatten_to(1)?, &[(batch, tokens)], &[self.weights()])?
+                .reshape(x.shape())?,
+        )
+    }
+
+    /// As the fused op takes them.
+    fn weights(&self) -> kernels::Block<'_> {
+        kernels::Block {
+            norm1: self.norm1.as_norm(),
+            qkv: self.attn.qkv.tensors(),
+            proj: self.attn.proj.tensors(),
+            num_heads: self.attn.num_heads,
+            norm2: self.norm2.as_norm(),
+            fc1: self.mlp.fc1.tensors(),
+            fc2: self.mlp.fc2.tensors(),
+            policy: self.policy,
+        }
     }
 
     /// The attention branch, before it is added to `x` (B, n, D).
@@ -276,11 +279,26 @@ impl Encoder {
                 expected: format!("at most {}, the depth of the encoder", self.blocks.len()),
             });
         };
-        let mut x = tokens.clone();
-        for block in blocks {
-            x = block.forward(&x)?;
-        }
-        self.norm.forward(&x)
+        let (batch, n, _) = tokens.dims3()?;
+        let x = run(blocks, &tokens.flatten_to(1)?, &[(batch, n)])?;
+        self.norm.forward(&x.reshape(tokens.shape())?)
+    }
+
+    /// The blocks and the final norm on sequences of two lengths: (B, n, D) and (C, m, D) -> the same. Faster
+    /// than one after the other, with the same result.
+    ///
+    /// # Errors
+    /// A tensor has another rank or width.
+    pub fn encode_both(&self, first: &Tensor, second: &Tensor) -> Result<(Tensor, Tensor)> {
+        let ((b, n, _), (c, m, _)) = (first.dims3()?, second.dims3()?);
+        let tokens = Tensor::cat(&[first.flatten_to(1)?, second.flatten_to(1)?], 0)?;
+        let latent = self
+            .norm
+            .forward(&run(&self.blocks, &tokens, &[(b, n), (c, m)])?)?;
+        Ok((
+            latent.narrow(0, 0, b * n)?.reshape(first.shape())?,
+            latent.narrow(0, b * n, c * m)?.reshape(second.shape())?,
+        ))
     }
 
     /// The last block's attention from the class token to the patches: (B, 1 + N, D) -> (B, H, N), rows
@@ -333,6 +351,15 @@ impl Encoder {
     pub fn dim(&self) -> usize {
         self.cls_token.elem_count()
     }
+}
+
+/// `blocks` on tokens (T, D) of sequences: pairs of their number and length.
+fn run(blocks: &[Block], tokens: &Tensor, segments: &[(usize, usize)]) -> Result<Tensor> {
+    if blocks.is_empty() {
+        return Ok(tokens.clone());
+    }
+    let blocks: Vec<kernels::Block> = blocks.iter().map(Block::weights).collect();
+    Ok(kernels::transformer(tokens, segments, &blocks)?)
 }
 
 /// Class and mask tokens start from a normal distribution, not truncated.

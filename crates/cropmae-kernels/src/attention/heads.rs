@@ -1,6 +1,7 @@
 //! Attention on the CPU: how samples, heads and tiles of queries are shared out.
 
 use std::array;
+use std::ops::Range;
 
 use candle_core::{Result, Shape, bail};
 use rayon::prelude::*;
@@ -93,6 +94,11 @@ impl Heads {
     /// B * N * D.
     pub(super) fn output_len(&self) -> usize {
         self.batch * self.queries * self.width()
+    }
+
+    /// Where the packed q, k and v of the elements `tokens` of a (T, D) matrix lie.
+    pub(super) fn packed(&self, tokens: &Range<usize>) -> Range<usize> {
+        3 * tokens.start..3 * tokens.end
     }
 
     /// (B, N, D).

@@ -26,8 +26,13 @@ impl Scratch {
                 .iter()
                 .enumerate()
                 .filter(|(_, data)| data.len() >= len + LINE);
-            let (i, _) = fitting.min_by_key(|(_, data)| data.len())?;
-            Some(free.swap_remove(i))
+            if let Some((i, _)) = fitting.min_by_key(|(_, data)| data.len()) {
+                return Some(free.swap_remove(i));
+            }
+            // The new buffer takes the place of the largest, so that they do not pile up as requests grow.
+            let largest = (0..free.len()).max_by_key(|&i| free[i].len())?;
+            drop(free.swap_remove(largest));
+            None
         });
         let data = free.unwrap_or_else(|| vec![0.0; len + LINE]);
         // Any start is correct, so it does not matter that the offset may be unknown (under Miri).

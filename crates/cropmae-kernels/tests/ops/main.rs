@@ -14,3 +14,4 @@ mod optimizer;
 mod policy;
 mod reference;
 mod support;
+mod transformer;
