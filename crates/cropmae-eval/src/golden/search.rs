@@ -8,7 +8,8 @@ use super::fixtures::{assert_close, count, folders, json};
 use super::propagation::{protocol, run};
 use crate::propagation::{Grid, PackedFeatures, VideoPropagation};
 
-/// Label propagation as one would write it down: all affinities, sorted.
+/// Label propagation as one would write it down: all affinities, sorted. None if somewhere the last source
+/// taken and the first left out are as near to the query as f32 can tell: either is right then.
 fn brute_force(
     rows: &[Vec<f32>],
     first: &[f32],
@@ -16,7 +17,7 @@ fn brute_force(
     grid: Grid,
     channels: usize,
     protocol: &Protocol,
-) -> Vec<Vec<f32>> {
+) -> Option<Vec<Vec<f32>>> {
     let classes = first.len() / grid.cells();
     let long_term = protocol.long_term_frames.len();
     let mut labels = vec![first.to_vec(); protocol.context_frames + 1];
@@ -37,6 +38,15 @@ fn brute_force(
                 }
             }
             ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+            if let Some(&[(last, key, cell), (next, other_key, other_cell)]) =
+                ranked.get(protocol.top_k - 1..=protocol.top_k)
+            {
+                // The padding repeats the first frame, labels and all.
+                let same = cell == other_cell && key.max(other_key) <= protocol.context_frames;
+                if last - next < 1e-6 && !same {
+                    return None;
+                }
+            }
             ranked.truncate(protocol.top_k);
             let weights: Vec<f32> = ranked
                 .iter()
@@ -52,7 +62,7 @@ fn brute_force(
         }
         labels.push(prediction);
     }
-    labels.split_off(protocol.context_frames)
+    Some(labels.split_off(protocol.context_frames))
 }
 
 pub(super) fn unit_rows(values: &[f32], channels: usize) -> Vec<f32> {
@@ -66,8 +76,14 @@ pub(super) fn unit_rows(values: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// Runs a video of random frames through both; `keys` are the key frames of each frame as indices that
-/// count the padding.
-fn compare(grid: Grid, channels: usize, keys: &[Vec<usize>], protocol: &Protocol, seed: u64) {
+/// count the padding. False if a tie left the result open.
+fn compare(
+    grid: Grid,
+    channels: usize,
+    keys: &[Vec<usize>],
+    protocol: &Protocol,
+    seed: u64,
+) -> bool {
     use rand_stream::Stream;
     let mut stream = Stream(seed);
     let classes = 3;
@@ -78,7 +94,9 @@ fn compare(grid: Grid, channels: usize, keys: &[Vec<usize>], protocol: &Protocol
     let first: Vec<f32> = stream.draw(grid.cells() * classes);
     let padding = std::iter::repeat_n(real[0].clone(), protocol.context_frames);
     let padded: Vec<Vec<f32>> = padding.chain(real.iter().cloned()).collect();
-    let expected = brute_force(&padded, &first, keys, grid, channels, protocol);
+    let Some(expected) = brute_force(&padded, &first, keys, grid, channels, protocol) else {
+        return false;
+    };
     for (found, expected) in run(&real, first, grid, channels, protocol)
         .iter()
         .zip(expected)
@@ -86,6 +104,7 @@ fn compare(grid: Grid, channels: usize, keys: &[Vec<usize>], protocol: &Protocol
         let expected: Vec<f64> = expected.iter().map(|&v| f64::from(v)).collect();
         assert_close("video", found, &expected, 1e-5);
     }
+    true
 }
 
 /// A stream of numbers in -1..1 without a dependency on the order of drawing elsewhere.
@@ -118,7 +137,7 @@ proptest! {
         let grid = Grid { height, width };
         let keys: Vec<Vec<usize>> =
             (0..frames).map(|t| std::iter::once(0).chain(t..t + context).collect()).collect();
-        compare(grid, 12, &keys, &protocol(top_k, radius, 0.3, context), seed);
+        prop_assume!(compare(grid, 12, &keys, &protocol(top_k, radius, 0.3, context), seed));
     }
 }
 
@@ -164,7 +183,8 @@ fn bounded_search_equals_brute_force() {
         let keys: Vec<Vec<usize>> = (0..frames)
             .map(|t| std::iter::once(0).chain(t..t + context).collect())
             .collect();
-        let expected = brute_force(&padded, &first, &keys, grid, channels, &protocol);
+        let expected = brute_force(&padded, &first, &keys, grid, channels, &protocol)
+            .expect("these features have no ties");
         let found = run(&rows, first.clone(), grid, channels, &protocol);
         for (found, expected) in found.iter().zip(expected) {
             let expected: Vec<f64> = expected.iter().map(|&v| f64::from(v)).collect();
@@ -193,7 +213,7 @@ fn golden_key_frames() {
                 long_term_frames: list(&case["long_mem"]),
                 ..protocol(5, 2.5, 0.7, count(&case["n_context"]))
             };
-            compare(grid, 8, &keys, &protocol, 7);
+            assert!(compare(grid, 8, &keys, &protocol, 7));
             cases += 1;
         }
     }
