@@ -41,8 +41,9 @@ fn brute_force(
             if let Some(&[(last, key, cell), (next, other_key, other_cell)]) =
                 ranked.get(protocol.top_k - 1..=protocol.top_k)
             {
-                // The padding repeats the first frame, labels and all.
-                let same = cell == other_cell && key.max(other_key) <= protocol.context_frames;
+                // A frame may be a source twice, and the padding repeats the first one, labels and all.
+                let same_frame = key == other_key || key.max(other_key) <= protocol.context_frames;
+                let same = cell == other_cell && same_frame;
                 if last - next < 1e-6 && !same {
                     return None;
                 }
