@@ -1,7 +1,7 @@
 //! Files to RGB pixels, as the reference's loader sees them.
 //!
 //! The format is taken from a file's first bytes, never from its name. Baseline JPEGs, which photos are,
-//! go through [`crate::jpeg`]: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
+//! go through `crate::jpeg`: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
 //! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, where it is asked
 //! for, libjpeg-turbo decodes all JPEGs but CMYK. Grey is replicated, CMYK is converted (stored inverted, as
 //! photo editors do), alpha is dropped without blending, 16-bit values keep their high byte. EXIF
