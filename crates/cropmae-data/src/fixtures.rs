@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 
+use cropmae_config::Sampler;
 use image::RgbImage;
+use rand_chacha::rand_core::RngCore;
 use serde_json::Value;
+
+use crate::boxes::{BoxSampler, CropBox};
 
 /// A path under the shared folder, or `None` (said aloud) where there is none.
 pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
@@ -47,4 +51,46 @@ pub(crate) fn int(value: &Value) -> u32 {
 /// A JSON pair of numbers.
 pub(crate) fn pair(value: &Value) -> [f64; 2] {
     [value[0].as_f64().unwrap(), value[1].as_f64().unwrap()]
+}
+
+/// Names and bytes of every fourth real photo; none (said aloud) where there are none.
+pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
+    let Some(folder) = shared("data/imagenet_photos") else {
+        return Vec::new();
+    };
+    let files = walkdir::WalkDir::new(folder).sort_by_file_name();
+    let files = files.into_iter().map(Result::unwrap);
+    files
+        .filter(|entry| entry.file_type().is_file())
+        .step_by(4)
+        .map(|entry| {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            (entry.path().display().to_string(), bytes)
+        })
+        .collect()
+}
+
+/// Boxes of a picture: its whole, its four corners, and `more` anywhere.
+pub(crate) fn areas(
+    (width, height): (u32, u32),
+    more: usize,
+    rng: &mut impl RngCore,
+) -> Vec<CropBox> {
+    let mut areas = vec![CropBox::full(width, height)];
+    for (top, left) in [
+        (0, 0),
+        (0, width - 1),
+        (height - 1, 0),
+        (height - 1, width - 1),
+    ] {
+        areas.push(CropBox {
+            top,
+            left,
+            height: 1,
+            width: 1,
+        });
+    }
+    let sampler = BoxSampler::new(Sampler::Uniform, [0.001, 1.0], [0.2, 5.0]);
+    areas.extend((0..more).map(|_| sampler.sample(width, height, rng)));
+    areas
 }

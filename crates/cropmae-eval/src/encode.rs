@@ -13,11 +13,8 @@ use cropmae_model::{FeatureExtractor, ModelError};
 use rayon::prelude::*;
 
 use crate::error::{EvalError, Size};
-use crate::frames::encoder_input;
+use crate::frames::{BATCH, encoder_input};
 use crate::propagation::{Grid, PackedFeatures};
-
-/// Frames that go through the encoder together.
-const BATCH: usize = 4;
 
 /// What decides the features of a frame.
 #[derive(Clone, Copy)]
@@ -82,7 +79,7 @@ fn encode(
     encoding: Encoding<'_>,
 ) -> Result<Vec<PackedFeatures>, EvalError> {
     let Encoding { encoder, size, .. } = encoding;
-    let grid = grid(size, encoder.patch_size());
+    let grid = Grid::of(size, encoder.patch_size());
     let failed = |error: ModelError| EvalError::Encoder {
         path: batch[0].clone(),
         message: error.to_string(),
@@ -126,12 +123,4 @@ fn encode(
                 .map_err(|message| unusable(path, message))
         })
         .collect()
-}
-
-/// Cells of an encoder's input.
-pub(crate) fn grid(size: Size, patch_size: usize) -> Grid {
-    Grid {
-        height: size.height / patch_size,
-        width: size.width / patch_size,
-    }
 }

@@ -2,24 +2,24 @@
 //!
 //! The reference evaluates privately resized copies of the data sets; here the official files are read and
 //! resized by the rule it uses for sizes: bilinear, half-pixel centres, no antialiasing (`cv2.resize`), on
-//! RGB values in 0..1 (f32). JPEG pixels may differ from another decoder's by 1 or 2 levels.
+//! RGB values in 0..1 (f32). Pixels of baseline JPEGs equal libjpeg's, those of progressive ones may differ by
+//! 1 or 2 levels.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cropmae_data::decode;
+use cropmae_data::normalize::{MEAN, STD};
 use image::RgbImage;
 
 use crate::error::{EvalError, Size};
 use crate::resize::{bilinear, widen};
 
+/// Frames that go through the encoder together.
+pub const BATCH: usize = 4;
+
 /// Frames of more are refused: no benchmark has any, and a hostile file may claim them.
 const MAX_MEGAPIXELS: u32 = 64;
-
-/// ImageNet mean of R, G, B in 0..1.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// ImageNet standard deviation of R, G, B in 0..1.
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Decodes a JPEG or PNG file to RGB as training does: grey is replicated, alpha dropped, EXIF orientation
 /// ignored, a truncated file refused.

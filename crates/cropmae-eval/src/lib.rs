@@ -56,6 +56,7 @@ pub use error::{EvalError, Size};
 pub use evaluate::{EvalOptions, Task, evaluate, sweep};
 pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
 pub use palette::Palette;
+pub use protocol::input_size;
 pub use report::{Failure, TaskReport};
 pub use scores::{
     DavisObject, DavisScores, DavisSequence, JhmdbClip, JhmdbScores, PckAt, Scores, VipScores,

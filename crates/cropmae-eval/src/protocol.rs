@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cropmae_config::{FrameSize, Protocol};
 use cropmae_model::FeatureExtractor;
 
-use crate::encode::{Encoding, for_each_frame, grid};
+use crate::encode::{Encoding, for_each_frame};
 use crate::error::{EvalError, Size};
 use crate::evaluate::EvalOptions;
 use crate::frames::read_size;
@@ -66,7 +66,7 @@ impl Run<'_> {
             frames,
             original,
             input,
-            grid: grid(input, patch_size),
+            grid: Grid::of(input, patch_size),
         })
     }
 
@@ -116,7 +116,14 @@ impl Run<'_> {
 ///
 /// Sides that are not multiples of the patch size, which no published protocol and patch size has, go to
 /// the nearest multiple: 480x880 becomes 476x882 with patches of 14.
-fn input_size(frame_size: FrameSize, original: Size, patch_size: usize) -> Result<Size, EvalError> {
+///
+/// # Errors
+/// [`EvalError::Protocol`] when the rule leaves a side without pixels.
+pub fn input_size(
+    frame_size: FrameSize,
+    original: Size,
+    patch_size: usize,
+) -> Result<Size, EvalError> {
     let (height, width) = frame_size.resolve(original.height, original.width);
     let nearest = |side: usize| ((side + patch_size / 2) / patch_size).max(1) * patch_size;
     if height == 0 || width == 0 {

@@ -13,7 +13,7 @@
 //! - NaN in an input reaches the loss.
 #![allow(
     unsafe_code,
-    reason = "the one crate that may: products on pointers and vector registers, outputs whose parts interleave"
+    reason = "products on pointers and vector registers, outputs whose parts interleave"
 )]
 
 mod adamw;

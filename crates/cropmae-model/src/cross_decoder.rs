@@ -100,7 +100,7 @@ impl CrossLayer {
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.multihead_attn.set_compute(policy.compute);
         // The hidden layer is eight times as wide as the decoder. In bfloat16 its product is fast enough to
-        // be formed twice: 2 % of a step's time for 7 % of its memory.
+        // be formed twice, for 6 % of a step's memory.
         let fast = policy.compute.available() == Compute::Bf16;
         self.feed_forward.set_policy(Policy {
             recompute: policy.recompute || fast,

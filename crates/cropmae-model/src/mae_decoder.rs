@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
 
 use crate::decoder::DecoderEnds;
-use crate::vit::Block;
+use crate::vit::{self, Block};
 use crate::{Execution, PatchMask, Result};
 
 /// The whole decoder up to its last hidden tokens.
@@ -52,11 +52,8 @@ impl MaeDecoder {
     /// # Errors
     /// Shapes do not match the model or the mask.
     pub fn forward(&self, visible: &Tensor, mask: &PatchMask) -> Result<Tensor> {
-        let mut x = self.ends.queries(&self.ends.embed(visible)?, mask)?;
-        for block in &self.blocks {
-            x = block.forward(&x)?;
-        }
-        Ok(x)
+        let x = self.ends.queries(&self.ends.embed(visible)?, mask)?;
+        vit::run_blocks(&self.blocks, &x)
     }
 
     /// The first and last layers.

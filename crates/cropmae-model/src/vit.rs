@@ -124,11 +124,7 @@ impl Block {
     /// # Errors
     /// `x` has another rank or width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, tokens, _) = x.dims3()?;
-        Ok(
-            kernels::transformer(&x.flatten_to(1)?, &[(batch, tokens)], &[self.weights()])?
-                .reshape(x.shape())?,
-        )
+        run_blocks(std::slice::from_ref(self), x)
     }
 
     /// As the fused op takes them.
@@ -279,9 +275,7 @@ impl Encoder {
                 expected: format!("at most {}, the depth of the encoder", self.blocks.len()),
             });
         };
-        let (batch, n, _) = tokens.dims3()?;
-        let x = run(blocks, &tokens.flatten_to(1)?, &[(batch, n)])?;
-        self.norm.forward(&x.reshape(tokens.shape())?)
+        self.norm.forward(&run_blocks(blocks, tokens)?)
     }
 
     /// The blocks and the final norm on sequences of two lengths: (B, n, D) and (C, m, D) -> the same. Faster
@@ -351,6 +345,12 @@ impl Encoder {
     pub fn dim(&self) -> usize {
         self.cls_token.elem_count()
     }
+}
+
+/// `blocks` on sequences of one length, (B, n, D) -> (B, n, D).
+pub(crate) fn run_blocks(blocks: &[Block], x: &Tensor) -> Result<Tensor> {
+    let (batch, n, _) = x.dims3()?;
+    Ok(run(blocks, &x.flatten_to(1)?, &[(batch, n)])?.reshape(x.shape())?)
 }
 
 /// `blocks` on tokens (T, D) of sequences: pairs of their number and length.

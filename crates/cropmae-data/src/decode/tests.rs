@@ -1,11 +1,10 @@
 //! Decoding of whole files of every kind, and of broken ones.
 
 use super::*;
-use crate::fixtures::{golden_json, golden_png, shared};
+use crate::fixtures::{areas, golden_json, golden_png, photos, shared};
 use std::io::Cursor;
 
-use crate::boxes::BoxSampler;
-use cropmae_config::{Sampler, Seed, Stream};
+use cropmae_config::{Seed, Stream};
 
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
@@ -182,34 +181,13 @@ fn wide_and_transparent_pngs_become_rgb() {
     assert_eq!(encode(&[7], ExtendedColorType::L8), [7, 7, 7]);
 }
 
-/// Boxes of a picture: its corners, its whole, and some anywhere.
-fn areas(width: u32, height: u32, seed: u64) -> Vec<CropBox> {
-    let mut rng = Seed(seed).rng(Stream::Views, 0, 0);
-    let mut areas = vec![CropBox::full(width, height)];
-    for (top, left) in [
-        (0, 0),
-        (0, width - 1),
-        (height - 1, 0),
-        (height - 1, width - 1),
-    ] {
-        areas.push(CropBox {
-            top,
-            left,
-            height: 1,
-            width: 1,
-        });
-    }
-    let sampler = BoxSampler::new(Sampler::Uniform, [0.001, 1.0], [0.2, 5.0]);
-    areas.extend((0..8).map(|_| sampler.sample(width, height, &mut rng)));
-    areas
-}
-
 /// Decodes regions of `bytes` and compares them with the whole.
 pub(super) fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
     let all = decode(bytes, options).unwrap();
     let encoded = Encoded::open(bytes, options).unwrap();
     assert_eq!(encoded.dimensions(), all.dimensions(), "{name}");
-    for area in areas(all.width(), all.height(), seed) {
+    let mut rng = Seed(seed).rng(Stream::Views, 0, 0);
+    for area in areas(all.dimensions(), 8, &mut rng) {
         let expected = crop_imm(&all, area.left, area.top, area.width, area.height).to_image();
         assert!(
             encoded.region(area).unwrap() == expected,
@@ -220,15 +198,8 @@ pub(super) fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options
 
 #[test]
 fn regions_of_photos_equal_the_whole() {
-    let Some(photos) = shared("data/imagenet_photos") else {
-        return;
-    };
-    let files = walkdir::WalkDir::new(photos).sort_by_file_name();
-    let files = files.into_iter().filter_map(Result::ok);
-    let photos = files.filter(|entry| entry.file_type().is_file());
-    for (seed, entry) in photos.step_by(4).enumerate() {
-        let bytes = std::fs::read(entry.path()).unwrap();
-        regions_equal_the_whole(&format!("{entry:?}"), &bytes, PLAIN, seed as u64);
+    for (seed, (name, bytes)) in (0..).zip(photos()) {
+        regions_equal_the_whole(&name, &bytes, PLAIN, seed);
     }
 }
 

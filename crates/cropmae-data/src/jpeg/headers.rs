@@ -42,7 +42,6 @@ pub(super) struct Component {
     pub(super) across: usize,
     /// Blocks on top of each other in an MCU.
     pub(super) down: usize,
-
     /// In natural order.
     pub(super) quantizers: [i32; 64],
     pub(super) dc: Table,
@@ -274,7 +273,6 @@ impl Frame {
                     id,
                     across: across.into(),
                     down: down.into(),
-
                     quantizers: quantizers
                         .flatten()
                         .ok_or_else(|| Fault::broken("a component without quantization table"))?,

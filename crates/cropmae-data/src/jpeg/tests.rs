@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use cropmae_config::{Sampler, Seed, Stream};
-use rand_chacha::rand_core::RngCore;
+use cropmae_config::{Seed, Stream};
 
 use super::*;
-use crate::boxes::BoxSampler;
+use crate::fixtures::areas;
 use crate::random::below;
 
 /// The JPEGs whose names start with `prefix`, with their names.
@@ -33,27 +32,6 @@ fn files(prefix: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Boxes of a picture: its corners, its whole, and some anywhere.
-fn areas(width: u32, height: u32, rng: &mut impl RngCore) -> Vec<CropBox> {
-    let mut areas = vec![CropBox::full(width, height)];
-    for (top, left) in [
-        (0, 0),
-        (0, width - 1),
-        (height - 1, 0),
-        (height - 1, width - 1),
-    ] {
-        areas.push(CropBox {
-            top,
-            left,
-            height: 1,
-            width: 1,
-        });
-    }
-    let sampler = BoxSampler::new(Sampler::Uniform, [0.001, 1.0], [0.2, 5.0]);
-    areas.extend((0..40).map(|_| sampler.sample(width, height, rng)));
-    areas
-}
-
 #[test]
 fn golden_regions_equal_pillow() {
     let mut rng = Seed(0).rng(Stream::Views, 0, 0);
@@ -71,7 +49,7 @@ fn golden_regions_equal_pillow() {
         };
         covered += 1;
         assert_eq!(jpeg.dimensions(), expected.dimensions(), "{path:?}");
-        for area in areas(expected.width(), expected.height(), &mut rng) {
+        for area in areas(expected.dimensions(), 40, &mut rng) {
             let CropBox { top, left, .. } = area;
             let part = image::imageops::crop_imm(&expected, left, top, area.width, area.height);
             assert!(
@@ -112,8 +90,8 @@ fn damage_never_panics() {
             if width * height > 1_000_000 {
                 continue;
             }
-            for area in &areas(width, height, &mut rng)[..7] {
-                match jpeg.region(*area) {
+            for area in areas((width, height), 2, &mut rng) {
+                match jpeg.region(area) {
                     Ok(pixels) => {
                         assert_eq!(pixels.dimensions(), (area.width, area.height));
                         decoded += 1;

@@ -4,7 +4,7 @@
 //! `HF_HOME` says where the cache is, `HF_ENDPOINT` which hub, `HF_HUB_OFFLINE=1` forbids the network.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
@@ -41,12 +41,7 @@ impl<'a> Address<'a> {
         let whole = [organisation, set, revision]
             .iter()
             .all(|part| !part.is_empty());
-        // Names go into paths of the cache.
-        let inside = !text
-            .split('/')
-            .chain(revision.split('/'))
-            .any(|part| part == "..");
-        (whole && inside).then_some(Self {
+        (whole && is_inside(text) && is_inside(revision)).then_some(Self {
             name,
             path,
             revision,
@@ -157,10 +152,16 @@ impl Hub {
     }
 }
 
+/// Whether the path `name` stays inside the folder it is joined to: names go into paths of the cache.
+fn is_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
 /// The files of the kind that a folder of all of them would be taken for.
 fn samples<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut by_kind: BTreeMap<Kind, Vec<&str>> = BTreeMap::new();
-    for name in names {
+    for name in names.filter(|name| is_inside(name)) {
         if let Some(kind) = Kind::of(Path::new(name)) {
             by_kind.entry(kind).or_default().push(name);
         }

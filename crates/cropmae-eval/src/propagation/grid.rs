@@ -5,6 +5,7 @@
 //! either inside or outside: 60 % of all pairs are computed where 45 % lie within the radius.
 
 use super::affinity::{PANEL, QUERIES};
+use crate::error::Size;
 
 /// Height and width of a feature map in cells (patches).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,14 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// The cells of an encoder's input.
+    pub fn of(input: Size, patch_size: usize) -> Self {
+        Self {
+            height: input.height / patch_size,
+            width: input.width / patch_size,
+        }
+    }
+
     /// Number of cells.
     pub fn cells(self) -> usize {
         self.height * self.width

@@ -196,7 +196,7 @@ impl AttentionBlock {
             let mut dy = Scratch::new(y.len());
             self.proj.backward_input(dsum, &mut dy)?;
             for ((heads, tokens), lse) in self.ranges().zip(&lse) {
-                let (width, packed) = (heads.width(), heads.packed(&tokens));
+                let (width, packed) = (heads.width(), Heads::packed(&tokens));
                 let [dq, dk, dv] = PartMut::split(&mut dqkv[packed.clone()], width);
                 let rows = Rows::unpack(&qkv[packed], width);
                 let y = (&y[tokens.clone()], lse.as_slice());
@@ -238,7 +238,7 @@ impl AttentionBlock {
             self.qkv.forward(&h, qkv, 0.0)?;
         }
         let attend = |(heads, tokens): (&Heads, Range<usize>)| {
-            let rows = Rows::unpack(&qkv[heads.packed(&tokens)], heads.width());
+            let rows = Rows::unpack(&qkv[Heads::packed(&tokens)], heads.width());
             heads.forward(rows, &mut y[tokens])
         };
         Ok(self.ranges().map(attend).collect())

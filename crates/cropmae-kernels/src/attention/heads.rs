@@ -97,7 +97,7 @@ impl Heads {
     }
 
     /// Where the packed q, k and v of the elements `tokens` of a (T, D) matrix lie.
-    pub(super) fn packed(&self, tokens: &Range<usize>) -> Range<usize> {
+    pub(super) fn packed(tokens: &Range<usize>) -> Range<usize> {
         3 * tokens.start..3 * tokens.end
     }
 

@@ -10,11 +10,10 @@ use std::{
 use anyhow::{Result, ensure};
 use cropmae_config::Experiment;
 use cropmae_data::{Dataset, Loader, LoaderConfig, StageSeconds};
-use cropmae_train::peak_rss_bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    median,
+    median, peak_rss_mib,
     peer::{self, Flags},
 };
 use crate::{args::LoaderArgs, console::Console};
@@ -77,7 +76,7 @@ pub fn measure(args: &LoaderArgs) -> Result<Record> {
         pairs,
         stage_s: loader.stage_seconds() - before,
         bad_files: loader.bad_files().len(),
-        peak_rss_mb: peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20)),
+        peak_rss_mb: peak_rss_mib(),
     })
 }
 

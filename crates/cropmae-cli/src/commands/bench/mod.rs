@@ -13,6 +13,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::Result;
 use candle_core::Device;
+use cropmae_train::peak_rss_bytes;
 
 use crate::{
     args::{BenchArgs, BenchTask, ShapeArgs},
@@ -62,6 +63,11 @@ fn time(shape: &ShapeArgs, mut step: impl FnMut() -> Result<f64>) -> Result<(Vec
         })
         .collect::<Result<_>>()?;
     Ok((seconds, last))
+}
+
+/// Largest resident set of this process so far, in MiB, where the system says it.
+fn peak_rss_mib() -> Option<f64> {
+    peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -6,14 +6,13 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor, Var};
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{
-    self as kernels, AdamWStep, AdamWUpdate, Dropout, Gradients, Norm, Policy, adamw_all,
+    self as kernels, AdamWStep, AdamWUpdate, Block, Dropout, Gradients, Norm, Policy, adamw_all,
     attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed,
-    pixel_loss, residual_layer_norm, self_attention,
+    pixel_loss, residual_layer_norm, self_attention, transformer,
 };
-use cropmae_train::peak_rss_bytes;
 use serde::Serialize;
 
-use super::{ceiling::Ceiling, median, threads};
+use super::{ceiling::Ceiling, median, peak_rss_mib, threads};
 use crate::{args::OpsArgs, console::Console, device};
 
 /// Width of the cross-attention decoder's feed-forward layers.
@@ -81,12 +80,9 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     bench.ends(&model)?;
     bench.optimizer(&model)?;
     if !args.shape.json
-        && let Some(peak) = peak_rss_bytes()
+        && let Some(mib) = peak_rss_mib()
     {
-        console.say(format!(
-            "peak memory {:.0} MiB",
-            peak as f64 / f64::from(1 << 20)
-        ));
+        console.say(format!("peak memory {mib:.0} MiB"));
     }
     Ok(())
 }
@@ -168,7 +164,22 @@ impl Bench<'_> {
                 )
             },
         )?;
-        let flops = 4 * rows * d * hidden;
+        let mlp_flops = 4 * rows * d * hidden;
+        let shape_of_block = format!("{shape} via {hidden}, {heads} heads");
+        self.op("transformer", &shape_of_block, flops + mlp_flops, || {
+            let block = Block {
+                norm1: norm(&gains),
+                qkv: pair(&qkv),
+                proj: pair(&proj),
+                num_heads: heads,
+                norm2: norm(&gains),
+                fc1: pair(&fc1),
+                fc2: pair(&fc2),
+                policy: self.policy,
+            };
+            transformer(&x.flatten_to(1)?, &[(b, n)], &[block])
+        })?;
+        let flops = mlp_flops;
         self.op("mlp_block", &format!("{shape} via {hidden}"), flops, || {
             mlp_block(&x, norm(&gains), pair(&fc1), pair(&fc2), self.policy)
         })

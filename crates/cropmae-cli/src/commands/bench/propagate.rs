@@ -8,25 +8,24 @@ use std::{
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use cropmae_config::{FrameSize, ModelConfig, Protocol, Seed};
+use cropmae_config::{ModelConfig, Protocol, Seed};
 use cropmae_eval::{
     EvalOptions, FrameDone, Observer, Size, Task, evaluate,
-    frames::{normalise, read_frame, resize_frame},
+    frames::{BATCH, normalise, read_frame, resize_frame},
+    input_size,
     propagation::{Grid, PackedFeatures, VideoPropagation},
 };
 use cropmae_model::FeatureExtractor;
-use cropmae_train::peak_rss_bytes;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::eval::Contestant,
+    peak_rss_mib,
     peer::{self, Better, Flags, Row},
 };
 use crate::{args::PropagateArgs, console::Console, device};
 
-/// Frames that go through the encoder together, as in an evaluation; the PyTorch program takes 5.
-const BATCH: usize = 4;
 /// Soft labels a cell, as in the PyTorch program.
 const LABELS: usize = 3;
 
@@ -147,7 +146,7 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     let _ = std::fs::remove_dir_all(&out);
     let frames = frames?;
     // Before the stages, which hold what an evaluation does not.
-    let peak_rss_mb = peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20));
+    let peak_rss_mb = peak_rss_mib();
     let [load, encode, propagate] = stages(&frames, encoder)?;
     let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames.len() as f64;
     Ok(Timing {
@@ -191,18 +190,13 @@ fn evaluate_sequence(
 /// Time of loading, encoding and propagating, each by itself where an evaluation overlaps them.
 fn stages(frames: &[PathBuf], encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
     let protocol = Protocol::davis();
-    let FrameSize::Exact { height, width } = protocol.frame_size else {
-        anyhow::bail!("DAVIS has one frame size");
+    let first = read_frame(&frames[0])?;
+    let original = Size {
+        height: first.height() as usize,
+        width: first.width() as usize,
     };
-    let patch = encoder.patch_size();
-    let size = Size {
-        height: height / patch * patch,
-        width: width / patch * patch,
-    };
-    let grid = Grid {
-        height: size.height / patch,
-        width: size.width / patch,
-    };
+    let size = input_size(protocol.frame_size, original, encoder.patch_size())?;
+    let grid = Grid::of(size, encoder.patch_size());
     let mut times = [Duration::ZERO; 3];
     let mut video: Option<VideoPropagation> = None;
     for batch in frames.chunks(BATCH) {

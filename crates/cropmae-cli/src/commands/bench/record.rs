@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 use candle_core::Device;
-use cropmae_train::peak_rss_bytes;
 use serde::Serialize;
 
-use super::{ceiling::Ceiling, median, threads};
+use super::{ceiling::Ceiling, median, peak_rss_mib, threads};
 use crate::{args::ShapeArgs, console::Console, device};
 
 /// A measured step.
@@ -44,7 +43,7 @@ impl Record {
         ceiling: impl FnOnce() -> Ceiling,
     ) -> Self {
         // Before the ceiling is measured, which takes memory of its own.
-        let peak_rss_mb = peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20));
+        let peak_rss_mb = peak_rss_mib();
         let median_step_s = median(seconds);
         let gflop_per_s = batch as f64 * flops / median_step_s / 1e9;
         let gemm_gflop_per_s = device.is_cpu().then(|| ceiling().gflop_per_s());

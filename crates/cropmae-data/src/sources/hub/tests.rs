@@ -59,6 +59,7 @@ fn the_files_of_the_main_kind_are_downloaded() {
     assert_eq!(samples(names.into_iter()), ["a.parquet", "b.parquet"]);
     assert_eq!(samples(["x.tar", "1.jpg"].into_iter()), ["1.jpg"]);
     assert!(samples(["README.md"].into_iter()).is_empty());
+    assert!(samples(["../1.jpg", "/tmp/1.jpg", "a/../../1.jpg"].into_iter()).is_empty());
 }
 
 #[test]
