@@ -85,7 +85,7 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
 }
 
 /// The README's commands at tiny settings, in a folder of their own: a run, a resumed run, an evaluation,
-/// and a wrong path that must fail.
+/// a preview, a measurement, and a wrong path that must fail.
 fn smoke() -> Result<ExitCode> {
     say("==> smoke run of the README's commands");
     let program = program::build(&[], &[])?;
@@ -118,6 +118,11 @@ fn smoke() -> Result<ExitCode> {
         "eval --task all --checkpoint {run}/last.safetensors --pixels --data {} --out {run}/eval",
         data.display()
     )))?;
+    must_succeed(&mut cropmae(&format!(
+        "data preview {} --out {run}/preview.png",
+        data.join("train").display()
+    )))?;
+    must_succeed(&mut cropmae("bench ops --batch 1 --steps 1 --warmup 0"))?;
     let wrong = cropmae("pretrain --data no/such/folder")
         .output()
         .context("cannot start cropmae")?;

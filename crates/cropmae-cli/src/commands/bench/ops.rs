@@ -165,8 +165,8 @@ impl Bench<'_> {
             },
         )?;
         let mlp_flops = 4 * rows * d * hidden;
-        let shape_of_block = format!("{shape} via {hidden}, {heads} heads");
-        self.op("transformer", &shape_of_block, flops + mlp_flops, || {
+        let one_block = format!("{shape}, one block");
+        self.op("transformer", &one_block, flops + mlp_flops, || {
             let block = Block {
                 norm1: norm(&gains),
                 qkv: pair(&qkv),
@@ -177,7 +177,7 @@ impl Bench<'_> {
                 fc2: pair(&fc2),
                 policy: self.policy,
             };
-            transformer(&x.flatten_to(1)?, &[(b, n)], &[block])
+            transformer(&x.flatten_to(1)?, &[(b, n)], &[block])?.reshape((b, n, d))
         })?;
         let flops = mlp_flops;
         self.op("mlp_block", &format!("{shape} via {hidden}"), flops, || {
