@@ -145,10 +145,11 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
     sums.par_chunks_mut(STRIPE)
         .enumerate()
         .for_each(|(i, sums)| {
-            let mut total = [0.0f32; STRIPE];
+            let mut total = [0.0f64; STRIPE];
             let total = &mut total[..sums.len()];
             simd::vectorised!({
-                // Sums of sums: the rounding error of a long chain grows with its length.
+                // Sums of sums, the outer ones in f64: the rounding error of a long chain grows with its
+                // length, and gradients of biases may all but cancel.
                 for rows in x.chunks(ROWS_PER_TASK * cols) {
                     let mut part = [0.0f32; STRIPE];
                     for row in rows.chunks_exact(cols) {
@@ -158,11 +159,16 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
                         }
                     }
                     for (total, part) in total.iter_mut().zip(part) {
-                        *total += part;
+                        *total += f64::from(part);
                     }
                 }
             });
-            add_scaled(sums, beta, total);
+            for (sum, &total) in sums.iter_mut().zip(&*total) {
+                *sum = match beta {
+                    0.0 => total as f32, // the old value may be unset
+                    _ => (f64::from(beta * *sum) + total) as f32,
+                };
+            }
         });
 }
 

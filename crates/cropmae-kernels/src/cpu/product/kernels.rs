@@ -21,6 +21,10 @@ pub(super) const COLS: usize = 64;
 pub(super) const LANES: usize = 16;
 
 /// One call of the kernel: `c` (rows, 16 * vectors) = [`c` +] `a` `b`.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only the kernels for x86-64 read it so far")
+)]
 pub(super) struct Step {
     /// 1..=6.
     pub(super) rows: usize,
@@ -45,6 +49,10 @@ pub(super) struct Step {
 /// Rows or columns that lie apart in memory: the first element, the distance to the next row, and how many
 /// values to read: `along` contiguous ones in each of `across` rows.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only the kernels for x86-64 read it so far")
+)]
 struct Source {
     first: *const f32,
     stride: usize,
