@@ -6,10 +6,10 @@ use std::ops::Range;
 use candle_core::{Result, Shape, bail};
 use rayon::prelude::*;
 
-use super::tile::{Tile, TileGrads, exponentials};
+use super::tile::{Head, Operands, TileGrads, exponentials};
 use crate::compute::Compute;
 use crate::cpu;
-use crate::cpu::gemm::Mat;
+use crate::cpu::gemm::{Mat, MatMut, ROWS};
 use crate::cpu::shared::PartMut;
 use crate::cpu::simd::vectorised;
 use crate::dropout::Dropout;
@@ -118,7 +118,8 @@ impl Heads {
 
     /// Queries whose scores exist at a time.
     fn tile(&self) -> usize {
-        (TILE_LEN / self.keys).clamp(16, self.queries.max(16))
+        let fitting = (TILE_LEN / self.keys).next_multiple_of(ROWS);
+        fitting.clamp(4 * ROWS, self.queries.max(4 * ROWS))
     }
 
     /// Writes the output (B, N, D) and returns lse (B, H, N).
@@ -127,13 +128,15 @@ impl Heads {
         let [part] = PartMut::split(y, self.width());
         lse.par_chunks_mut(self.queries)
             .enumerate()
-            .for_each(|(head, lse)| {
+            .for_each(|(number, lse)| {
+                let head = Head::new(self, number);
+                let (k_t, v) = (head.right(head.keys(k).t()), head.right(head.keys(v)));
                 let tiles = lse.par_chunks_mut(self.tile()).enumerate();
                 tiles.for_each(|(i, lse)| {
-                    let tile = Tile::new(self, head, i * self.tile(), lse.len());
+                    let tile = head.tile(i * self.tile(), lse.len());
                     // SAFETY: each task has its own head and queries, so blocks do not overlap.
                     let y = unsafe { part.block(tile.query_origin(), tile.query_dims()) };
-                    tile.forward([q, k, v], y, lse);
+                    tile.forward(q, (&k_t, &v), y, lse);
                 });
             });
         lse
@@ -149,20 +152,26 @@ impl Heads {
     ) {
         lse.par_chunks(self.queries)
             .enumerate()
-            .for_each(|(head, lse)| {
+            .for_each(|(number, lse)| {
+                let head = Head::new(self, number);
+                let operands = Operands {
+                    k: head.right(head.keys(k)),
+                    k_t: head.right(head.keys(k).t()),
+                    v_t: head.right(head.keys(v).t()),
+                };
                 for (i, lse) in lse.chunks(self.tile()).enumerate() {
-                    let tile = Tile::new(self, head, i * self.tile(), lse.len());
+                    let tile = head.tile(i * self.tile(), lse.len());
                     // SAFETY: each task has its own head, and its tiles run one after the other.
                     let grads = unsafe {
                         TileGrads {
                             dq: dq.block(tile.query_origin(), tile.query_dims()),
-                            dk: dk.block(tile.key_origin(), tile.key_dims()),
-                            dv: dv.block(tile.key_origin(), tile.key_dims()),
+                            dk: dk.block(head.key_origin(), head.key_dims()),
+                            dv: dv.block(head.key_origin(), head.key_dims()),
                             // The first tile of a head sets dk and dv, the others add to them.
                             beta: if i == 0 { 0.0 } else { 1.0 },
                         }
                     };
-                    tile.backward([q, k, v], (y, lse), dy, grads);
+                    tile.backward(q, &operands, (y, lse), dy, grads);
                 }
             });
     }
@@ -173,12 +182,13 @@ impl Heads {
         let mut map = cpu::output(self.batch * self.num_heads * n * m);
         map.par_chunks_mut(n * m)
             .enumerate()
-            .for_each(|(head, scores)| {
-                let tile = Tile::new(self, head, 0, n);
-                tile.scores(q, k, scores);
+            .for_each(|(number, scores)| {
+                let head = Head::new(self, number);
+                let k_t = head.right(head.keys(k).t());
+                head.tile(0, n).scores(q, &k_t, MatMut::new(scores, n, m));
                 vectorised!({
                     for row in scores.chunks_exact_mut(m) {
-                        let (_, sum) = exponentials(row);
+                        let (_, sum) = exponentials(row, self.scale());
                         row.iter_mut().for_each(|p| *p /= sum);
                     }
                 });

@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 
 use super::product;
+pub(crate) use super::product::ROWS;
 use crate::compute::Compute;
 
 /// A matrix to read: rows at any stride, or its transpose.
@@ -84,6 +85,8 @@ pub(crate) struct MatMut<'a> {
     data: *mut f32,
     rows: usize,
     cols: usize,
+    /// Elements of each row that may be written: more than `cols` where its end is padding.
+    room: usize,
     row_stride: usize,
     lifetime: PhantomData<&'a mut [f32]>,
 }
@@ -96,8 +99,18 @@ impl<'a> MatMut<'a> {
             data: data.as_mut_ptr(),
             rows,
             cols,
+            room: cols,
             row_stride: cols,
             lifetime: PhantomData,
+        }
+    }
+
+    /// Rows of `cols` elements, each followed by padding up to [`padded`], which products may overwrite.
+    pub(crate) fn padded(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        let row_stride = padded(cols);
+        Self {
+            cols,
+            ..Self::new(data, rows, row_stride)
         }
     }
 
@@ -114,6 +127,7 @@ impl<'a> MatMut<'a> {
             data,
             rows,
             cols,
+            room: cols,
             row_stride,
             lifetime: PhantomData,
         }
@@ -125,6 +139,11 @@ impl<'a> MatMut<'a> {
 
     pub(super) fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Elements of each row that may be written.
+    pub(super) fn room(&self) -> usize {
+        self.room
     }
 
     pub(super) fn row_stride(&self) -> usize {
@@ -178,6 +197,29 @@ pub(crate) enum Threads {
     All,
 }
 
+/// The length of a row of `cols` elements that ends with a whole vector.
+pub(crate) fn padded(cols: usize) -> usize {
+    cols.next_multiple_of(product::LANES)
+}
+
+/// A right operand, made ready once for any number of products.
+pub(crate) struct Right<'a> {
+    source: Mat<'a>,
+    /// As our own kernels want it, where this machine has them.
+    packed: Option<(&'static product::Kernels, product::Panels)>,
+}
+
+impl<'a> Right<'a> {
+    /// Products will multiply by `source`.
+    pub(crate) fn new(source: Mat<'a>, threads: Threads, compute: Compute) -> Self {
+        let kernels = product::kernels(compute.available());
+        let packed = kernels
+            .filter(|_| source.rows > 0 && source.cols > 0)
+            .map(|kernels| (kernels, product::Panels::pack(kernels, source, threads)));
+        Self { source, packed }
+    }
+}
+
 /// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
 pub(crate) fn gemm(
     c: MatMut,
@@ -188,11 +230,25 @@ pub(crate) fn gemm(
     threads: Threads,
     compute: Compute,
 ) {
-    assert_eq!((c.rows, c.cols, a.cols), (a.rows, b.cols, b.rows));
-    let empty = c.rows == 0 || c.cols == 0 || a.cols == 0;
-    if let Some(kernels) = product::kernels(compute.available()).filter(|_| !empty) {
-        return product::product(kernels, c, (beta, alpha), a, b, threads);
+    multiply(
+        c,
+        (beta, alpha),
+        a,
+        &Right::new(b, threads, compute),
+        threads,
+    );
+}
+
+/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
+pub(crate) fn multiply(c: MatMut, (beta, alpha): (f32, f32), a: Mat, b: &Right, threads: Threads) {
+    assert_eq!(
+        (c.rows, c.cols, a.cols),
+        (a.rows, b.source.cols, b.source.rows)
+    );
+    if let Some((kernels, panels)) = b.packed.as_ref().filter(|_| c.rows > 0) {
+        return product::product(kernels, c, (beta, alpha), a, panels, threads);
     }
+    let b = b.source;
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(0),

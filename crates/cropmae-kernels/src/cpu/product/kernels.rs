@@ -12,13 +12,13 @@ use crate::cpu::gemm::Mat;
 mod avx512;
 
 /// Rows of a strip.
-pub(super) const ROWS: usize = 6;
+pub(crate) const ROWS: usize = 6;
 
 /// Columns of a panel.
 pub(super) const COLS: usize = 64;
 
 /// Columns of a vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// One call of the kernel: `c` (rows, 16 * vectors) = [`c` +] `a` `b`.
 #[cfg_attr(

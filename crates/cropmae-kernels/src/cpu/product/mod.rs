@@ -14,9 +14,10 @@ mod tests;
 
 use rayon::prelude::*;
 
-pub(crate) use kernels::{Kernels, kernels};
+pub(crate) use kernels::{Kernels, LANES, kernels};
 
-use self::kernels::{COLS, LANES, ROWS, Step};
+pub(crate) use self::kernels::ROWS;
+use self::kernels::{COLS, Step};
 use super::gemm::{Mat, MatMut, Threads};
 use super::scratch::Scratch;
 use super::simd::vectorised;
@@ -30,17 +31,19 @@ fn block_rows(rows: usize) -> usize {
     (rows / 8).next_multiple_of(ROWS).clamp(4 * ROWS, 16 * ROWS)
 }
 
-/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
+/// `c` = `beta` * `c` + `alpha` * `a` * `panels`. With `beta` 0, `c` is not read.
 pub(crate) fn product(
     kernels: &Kernels,
     c: MatMut,
     (beta, alpha): (f32, f32),
     a: Mat,
-    b: Mat,
+    panels: &Panels,
     threads: Threads,
 ) {
-    let (rows, cols) = (c.rows(), c.cols());
-    let panels = Panels::pack(kernels, b, threads);
+    let rows = c.rows();
+    let in_place = alpha == 1.0
+        && (beta == 0.0 || beta == 1.0)
+        && c.room() >= c.cols().next_multiple_of(LANES);
     let c = Blocks(c);
     let block_rows = match threads {
         Threads::One => 16 * ROWS,
@@ -52,7 +55,7 @@ pub(crate) fn product(
         let left = Left::new(kernels, a, first, count);
         // SAFETY: blocks have no row in common.
         let c = unsafe { c.block(first, count) };
-        if alpha == 1.0 && (beta == 0.0 || beta == 1.0) && cols.is_multiple_of(LANES) {
+        if in_place {
             panels.multiply(kernels, &left, c, beta == 1.0);
         } else {
             panels.multiply_scaled(kernels, &left, c, (beta, alpha));
@@ -82,14 +85,14 @@ impl Blocks<'_> {
 
 /// The right operand (K, N): for each 64 columns (fewer at the end, padded with zeros to whole vectors),
 /// one unit of each column after the other.
-struct Panels {
+pub(crate) struct Panels {
     data: Scratch,
     units: usize,
     cols: usize,
 }
 
 impl Panels {
-    fn pack(kernels: &Kernels, source: Mat, threads: Threads) -> Self {
+    pub(crate) fn pack(kernels: &Kernels, source: Mat, threads: Threads) -> Self {
         let (units, cols) = (kernels.units(source.rows()), source.cols());
         let mut data = Scratch::new(units * cols.next_multiple_of(LANES));
         let pack = |(i, panel): (usize, &mut [f32])| {
@@ -106,7 +109,7 @@ impl Panels {
 
     /// `c` = [`c` +] left * panels. The rows of `c` have room for whole vectors.
     fn multiply(&self, kernels: &Kernels, left: &Left, mut c: MatMut, add: bool) {
-        assert!(left.rows == c.rows() && c.row_stride() >= self.cols.next_multiple_of(LANES));
+        assert!(left.rows == c.rows() && c.room() >= self.cols.next_multiple_of(LANES));
         for unit in (0..self.units).step_by(UNITS) {
             let count = (self.units - unit).min(UNITS);
             for first in (0..self.cols).step_by(COLS) {

@@ -61,14 +61,9 @@ fn check(compute: Compute, (m, k, n): (usize, usize, usize)) {
                 // With a factor of 0 the old values must not be read.
                 let old = if scales.0 == 0.0 { f32::NAN } else { 1.0 };
                 let mut c = vec![old; m * n];
-                product(
-                    kernels,
-                    MatMut::new(&mut c, m, n),
-                    scales,
-                    left,
-                    right,
-                    threads,
-                );
+                let panels = Panels::pack(kernels, right, threads);
+                let view = MatMut::new(&mut c, m, n);
+                product(kernels, view, scales, left, &panels, threads);
                 for (i, (f, e)) in c.iter().zip(&expected).enumerate() {
                     // Values are below 1 and sums are formed in f32.
                     let tolerance = 1e-6 * (k as f64 + 3.0);
@@ -117,7 +112,8 @@ fn neighbours_of_a_strided_output_stay_as_they_are() {
     // SAFETY: rows of 20 at distances of 48 lie in the vector.
     let c = unsafe { MatMut::from_raw(data.as_mut_ptr(), m, n, stride) };
     let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
-    product(kernels, c, (0.0, 1.0), a, b, Threads::One);
+    let panels = Panels::pack(kernels, b, Threads::One);
+    product(kernels, c, (0.0, 1.0), a, &panels, Threads::One);
     for row in data.chunks_exact(stride) {
         assert!(row[..n].iter().all(|&x| x != 7.0) && row[n..].iter().all(|&x| x == 7.0));
     }
