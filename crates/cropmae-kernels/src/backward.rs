@@ -25,13 +25,13 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let mut gradients = Gradients::new();
     gradients.accumulate(loss)?;
     let mut store = GradStore::default();
-    for (id, sum) in gradients.sums {
-        store.insert_id(id, sum.grad);
+    for (id, grad) in gradients.sums {
+        store.insert_id(id, grad);
     }
     Ok(store)
 }
 
-/// Sums of gradients over several losses, in buffers that serve from step to step.
+/// Sums of gradients over several losses.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor, Var};
@@ -52,14 +52,7 @@ pub struct Gradients {
     sums: Sums,
 }
 
-type Sums = HashMap<TensorId, Sum>;
-
-#[derive(Debug)]
-struct Sum {
-    grad: Tensor,
-    /// The buffer's contents are of an earlier step: the next write replaces them.
-    cleared: bool,
-}
+type Sums = HashMap<TensorId, Tensor>;
 
 thread_local! {
     /// The sums of the backward pass that runs on this thread.
@@ -101,19 +94,11 @@ impl Gradients {
             let Some(grad) = store.remove(node) else {
                 continue;
             };
-            match self.sums.get_mut(&node.id()) {
-                Some(sum) if !sum.cleared => sum.grad = (&sum.grad + grad)?.detach(),
-                _ => {
-                    let grad = grad.contiguous()?;
-                    self.sums.insert(
-                        node.id(),
-                        Sum {
-                            grad,
-                            cleared: false,
-                        },
-                    );
-                }
-            }
+            let sum = match self.sums.get(&node.id()) {
+                Some(sum) => (sum + grad)?.detach(),
+                None => grad.contiguous()?,
+            };
+            self.sums.insert(node.id(), sum);
         }
         Ok(())
     }
@@ -122,8 +107,7 @@ impl Gradients {
     ///
     /// The tensor's memory is written again by later calls of `accumulate`: copy it to keep it.
     pub fn get(&self, var: &Tensor) -> Option<&Tensor> {
-        let sum = self.sums.get(&var.id())?;
-        (!sum.cleared).then_some(&sum.grad)
+        self.sums.get(&var.id())
     }
 
     /// Makes a copy of `grad` the sum for `var`, as in going on where another process stopped.
@@ -131,19 +115,15 @@ impl Gradients {
     /// # Errors
     /// Errors of the device.
     pub fn set(&mut self, var: &Tensor, grad: &Tensor) -> Result<()> {
-        let sum = Sum {
-            grad: grad.copy()?.contiguous()?.detach(),
-            cleared: false,
-        };
-        self.sums.insert(var.id(), sum);
+        let grad = grad.copy()?.contiguous()?.detach();
+        self.sums.insert(var.id(), grad);
         Ok(())
     }
 
-    /// Sets all sums to zero and keeps their memory for the next step.
+    /// Sets all sums to zero. Their memory is free for the activations of the next forward pass, which are
+    /// gone when the next backward pass wants it back.
     pub fn clear(&mut self) {
-        for sum in self.sums.values_mut() {
-            sum.cleared = true;
-        }
+        self.sums.clear();
     }
 }
 
@@ -200,20 +180,14 @@ fn add_to_sum(
         let Some(sums) = sums else {
             bail!("{op}: differentiate with cropmae_kernels::backward, not Tensor::backward");
         };
-        let sum = match sums.entry(weight.id()) {
-            Entry::Occupied(entry) => entry.into_mut(),
+        Ok(match sums.entry(weight.id()) {
+            Entry::Occupied(entry) => (entry.get().clone(), 1.0),
             Entry::Vacant(entry) => {
                 let buffer = cpu::output(weight.elem_count());
                 let grad = Tensor::from_vec(buffer, weight.shape(), weight.device())?;
-                entry.insert(Sum {
-                    grad,
-                    cleared: true,
-                })
+                (entry.insert(grad).clone(), 0.0)
             }
-        };
-        let beta = if sum.cleared { 0.0 } else { 1.0 };
-        sum.cleared = false;
-        Ok((sum.grad.clone(), beta))
+        })
     })?;
     cpu::write(op, &grad, |data| write(data, beta))
 }

@@ -14,8 +14,8 @@ use crate::cpu::shared::PartMut;
 use crate::cpu::simd::vectorised;
 use crate::dropout::Dropout;
 
-/// Scores of a tile of queries, in elements: half a megabyte, to stay in the cache of one core.
-const TILE_LEN: usize = 128 * 1024;
+/// Scores of a tile of queries, in elements: 384 KiB, to stay in the cache of one core.
+const TILE_LEN: usize = 96 * 1024;
 
 /// Rows of `stride` elements of which D, from `offset` on, are the queries, keys or values.
 #[derive(Clone, Copy)]
