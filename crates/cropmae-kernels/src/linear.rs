@@ -15,7 +15,7 @@ mod layer;
 mod products;
 
 pub(crate) use layer::Layer;
-pub(crate) use products::{backward_weight, forward};
+pub(crate) use products::{add_bias, backward_weight, multiply, w_t};
 
 /// `x` (.., Din) by `weight` (Dout, Din), plus `bias` (Dout) -> (.., Dout).
 ///
@@ -56,7 +56,8 @@ impl CustomOp3 for Linear {
         let bias = cpu::slice(self.name(), bias, bias_layout)?;
         let (d_out, d_in) = weight_layout.shape().dims2()?;
         let mut y = cpu::output(x.len() / d_in * d_out);
-        products::forward(x, weight, &mut y, 0.0, (d_out, d_in), self.0);
+        let w_t = products::w_t(weight, (d_out, d_in), self.0);
+        products::multiply(x, &w_t, &mut y, 0.0);
         products::add_bias(&mut y, bias);
         Ok((CpuStorage::F32(y), with_last_dim(x_layout, d_out)))
     }
@@ -75,7 +76,7 @@ impl CustomOp3 for Linear {
         let dx = if x.track_op() {
             let weight = cpu::read(self.name(), weight)?;
             let mut dx = cpu::output(x.elem_count());
-            products::backward_input(&dy, &weight, &mut dx, dims, self.0);
+            products::multiply(&dy, &products::w(&weight, dims, self.0), &mut dx, 0.0);
             Some(Tensor::from_vec(dx, x.shape(), x.device())?)
         } else {
             None

@@ -21,8 +21,8 @@ use crate::linear::{self, Layer};
 use crate::portable;
 use crate::pre_norm::{Norm, PreNorm};
 
-/// Rows whose activations exist at a time, at most: enough to amortise the packing of the weights.
-const BLOCK_ROWS: usize = 1152;
+/// Rows whose activations exist at a time, at most: enough for all threads.
+const BLOCK_ROWS: usize = 576;
 
 /// Rows of a block when there are `rows` in all: blocks of about the same size.
 fn block_rows(rows: usize) -> usize {
@@ -198,6 +198,8 @@ impl Mlp {
         } else {
             0
         });
+        let (weight1, weight2) = (self.fc1.weight()?, self.fc2.weight()?);
+        let (w1_t, w2_t) = (self.fc1.w_t(&weight1), self.fc2.w_t(&weight2));
         let blocks = y
             .chunks_mut(block_rows * d_out)
             .zip(x.chunks(block_rows * d_in));
@@ -217,9 +219,10 @@ impl Mlp {
                 }
                 None => (x, 0.0),
             };
-            self.fc1.product(h, pre, 0.0)?;
+            linear::multiply(h, &w1_t, pre, 0.0);
             self.activate(pre, act, first_row)?;
-            self.fc2.forward(act, y, beta)?;
+            linear::multiply(act, &w2_t, y, beta);
+            linear::add_bias(y, &self.fc2.bias()?);
         }
         if self.keep {
             *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -249,6 +252,8 @@ impl Mlp {
             0
         };
         let (mut h, mut dh) = (Scratch::new(normed), Scratch::new(normed));
+        let (weight1, weight2) = (self.fc1.weight()?, self.fc2.weight()?);
+        let (w1, w2) = (self.fc1.w(&weight1), self.fc2.w(&weight2));
         let blocks = x
             .chunks(block_rows * d_in)
             .zip(dy.chunks(block_rows * d_out));
@@ -271,17 +276,17 @@ impl Mlp {
                     &*pre
                 }
             };
-            self.fc2.backward_input(dy, dpre)?;
+            linear::multiply(dy, &w2, dpre, 0.0);
             self.backward_activate(pre, act, dpre, first_row);
             self.fc2.backward_weights(act, dy)?;
             self.fc1.backward_weights(h, dpre)?;
             match &self.norm {
                 Some(norm) => {
                     let dh = &mut dh[..x.len()];
-                    self.fc1.backward_input(dpre, dh)?;
+                    linear::multiply(dpre, &w1, dh, 0.0);
                     norm.backward(x, dh, dy, dx)?;
                 }
-                None => self.fc1.backward_input(dpre, dx)?,
+                None => linear::multiply(dpre, &w1, dx, 0.0),
             }
         }
         Ok(())

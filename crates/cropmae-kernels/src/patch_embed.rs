@@ -111,7 +111,8 @@ impl CustomOp2 for PatchEmbed {
         let pos = cpu::read(self.name(), &self.pos)?;
         let d = bias.len();
         let mut y = cpu::output(visible.len() / values * d);
-        linear::forward(&visible, &permuted, &mut y, 0.0, (d, values), self.compute);
+        let w_t = linear::w_t(&permuted, (d, values), self.compute);
+        linear::multiply(&visible, &w_t, &mut y, 0.0);
         y.par_chunks_mut(ROWS_PER_TASK * d)
             .enumerate()
             .for_each(|(block, y)| {

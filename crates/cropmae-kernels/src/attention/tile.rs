@@ -10,10 +10,8 @@ use crate::cpu::simd::{self, vectorised};
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32], scale: f32) -> (f32, f32) {
     let max = simd::max(row);
-    for score in row.iter_mut() {
-        *score = simd::exp((*score - max) * scale);
-    }
-    (max * scale, simd::sum(row, |e| e))
+    let sum = simd::map_sum(row, |score| simd::exp((score - max) * scale));
+    (max * scale, sum)
 }
 
 /// One head of one sample.

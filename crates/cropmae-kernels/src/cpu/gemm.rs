@@ -218,6 +218,11 @@ impl<'a> Right<'a> {
             .map(|kernels| (kernels, product::Panels::pack(kernels, source, threads)));
         Self { source, packed }
     }
+
+    /// Rows and columns.
+    pub(crate) fn dims(&self) -> (usize, usize) {
+        (self.source.rows, self.source.cols)
+    }
 }
 
 /// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.

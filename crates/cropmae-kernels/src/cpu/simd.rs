@@ -57,6 +57,24 @@ pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     join(acc, |a, b| a + b)
 }
 
+/// Replaces each element of `x` by its `f` and returns the sum.
+#[inline(always)]
+pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, tail) = x.as_chunks_mut::<LANES>();
+    let mut acc = [0.0; LANES];
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = f(chunk[i]);
+            acc[i] += chunk[i];
+        }
+    }
+    for (acc, x) in acc.iter_mut().zip(tail) {
+        *x = f(*x);
+        *acc += *x;
+    }
+    join(acc, |a, b| a + b)
+}
+
 /// Sum of `f` over the elements of `x` and `y` together.
 #[inline(always)]
 pub(crate) fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
@@ -219,6 +237,9 @@ mod tests {
             let expected: f32 = x.iter().sum();
             assert_eq!(sum(&x, |v| v), expected);
             assert_eq!(sum2(&x, &x, |a, b| a - 0.5 * b), 0.5 * expected);
+            let mut doubled = x.clone();
+            assert_eq!(map_sum(&mut doubled, |v| 2.0 * v), 2.0 * expected);
+            assert!(doubled.iter().zip(&x).all(|(d, v)| *d == 2.0 * v));
             for i in 0..len {
                 let mut peak = x.clone();
                 peak[i] = 9.0;

@@ -6,6 +6,7 @@ use super::products;
 use crate::backward::{check_leaf, weight_gradient};
 use crate::check;
 use crate::compute::Compute;
+use crate::cpu::gemm::Right;
 use crate::cpu::{self, Read};
 
 /// Weight (Dout, Din) and bias (Dout), each a variable or a constant.
@@ -56,24 +57,30 @@ impl Layer {
         cpu::read(self.op, &self.bias)
     }
 
-    /// `y` = `beta` * `y` + x W^T, without the bias.
-    pub(crate) fn product(&self, x: &[f32], y: &mut [f32], beta: f32) -> Result<()> {
-        let weight = cpu::read(self.op, &self.weight)?;
-        products::forward(x, &weight, y, beta, self.dims(), self.compute);
-        Ok(())
+    pub(crate) fn weight(&self) -> Result<Read<'_>> {
+        cpu::read(self.op, &self.weight)
+    }
+
+    /// W^T, ready for any number of products `x W^T`.
+    pub(crate) fn w_t<'a>(&self, weight: &'a Read) -> Right<'a> {
+        products::w_t(weight, self.dims(), self.compute)
+    }
+
+    /// W, ready for any number of products `dy W`.
+    pub(crate) fn w<'a>(&self, weight: &'a Read) -> Right<'a> {
+        products::w(weight, self.dims(), self.compute)
     }
 
     /// `y` = `beta` * `y` + x W^T + b.
     pub(crate) fn forward(&self, x: &[f32], y: &mut [f32], beta: f32) -> Result<()> {
-        self.product(x, y, beta)?;
+        products::multiply(x, &self.w_t(&self.weight()?), y, beta);
         products::add_bias(y, &self.bias()?);
         Ok(())
     }
 
     /// `dx` = dy W.
     pub(crate) fn backward_input(&self, dy: &[f32], dx: &mut [f32]) -> Result<()> {
-        let weight = cpu::read(self.op, &self.weight)?;
-        products::backward_input(dy, &weight, dx, self.dims(), self.compute);
+        products::multiply(dy, &self.w(&self.weight()?), dx, 0.0);
         Ok(())
     }
 

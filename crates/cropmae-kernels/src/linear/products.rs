@@ -5,28 +5,30 @@ use rayon::prelude::*;
 use crate::compute::Compute;
 
 use crate::cpu::ROWS_PER_TASK;
-use crate::cpu::gemm::{Mat, MatMut, Threads, gemm};
+use crate::cpu::gemm::{self, Mat, MatMut, Right, Threads};
 use crate::cpu::simd::vectorised;
 
-/// `y` (rows, Dout) = `beta` * `y` + x W^T.
-pub(crate) fn forward(
-    x: &[f32],
-    weight: &[f32],
-    y: &mut [f32],
-    beta: f32,
-    (d_out, d_in): (usize, usize),
-    compute: Compute,
-) {
+/// W^T of `weight` (Dout, Din), for products `x W^T`.
+pub(crate) fn w_t(weight: &[f32], (d_out, d_in): (usize, usize), compute: Compute) -> Right<'_> {
+    Right::new(Mat::new(weight, d_out, d_in).t(), Threads::All, compute)
+}
+
+/// W of `weight` (Dout, Din), for products `dy W`.
+pub(crate) fn w(weight: &[f32], (d_out, d_in): (usize, usize), compute: Compute) -> Right<'_> {
+    Right::new(Mat::new(weight, d_out, d_in), Threads::All, compute)
+}
+
+/// `y` (rows, Dout) = `beta` * `y` + `x` `right`, `right` (Din, Dout).
+pub(crate) fn multiply(x: &[f32], right: &Right, y: &mut [f32], beta: f32) {
+    let (d_in, d_out) = right.dims();
     let rows = x.len() / d_in;
-    let weight = Mat::new(weight, d_out, d_in).t();
-    gemm(
+    let x = Mat::new(x, rows, d_in);
+    gemm::multiply(
         MatMut::new(y, rows, d_out),
-        beta,
-        1.0,
-        Mat::new(x, rows, d_in),
-        weight,
+        (beta, 1.0),
+        x,
+        right,
         Threads::All,
-        compute,
     );
 }
 
@@ -42,27 +44,6 @@ pub(crate) fn add_bias(y: &mut [f32], bias: &[f32]) {
     });
 }
 
-/// `dx` (rows, Din) = dy W.
-pub(crate) fn backward_input(
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-    (d_out, d_in): (usize, usize),
-    compute: Compute,
-) {
-    let rows = dx.len() / d_in;
-    let weight = Mat::new(weight, d_out, d_in);
-    gemm(
-        MatMut::new(dx, rows, d_in),
-        0.0,
-        1.0,
-        Mat::new(dy, rows, d_out),
-        weight,
-        Threads::All,
-        compute,
-    );
-}
-
 /// `dweight` (Dout, Din) = `beta` * `dweight` + dy^T x.
 pub(crate) fn backward_weight(
     dy: &[f32],
@@ -75,7 +56,7 @@ pub(crate) fn backward_weight(
     let rows = x.len() / d_in;
     let dweight = MatMut::new(dweight, d_out, d_in);
     let dy = Mat::new(dy, rows, d_out).t();
-    gemm(
+    gemm::gemm(
         dweight,
         beta,
         1.0,
