@@ -2,8 +2,8 @@
 //!
 //! The format is taken from a file's first bytes, never from its name. Baseline JPEGs, which photos are,
 //! go through `crate::jpeg`: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
-//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, where it is asked
-//! for, libjpeg-turbo decodes all JPEGs but CMYK. Grey is replicated, CMYK is converted (stored inverted, as
+//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, libjpeg-turbo decodes
+//! those other JPEGs but CMYK, also bit-equal, and where it is asked for all but CMYK. Grey is replicated, CMYK is converted (stored inverted, as
 //! photo editors do), alpha is dropped without blending, 16-bit values keep their high byte. EXIF
 //! orientation is ignored unless the options ask for it.
 //!
@@ -161,7 +161,9 @@ impl<'a> Kind<'a> {
             return Err("truncated JPEG: no end-of-image marker".to_owned());
         }
         #[cfg(feature = "turbo")]
-        if let Some(photo) = turbo::Photo::open(bytes, decoder).map_err(broken_jpeg)? {
+        if decoder == Decoder::Turbo
+            && let Some(photo) = turbo::Photo::open(bytes).map_err(broken_jpeg)?
+        {
             let size = photo.dimensions();
             return Ok((Self::Turbo(photo), size));
         }
@@ -170,7 +172,16 @@ impl<'a> Kind<'a> {
                 let size = jpeg.dimensions();
                 Ok((Self::Baseline(Box::new(jpeg)), size))
             }
-            Err(Fault::Unsupported) => Ok((Self::OtherJpeg, other::jpeg_dimensions(bytes)?)),
+            Err(Fault::Unsupported) => {
+                #[cfg(feature = "turbo")]
+                if decoder == Decoder::Auto
+                    && let Some(photo) = turbo::Photo::open(bytes).map_err(broken_jpeg)?
+                {
+                    let size = photo.dimensions();
+                    return Ok((Self::Turbo(photo), size));
+                }
+                Ok((Self::OtherJpeg, other::jpeg_dimensions(bytes)?))
+            }
             Err(fault) => Err(broken_jpeg(fault)),
         }
     }

@@ -75,7 +75,8 @@ pub enum Samples {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decoder {
-    /// The fastest that the program was built with.
+    /// The fastest exact one for each file: this project's own for baseline files, libjpeg-turbo for others
+    /// in builds that have it.
     #[default]
     Auto,
     /// This project's own, in Rust.

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use cropmae_config::Decoder;
 use cropmae_turbo::{Header, Turbo};
 use image::RgbImage;
 
@@ -33,11 +32,8 @@ fn with_turbo<T>(
 }
 
 impl<'a> Photo<'a> {
-    /// Reads the header of `bytes`, if `decoder` wants libjpeg-turbo and it covers the file's colours.
-    pub(super) fn open(bytes: &'a [u8], decoder: Decoder) -> Result<Option<Self>, String> {
-        if decoder != Decoder::Turbo {
-            return Ok(None);
-        }
+    /// Reads the header of `bytes`; nothing where libjpeg-turbo does not cover the file's colours.
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Option<Self>, String> {
         let header = with_turbo(|turbo, _| turbo.header(bytes))?;
         Ok(header.is_rgb_or_grey.then_some(Self { bytes, header }))
     }
@@ -61,6 +57,8 @@ impl<'a> Photo<'a> {
 
 #[cfg(test)]
 mod tests {
+    use cropmae_config::Decoder;
+
     use super::*;
     use crate::decode::tests::{PLAIN, regions_equal_the_whole};
     use crate::decode::{Options, decode};
@@ -68,6 +66,10 @@ mod tests {
 
     const TURBO: Options = Options {
         decoder: Decoder::Turbo,
+        ..PLAIN
+    };
+    const AUTO: Options = Options {
+        decoder: Decoder::Auto,
         ..PLAIN
     };
 
@@ -90,12 +92,14 @@ mod tests {
                 continue;
             }
             let bytes = std::fs::read(&path).unwrap();
-            let opened = Photo::open(&bytes, Decoder::Turbo).unwrap();
+            let opened = Photo::open(&bytes).unwrap();
             assert_eq!(opened.is_some(), name != "cmyk.jpg", "{name}");
             if opened.is_some() {
                 covered += 1;
                 let expected = image::open(path.with_extension("png")).unwrap().into_rgb8();
-                assert!(decode(&bytes, TURBO).unwrap() == expected, "{name}");
+                for options in [TURBO, AUTO] {
+                    assert!(decode(&bytes, options).unwrap() == expected, "{name}");
+                }
                 regions_equal_the_whole(&name, &bytes, TURBO, 5);
                 let cut = [&bytes[..bytes.len() - 20], &[0xff, 0xd9]].concat();
                 assert!(decode(&cut, TURBO).is_err(), "{name}");
