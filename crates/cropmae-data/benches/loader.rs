@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cropmae_config::{DataConfig, Experiment, Interpolation, Seed, Stream, Views};
 use cropmae_data::boxes::{BoxSampler, CropBox};
-use cropmae_data::{Dataset, Loader, LoaderConfig, decode, patchify, resize};
+use cropmae_data::{Dataset, Loader, LoaderConfig, Pixels, decode, patchify, resize};
 use image::RgbImage;
 
 /// The published ImageNet recipe.
@@ -43,6 +43,7 @@ fn pairs(criterion: &mut Criterion) {
         batch_size: 49,
         image_size: 224,
         patch_size: 16,
+        pixels: Pixels::Normalized,
         seed: Seed(0),
         prefetch_batches: 1,
         workers: 1,
@@ -111,7 +112,7 @@ fn pairs(criterion: &mut Criterion) {
         });
     });
 
-    let mut patches = vec![0.0; 224 * 224 * 3];
+    let mut patches = vec![0.0f32; 224 * 224 * 3];
     group.bench_function("patchify both views", |bencher| {
         bencher.iter(|| {
             for _ in &pictures {

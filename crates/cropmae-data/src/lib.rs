@@ -1,7 +1,7 @@
 //! Image sources, decoding, crop pairs, masks and the batch loader of CropMAE in Rust.
 //!
 //! A [`Dataset`] lists a folder of images (or of videos as frames); a [`Loader`] turns it into
-//! [`Batch`]es of normalised patches and masks. Everything lies in plain CPU buffers: no tensor library
+//! [`Batch`]es of patches and masks. Everything lies in plain CPU buffers: no tensor library
 //! and no device. Every random choice is keyed by (seed, epoch, sample), so a batch depends neither on
 //! the number of threads nor on what was loaded before it.
 //!
@@ -34,5 +34,5 @@ pub mod views;
 
 pub use dataset::{Dataset, Preview};
 pub use error::{BadFile, DataError};
-pub use loader::{Batch, Epoch, Loader, LoaderConfig, Patches, StageSeconds};
+pub use loader::{Batch, Buffer, Epoch, Loader, LoaderConfig, Patches, Pixels, StageSeconds};
 pub use order::Order;

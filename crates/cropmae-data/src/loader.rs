@@ -27,10 +27,10 @@ use cropmae_config::{Experiment, Seed};
 
 pub use batch::Batch;
 pub use epoch::Epoch;
-pub use patches::Patches;
+pub use patches::{Buffer, Patches, Pixels};
 pub use stages::StageSeconds;
 
-use patches::Spares;
+use patches::Memory;
 use stages::StageClock;
 
 use crate::tolerance::{Known, Tolerance};
@@ -46,6 +46,8 @@ pub struct LoaderConfig {
     pub image_size: usize,
     /// Width and height of a patch, in pixels.
     pub patch_size: usize,
+    /// What the pixels are: bytes where another device normalises them.
+    pub pixels: Pixels,
     /// Root of all randomness.
     pub seed: Seed,
     /// Batches built ahead of the model.
@@ -65,6 +67,7 @@ impl LoaderConfig {
             batch_size: experiment.train.batch_size,
             image_size: experiment.model.image_size,
             patch_size: experiment.model.patch_size,
+            pixels: Pixels::default(),
             seed: experiment.seed,
             prefetch_batches: experiment.data.prefetch_batches,
             workers,
@@ -135,7 +138,7 @@ struct Shared {
     tolerance: Tolerance,
     waited_nanos: AtomicU64,
     clock: StageClock,
-    spares: Arc<Spares>,
+    memory: Memory,
 }
 
 impl Loader {
@@ -179,6 +182,7 @@ impl Loader {
         let values = config.batch_size * config.image_size.pow(2) * 3;
         // Those ahead, one at the consumer and one on its way back.
         let pieces = recipe.views.count() * (config.prefetch_batches + 2);
+        let memory = Memory::new(config.pixels, values, pieces);
         let shared = Shared {
             sampler: ViewSampler::new(recipe, config.image_size as u32),
             tolerance,
@@ -187,7 +191,7 @@ impl Loader {
             bad_files: Mutex::new(bad_files),
             waited_nanos: AtomicU64::new(0),
             clock: StageClock::default(),
-            spares: Arc::new(Spares::new(values, pieces)),
+            memory,
         };
         Ok(Self {
             shared: Arc::new(shared),

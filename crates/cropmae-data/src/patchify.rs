@@ -1,9 +1,10 @@
 //! Between 8-bit views and the model's patches.
 //!
-//! Patches are `(N, P*P*3)` f32: row-major over the grid of N = (size / P)^2 patches, and inside a patch
-//! in (row, column, channel) order, channel fastest.
+//! Patches are `(N, P*P*3)`: row-major over the grid of N = (size / P)^2 patches, and inside a patch in
+//! (row, column, channel) order, channel fastest. Values are normalised f32, or the bytes themselves where
+//! the device normalises.
 //!
-//! Values are computed, not looked up: a division in every lane is faster than a load for every value.
+//! Normalised values are computed, not looked up: a division in every lane is faster than a load for every value.
 
 use image::RgbImage;
 use pulp::{Simd, WithSimd};
@@ -25,11 +26,31 @@ const fn periodic(channels: [f32; 3]) -> [f32; LANES] {
     lanes
 }
 
-/// Writes the normalised patches of a square `view` to `out` `(N, P*P*3)`, mirrored left to right when
+/// What patches are made of.
+pub trait Value: Copy {
+    /// Writes the values of whole pixels.
+    fn write(bytes: &[u8], out: &mut [Self]);
+}
+
+impl Value for f32 {
+    #[inline(always)]
+    fn write(bytes: &[u8], out: &mut [f32]) {
+        normalize_segment(bytes, out);
+    }
+}
+
+impl Value for u8 {
+    #[inline(always)]
+    fn write(bytes: &[u8], out: &mut [u8]) {
+        out.copy_from_slice(bytes);
+    }
+}
+
+/// Writes the patches of a square `view` to `out` `(N, P*P*3)`, mirrored left to right when
 /// `flip` is set.
 ///
 /// The sides of `view` must be a multiple of `patch`, and `out` must hold as many values as `view`.
-pub fn patchify(view: &RgbImage, patch: usize, flip: bool, out: &mut [f32]) {
+pub fn patchify<T: Value>(view: &RgbImage, patch: usize, flip: bool, out: &mut [T]) {
     assert_eq!(
         out.len(),
         view.as_raw().len(),
@@ -43,14 +64,14 @@ pub fn patchify(view: &RgbImage, patch: usize, flip: bool, out: &mut [f32]) {
     });
 }
 
-struct Patchify<'a> {
+struct Patchify<'a, T> {
     view: &'a RgbImage,
     patch: usize,
     flip: bool,
-    out: &'a mut [f32],
+    out: &'a mut [T],
 }
 
-impl WithSimd for Patchify<'_> {
+impl<T: Value> WithSimd for Patchify<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -79,7 +100,7 @@ impl WithSimd for Patchify<'_> {
             };
             for (grid_column, bytes) in row.chunks_exact(segment).enumerate() {
                 let start = ((grid_row * grid + grid_column) * patch + patch_row) * segment;
-                normalize_segment(bytes, &mut out[start..start + segment]);
+                T::write(bytes, &mut out[start..start + segment]);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! an [`Observer`] how it goes, and keeps its [`RunFolder`] such that the same call continues a run that was
 //! stopped, bit for bit.
 
+mod batch_tensors;
 pub mod checkpoint;
 mod ema;
 mod error;
@@ -19,6 +20,7 @@ mod schedule;
 mod source;
 mod trainer;
 
+pub use batch_tensors::BatchTensors;
 pub use checkpoint::{Checkpoint, Cursor, Progress};
 pub use error::TrainError;
 pub use estimate::{Estimate, encoder_flops, estimate, random_batch};
@@ -29,4 +31,4 @@ pub use pretrain::{Outcome, PretrainOptions, pretrain};
 pub use record::{RunFolder, Session, SessionEnd, sessions};
 pub use schedule::Schedule;
 pub use source::{BatchSource, Batches, DatasetSource, RepeatFirstBatch};
-pub use trainer::{BatchTensors, Effect, Fault, MicroStep, Reading, Trainer, Update};
+pub use trainer::{Effect, Fault, MicroStep, Reading, Trainer, Update};

@@ -13,8 +13,9 @@ use candle_core::Device;
 use cropmae_config::Experiment;
 use cropmae_model::tensor_file;
 
+use crate::batch_tensors::BatchTensors;
 use crate::meter::Meter;
-use crate::trainer::{BatchTensors, Effect, Fault};
+use crate::trainer::{Effect, Fault};
 use crate::{
     BatchSource, Cursor, EpochEnd, Observer, Plan, Progress, RunFolder, StepStats, TrainError,
     Trainer, checkpoint,

@@ -6,18 +6,9 @@ use cropmae_config::Experiment;
 use cropmae_data::Batch;
 use cropmae_model::{Compute, DropoutStream, Execution, PatchMask, Pretrainer};
 
+use crate::batch_tensors::BatchTensors;
 use crate::ema::Ema;
 use crate::{AdamW, Checkpoint, Cursor, Progress, Schedule, TrainError, checkpoint};
-
-/// A batch on the training device.
-pub struct BatchTensors {
-    /// One tensor (B, N, P*P*3) per view, the masked one last.
-    pub views: Vec<Tensor>,
-    /// (B, N) u32: patches of the masked view in the order of their noise; the first are kept.
-    pub ids_shuffle: Tensor,
-    /// The mask made of it.
-    pub mask: PatchMask,
-}
 
 /// An update that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -197,28 +188,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Compute`] when the batch does not fit the model's input.
     pub fn tensors(&self, batch: Batch) -> Result<BatchTensors, TrainError> {
-        let config = &self.experiment.model;
-        let (b, n, v) = (batch.size, config.num_patches(), config.patch_values());
-        let compute = TrainError::compute("moving a batch to the device");
-        let len_keep = self.experiment.mask.len_keep(n);
-        let mask = PatchMask::new(&batch.ids_shuffle, b, n, len_keep, &self.device)?;
-        let views = batch
-            .views
-            .into_iter()
-            .map(|view| match &self.device {
-                Device::Cpu => Tensor::from_vec(view.into_vec(), (b, n, v), &Device::Cpu),
-                // The memory goes back to the loader once its content is on the device.
-                device => Tensor::from_slice(&view, (b, n, v), device),
-            })
-            .collect::<candle_core::Result<_>>()
-            .map_err(&compute)?;
-        let ids_shuffle =
-            Tensor::from_vec(batch.ids_shuffle, (b, n), &Device::Cpu).map_err(&compute)?;
-        Ok(BatchTensors {
-            views,
-            ids_shuffle,
-            mask,
-        })
+        BatchTensors::new(batch, &self.experiment, &self.device)
     }
 
     /// Forward and backward pass of the batch at `at`, and the update if it completes one.

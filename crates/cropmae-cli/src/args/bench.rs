@@ -98,6 +98,9 @@ pub struct LoaderArgs {
     /// Samples per batch
     #[arg(long, default_value_t = NonZeroUsize::new(32).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
+    /// Batches of bytes, which accelerators normalise, in place of normalised f32
+    #[arg(long, conflicts_with = "peer")]
+    pub bytes: bool,
     /// Measure whole epochs for at least this long
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     pub seconds: f64,

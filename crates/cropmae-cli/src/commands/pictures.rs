@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use cropmae_config::Experiment;
-use cropmae_data::{Batch, patchify::unpatchify};
+use cropmae_data::{Batch, Patches, patchify::unpatchify};
 use cropmae_model::{PatchMask, Pretrainer};
 use cropmae_report::{Reconstruction, reconstructions};
 use cropmae_train::BatchSource;
@@ -53,9 +53,8 @@ impl<'a> Pictures<'a> {
         let (b, n, v) = (self.batch.size, config.num_patches(), config.patch_values());
         let len_keep = self.experiment.mask.len_keep(n);
         let mask = PatchMask::new(&self.batch.ids_shuffle, b, n, len_keep, self.device)?;
-        let views = self
-            .batch
-            .views
+        let patches: Vec<_> = self.batch.views.iter().map(Patches::normalized).collect();
+        let views = patches
             .iter()
             .map(|view| Tensor::from_slice(view, (b, n, v), self.device))
             .collect::<candle_core::Result<Vec<_>>>()?;
@@ -64,7 +63,7 @@ impl<'a> Pictures<'a> {
             .flatten_all()?
             .to_vec1::<f32>()?;
 
-        let [references @ .., targets] = self.batch.views.as_slice() else {
+        let [references @ .., targets] = patches.as_slice() else {
             anyhow::bail!("a batch without views");
         };
         let picture = |patches: &[f32]| unpatchify(patches, config.image_size, config.patch_size);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cropmae_config::Experiment;
 use cropmae_data::{
-    Dataset, LoaderConfig,
+    Dataset, LoaderConfig, Pixels,
     scenes::{ScenesPaths, VIDEO_SIZE},
 };
 use cropmae_train::{
@@ -122,7 +122,7 @@ impl Job<'_> {
             overfit_one_batch,
             evaluations,
         } = self;
-        let on_disk = open_source(experiment, Arc::clone(&dataset))?;
+        let on_disk = open_source(experiment, Arc::clone(&dataset), &device)?;
         let repeated = RepeatFirstBatch(&on_disk);
         let source: &dyn BatchSource = if overfit_one_batch {
             &repeated
@@ -155,9 +155,16 @@ impl Job<'_> {
     }
 }
 
-/// The batches of `dataset`, loaded by as many threads as there are for computing.
-fn open_source(experiment: &Experiment, dataset: Arc<Dataset>) -> Result<DatasetSource> {
-    let config = LoaderConfig::of(experiment, rayon::current_num_threads());
+/// The batches of `dataset`, loaded by as many threads as there are for computing. Accelerators get bytes.
+fn open_source(
+    experiment: &Experiment,
+    dataset: Arc<Dataset>,
+    device: &Device,
+) -> Result<DatasetSource> {
+    let mut config = LoaderConfig::of(experiment, rayon::current_num_threads());
+    if !device.is_cpu() {
+        config.pixels = Pixels::Bytes;
+    }
     Ok(DatasetSource::new(dataset, config)?)
 }
 
@@ -167,7 +174,7 @@ fn dry_run(
     device: &Device,
     console: &Console,
 ) -> Result<ExitCode> {
-    let source = open_source(experiment, Arc::clone(dataset))?;
+    let source = open_source(experiment, Arc::clone(dataset), device)?;
     // Decoding one batch finds out whether the folder holds what it promises.
     let first = source.epoch(0, 0).next().transpose()?;
     let bad = first.map_or(0, |batch| batch.bad_files);

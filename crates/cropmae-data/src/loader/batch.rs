@@ -6,9 +6,9 @@ use cropmae_config::Stream;
 use rayon::prelude::*;
 
 use super::epoch::EpochPlan;
+use super::patches::Place;
 use super::stages::Stage;
 use super::{Patches, Shared};
-use crate::patchify::patchify;
 use crate::{BadFile, masks};
 
 /// Samples as the model takes them.
@@ -16,7 +16,7 @@ use crate::{BadFile, masks};
 pub struct Batch {
     /// Samples, B.
     pub size: usize,
-    /// One buffer per view (1 or 2) of normalised patches, each `(B, N, P*P*3)`.
+    /// Patches of each view (1 or 2), each `(B, N, P*P*3)`.
     pub views: Vec<Patches>,
     /// Patches of the masked (last) view in order of increasing mask noise, `(B, N)`.
     pub ids_shuffle: Vec<u32>,
@@ -36,7 +36,7 @@ pub(super) struct Built {
 
 /// One place's part of the batch buffers.
 struct Slot<'a> {
-    views: Vec<&'a mut [f32]>,
+    views: Vec<Place<'a>>,
     ids_shuffle: &'a mut [u32],
 }
 
@@ -50,7 +50,7 @@ impl Shared {
         let mut batch = self.clock.time(Stage::HandOver, || Batch {
             size: config.batch_size,
             views: (0..self.dataset.recipe().views.count())
-                .map(|_| self.spares.take())
+                .map(|_| self.memory.take())
                 .collect(),
             ids_shuffle: vec![0; config.batch_size * num_patches],
             first_index: first as u64,
@@ -65,8 +65,8 @@ impl Shared {
             })
             .collect();
         for view in &mut batch.views {
-            for (slot, patches) in slots.iter_mut().zip(view.chunks_exact_mut(values)) {
-                slot.views.push(patches);
+            for (slot, place) in slots.iter_mut().zip(view.places(values)) {
+                slot.views.push(place);
             }
         }
         let repeats = self.repeats();
@@ -131,8 +131,8 @@ impl Shared {
                 Ok(draws) => {
                     self.clock.time(Stage::Patchify, || {
                         for (views, slot) in draws.iter().zip(slots) {
-                            for (view, patches) in views.iter().zip(&mut slot.views) {
-                                patchify(&view.pixels, config.patch_size, view.flip, patches);
+                            for (view, place) in views.iter().zip(&mut slot.views) {
+                                place.fill(view, config.patch_size);
                             }
                         }
                     });

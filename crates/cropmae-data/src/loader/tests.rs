@@ -44,6 +44,7 @@ fn settings(batch_size: usize) -> LoaderConfig {
         batch_size,
         image_size: SIZE,
         patch_size: PATCH,
+        pixels: Pixels::Normalized,
         seed: Seed(7),
         prefetch_batches: 3,
         workers: 2,
@@ -69,7 +70,8 @@ fn ids(batch: &Batch) -> Vec<usize> {
         .views
         .iter()
         .map(|view| {
-            view.chunks_exact(SIZE * SIZE * 3)
+            view.normalized()
+                .chunks_exact(SIZE * SIZE * 3)
                 .map(|sample| {
                     let byte = |channel| usize::from(normalize::to_byte(sample[channel], channel));
                     byte(0) + 256 * byte(1)
@@ -95,7 +97,7 @@ fn the_stream_does_not_depend_on_threads_or_prefetch() {
     };
     let one = stream(1, 1);
     assert_eq!(one.len(), 6);
-    assert_eq!(one[0].views[0].len(), 8 * SIZE * SIZE * 3);
+    assert_eq!(one[0].views[0].normalized().len(), 8 * SIZE * SIZE * 3);
     assert_eq!(one[0].ids_shuffle.len(), 8 * 16);
     assert!(one == stream(2, 4));
     assert!(one == stream(16, 2));
@@ -157,9 +159,13 @@ fn processes_share_an_epoch_without_overlap() {
     assert_eq!((left.len(), right.len(), whole.len()), (6, 6, 6));
     for ((left, right), whole) in left.iter().zip(&right).zip(&whole) {
         for view in 0..2 {
-            let joined = [&*left.views[view], &*right.views[view]].concat();
+            let joined = [
+                left.views[view].normalized(),
+                right.views[view].normalized(),
+            ]
+            .concat();
             assert!(
-                *joined == *whole.views[view],
+                joined == *whole.views[view].normalized(),
                 "two processes see one process's batch"
             );
         }
@@ -214,4 +220,27 @@ fn dropping_an_epoch_stops_its_work() {
     }
     assert_eq!(all(&loader, 1, 0).len(), 50, "the loader itself lives on");
     assert!(loader.wait_seconds() > 0.0);
+}
+
+#[test]
+fn batches_of_bytes_show_the_same_pixels() {
+    let dir = folder(8);
+    let loader = |pixels| {
+        let config = LoaderConfig {
+            pixels,
+            ..settings(4)
+        };
+        Loader::new(open(dir.path(), 0.0), config).unwrap()
+    };
+    let bytes = loader(Pixels::Bytes);
+    let normalized = loader(Pixels::Normalized);
+    for epoch in 0..2 {
+        for (bytes, normalized) in all(&bytes, epoch, 0).iter().zip(all(&normalized, epoch, 0)) {
+            assert_eq!(bytes.ids_shuffle, normalized.ids_shuffle);
+            for (bytes, normalized) in bytes.views.iter().zip(&normalized.views) {
+                assert!(matches!(bytes, Patches::Bytes(_)));
+                assert!(bytes.normalized() == normalized.normalized());
+            }
+        }
+    }
 }

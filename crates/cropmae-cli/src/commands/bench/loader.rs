@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use cropmae_config::Experiment;
-use cropmae_data::{Dataset, Loader, LoaderConfig, StageSeconds};
+use cropmae_data::{Dataset, Loader, LoaderConfig, Pixels, StageSeconds};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,7 +51,10 @@ pub fn measure(args: &LoaderArgs) -> Result<Record> {
         None => Experiment::cropmae_in1k(&overrides)?,
     };
     let dataset = Arc::new(Dataset::open(&args.data, &experiment.data)?);
-    let config = LoaderConfig::of(&experiment, threads(args));
+    let mut config = LoaderConfig::of(&experiment, threads(args));
+    if args.bytes {
+        config.pixels = Pixels::Bytes;
+    }
     let loader = Loader::new(Arc::clone(&dataset), config)?;
     let load = |epoch| {
         loader.epoch(epoch, 0).try_fold(0, |pairs, batch| {

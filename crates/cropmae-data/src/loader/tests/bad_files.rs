@@ -66,7 +66,8 @@ fn stand_ins_show_other_crops_than_in_their_own_place() {
     std::fs::write(dir.path().join("13.png"), "").unwrap();
     let loader = Loader::new(open(dir.path(), 0.05), settings(40)).unwrap();
     let batch = all(&loader, 0, 0).remove(0);
-    let samples: Vec<&[f32]> = batch.views[0].chunks_exact(SIZE * SIZE * 3).collect();
+    let patches = batch.views[0].normalized();
+    let samples: Vec<&[f32]> = patches.chunks_exact(SIZE * SIZE * 3).collect();
     let blue = |sample: &[f32]| normalize::to_byte(sample[2], 2);
     let twice = samples
         .iter()

@@ -28,7 +28,8 @@ fn each_picture_fills_its_places_with_crops_of_their_own() {
     assert_eq!(batches.len(), 3, "7 pictures, 21 samples, batches of 6");
     let mut seen = Vec::new();
     for batch in &batches {
-        let samples: Vec<&[f32]> = batch.views[0].chunks_exact(SIZE * SIZE * 3).collect();
+        let patches = batch.views[0].normalized();
+        let samples: Vec<&[f32]> = patches.chunks_exact(SIZE * SIZE * 3).collect();
         let masks: Vec<&[u32]> = batch.ids_shuffle.chunks_exact(16).collect();
         let id = |sample: &[f32]| normalize::to_byte(sample[2], 2);
         for (samples, masks) in samples.chunks(3).zip(masks.chunks(3)) {

@@ -29,7 +29,7 @@ fn frame_pairs_come_from_one_video_in_order() {
     for epoch in 0..10 {
         for batch in all(&loader, epoch, 0) {
             let red = |view: usize, sample: usize| {
-                let value = batch.views[view][sample * SIZE * SIZE * 3];
+                let value = batch.views[view].normalized()[sample * SIZE * SIZE * 3];
                 usize::from(normalize::to_byte(value, 0))
             };
             for sample in 0..3 {
@@ -69,7 +69,8 @@ fn one_view_for_mae_and_pictures_equal_batches() {
     let batch = all(&loader, 4, 0).remove(0);
     assert_eq!(batch.views.len(), 1);
     let order = Order::new(Seed(7), 4, 8);
-    for (position, patches) in batch.views[0].chunks_exact(SIZE * SIZE * 3).enumerate() {
+    let views = batch.views[0].normalized();
+    for (position, patches) in views.chunks_exact(SIZE * SIZE * 3).enumerate() {
         let index = order.index(position as u64);
         let [picture] = dataset
             .views_rgb(Seed(7), 4, index, SIZE)
