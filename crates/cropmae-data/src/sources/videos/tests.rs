@@ -1,9 +1,12 @@
-use cropmae_config::{Seed, Stream};
+use std::sync::Arc;
+
+use cropmae_config::{Experiment, Seed, Stream, Views};
 use tempfile::TempDir;
 
 use super::*;
 use crate::fixtures::shared;
 use crate::sources::{Unit, open};
+use crate::{Dataset, Loader, LoaderConfig};
 
 fn clip(path: &Path) -> Clip {
     Clip::open(path).unwrap()
@@ -90,7 +93,7 @@ fn damaged(bytes: &[u8]) -> (TempDir, BadFile) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("x.mp4"), bytes).unwrap();
     let source = open(dir.path(), Unit::Videos).unwrap().source;
-    let bad = source.read(0).unwrap_err();
+    let bad = source.read(0).err().unwrap();
     (dir, bad)
 }
 
@@ -112,4 +115,55 @@ fn files_without_frames_are_unusable() {
     };
     std::fs::remove_file(dir.path().join("x.mp4")).unwrap();
     assert!(source.read(0).is_err(), "a file that vanishes");
+}
+
+/// An H.264 mp4 whose table of sync samples names none of its frames, and whose frames say the same.
+fn without_key_frames(path: &Path) -> Vec<u8> {
+    const IDR_SLICE: u8 = 5;
+    const SLICE: u8 = 1;
+    let mut bytes = std::fs::read(path).unwrap();
+    // After the name: version and flags, the number of entries, the entries.
+    let entries = memchr::memmem::find(&bytes, b"stss").unwrap() + 4 + 4;
+    bytes[entries..entries + 8].copy_from_slice(&[0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff]);
+    for at in 4..bytes.len() {
+        // What follows a length of less than a mebibyte may be the head of a slice.
+        if bytes[at - 4] == 0 && bytes[at - 3] < 16 && bytes[at] & 0x9f == IDR_SLICE {
+            bytes[at] = bytes[at] & 0xe0 | SLICE;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn videos_without_a_key_frame_are_named_and_skipped_or_refused() {
+    let Some(videos) = videos() else { return };
+    let mp4 = |path: &&PathBuf| path.extension().is_some_and(|end| end == "mp4");
+    let size = |path: &&PathBuf| std::fs::metadata(path).unwrap().len();
+    let whole = videos.iter().filter(mp4).min_by_key(size).unwrap();
+    let bytes = without_key_frames(whole);
+    let (_dir, bad) = damaged(&bytes);
+    assert!(bad.to_string().ends_with("x.mp4: no key frame"), "{bad}");
+
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("broken.mp4"), &bytes).unwrap();
+    for name in ["a.mp4", "b.mp4"] {
+        std::fs::copy(whole, dir.path().join(name)).unwrap();
+    }
+    let batches = |max_bad_fraction: f64| {
+        let mut experiment = Experiment::demo(&["train.batch_size=3".to_owned()]).unwrap();
+        experiment.data.views = Views::FramePair;
+        experiment.data.max_bad_fraction = max_bad_fraction;
+        let dataset = Arc::new(Dataset::open(dir.path(), &experiment.data).unwrap());
+        let loader = Loader::new(dataset, LoaderConfig::of(&experiment, 1)).unwrap();
+        let batches = loader.epoch(0, 0).collect::<Result<Vec<_>, _>>();
+        (batches, loader.bad_files())
+    };
+    let (skipped, bad) = batches(0.5);
+    assert_eq!(skipped.unwrap()[0].bad_files, 1);
+    assert!(bad[0].path.ends_with("broken.mp4") && bad.len() == 1);
+    let refused = batches(0.0).0.unwrap_err().to_string();
+    assert!(
+        refused.contains("broken.mp4") && refused.contains("no key frame"),
+        "{refused}"
+    );
 }
