@@ -1,10 +1,10 @@
 //! One batch through model and optimizer: the arithmetic of training, without files, clocks and data sets.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use candle_nn::VarMap;
 use cropmae_config::Experiment;
 use cropmae_data::Batch;
-use cropmae_model::{Compute, DropoutStream, Execution, PatchMask, Pretrainer};
+use cropmae_model::{Compute, DropoutStream, Execution, Pretrainer};
 
 use crate::batch_tensors::BatchTensors;
 use crate::ema::Ema;
