@@ -101,7 +101,7 @@ fn transform<const SHIFT: u32>(x: [Lanes; 8]) -> [Lanes; 8] {
 }
 
 #[inline(always)]
-fn transpose(x: [Lanes; 8]) -> [Lanes; 8] {
+fn transpose<T: Copy>(x: [[T; 8]; 8]) -> [[T; 8]; 8] {
     let mut result = x;
     for (i, row) in result.iter_mut().enumerate() {
         for (j, value) in row.iter_mut().enumerate() {
@@ -144,13 +144,14 @@ fn pixels_of<const KEPT: usize>(block: &Coefficients, quantizers: &[i32; 64]) ->
         *zeros = [0; 8];
     }
     let rows = transform::<{ CONST_BITS + PASS_BITS + 3 }>(columns);
+    // Bytes are turned, not sums: a quarter of the data to shuffle.
     let mut pixels = [[0; 8]; 8];
-    for (row, values) in pixels.iter_mut().zip(transpose(rows)) {
-        for (pixel, value) in row.iter_mut().zip(values) {
+    for (column, values) in pixels.iter_mut().zip(rows) {
+        for (pixel, value) in column.iter_mut().zip(values) {
             *pixel = to_pixel(value);
         }
     }
-    pixels
+    transpose(pixels)
 }
 
 /// The value of all pixels of a block of which only the DC coefficient is not zero.
