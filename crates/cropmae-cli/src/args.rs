@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod dtype;
 mod eval;
 mod weights;
 
@@ -14,6 +15,7 @@ pub use bench::{
     StepArgs,
 };
 pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs, PreviewArgs};
+pub use dtype::{DtypeArgs, dtype_name};
 pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg};
 pub use weights::{ExportArgs, ImportArgs, InspectArgs};
 

@@ -140,15 +140,19 @@ fn shorter_than_official(catalogue: &Catalogue, name: &str, frames: usize) -> Op
 }
 
 fn incomplete_list(catalogue: &Catalogue) -> Option<String> {
-    let (what, official) = match catalogue.task {
-        Task::Davis => ("DAVIS-2017 val has", DAVIS_VAL.len()),
-        Task::Vip => ("VIP val has", VIP_VAL),
-        Task::Jhmdb => ("JHMDB's test split 1 has", JHMDB_TEST),
+    let (what, official, source) = match catalogue.task {
+        Task::Davis => ("DAVIS-2017 val", DAVIS_VAL.len(), ""),
+        Task::Vip => ("VIP val", VIP_VAL, " (as its page says)"),
+        Task::Jhmdb => (
+            "JHMDB's test split 1",
+            JHMDB_TEST,
+            " (not compared with the download)",
+        ),
     };
     let found = catalogue.names.len();
     (!catalogue.official || found != official).then(|| {
         format!(
-            "{found} sequences, {what} {official}: scores compare with published ones only over all"
+            "{found} sequences, {what} has {official}{source}: scores compare with published ones only over all"
         )
     })
 }

@@ -11,14 +11,15 @@ mod optimise;
 
 use std::path::Path;
 
-use cropmae_config::ClassesProtocol;
+use cropmae_config::{ClassesProtocol, Compute};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
-use crate::evaluate::EvalOptions;
-use crate::output::write_file;
+use crate::evaluate::{EvalOptions, compute};
+use crate::output::write_json;
 use crate::report::Failure;
+use crate::table::Table;
 
 use dataset::ClassFolders;
 use features::Vectors;
@@ -39,6 +40,9 @@ pub struct ClassesReport {
     pub encoder: String,
     /// SHA-256 of its weight file, where there is one.
     pub weights_sha256: Option<String>,
+    /// Type of the operands of its matrix products, as they ran; what follows is not affected.
+    #[serde(default)]
+    pub compute: Compute,
     /// Identifies the data: SHA-256 over names and sizes of all images.
     pub data_fingerprint: String,
     /// The protocol that was run.
@@ -93,25 +97,21 @@ impl ClassesReport {
             .collect()
     }
 
-    /// Writes `report.json` and `top1.csv` into the folder `out`.
+    /// Writes `report.json`, `top1.csv` and `top1.json` into the folder `out`.
     ///
     /// # Errors
     /// [`EvalError::Write`], naming the file.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
-        let path = out.join("report.json");
-        let json = serde_json::to_vec_pretty(self).map_err(|error| EvalError::Write {
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        write_file(&path, &json)?;
+        write_json(&out.join("report.json"), self)?;
         let rows = self.headline().into_iter();
-        let rows: String = rows
-            .map(|(name, top1)| format!("{name},{top1:.4}\n"))
-            .collect();
-        write_file(
-            &out.join("top1.csv"),
-            format!("Measure,Top-1\n{rows}").as_bytes(),
-        )
+        let table = Table {
+            file: "top1",
+            key: Some("Measure"),
+            decimals: 4,
+            columns: vec!["Top-1".into()],
+            rows: rows.map(|(name, top1)| (name, vec![Some(top1)])).collect(),
+        };
+        table.write(out)
     }
 }
 
@@ -152,6 +152,7 @@ pub fn evaluate_classes(
     let report = ClassesReport {
         encoder: encoder.name(),
         weights_sha256: options.weights_sha256.clone(),
+        compute: compute(encoder),
         data_fingerprint: folders.fingerprint(data_dir),
         protocol: protocol.clone(),
         train_images: train.labels.len(),

@@ -13,7 +13,7 @@ use cropmae_model::{FeatureExtractor, ModelError};
 use rayon::prelude::*;
 
 use crate::error::{EvalError, Size};
-use crate::frames::{BATCH, encoder_input};
+use crate::frames::{batch_len, encoder_input};
 use crate::propagation::{Grid, PackedFeatures};
 
 /// What decides the features of a frame.
@@ -38,10 +38,11 @@ pub(crate) fn for_each_frame(
     encoding: Encoding<'_>,
     mut consume: impl FnMut(usize, PackedFeatures) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
+    let cells = Grid::of(encoding.size, encoding.encoder.patch_size()).cells();
     let (decoded, to_encode) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for batch in frames.chunks(BATCH) {
+            for batch in frames.chunks(batch_len(cells)) {
                 let pixels = decode(batch, original, &frames[0], encoding.size);
                 if decoded.send((batch, pixels)).is_err() {
                     break; // the encoder or the consumer has failed

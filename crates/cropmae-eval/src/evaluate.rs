@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use cropmae_config::Protocol;
+use cropmae_config::{Compute, Protocol};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +120,7 @@ pub fn sweep(
         task,
         encoder: encoder.name(),
         weights_sha256: options.weights_sha256.clone(),
+        compute: compute(encoder),
         patch_size: encoder.patch_size(),
         input_sizes: run.input_sizes.borrow().clone(),
         data_fingerprint: data_fingerprint.clone(),
@@ -128,6 +129,14 @@ pub fn sweep(
         failures: failures.clone(),
     };
     Ok(settings.iter().zip(scores).map(report).collect())
+}
+
+/// What a report says of the encoder's number type.
+pub(crate) fn compute(encoder: &dyn FeatureExtractor) -> Compute {
+    match encoder.compute() {
+        cropmae_model::Compute::F32 => Compute::F32,
+        cropmae_model::Compute::Bf16 => Compute::Bf16,
+    }
 }
 
 /// Evaluates one sequence after another, keeping the results of those that work.

@@ -15,8 +15,14 @@ use image::RgbImage;
 use crate::error::{EvalError, Size};
 use crate::resize::{bilinear, widen};
 
-/// Frames that go through the encoder together.
-pub const BATCH: usize = 4;
+/// Cells of the frames that go through the encoder together, at most: its memory grows with them.
+const BATCH_CELLS: usize = 8192;
+
+/// Frames of `cells` cells that go through the encoder together: 4 of 480x880 with patches of 16, one with
+/// patches of 8.
+pub fn batch_len(cells: usize) -> usize {
+    (BATCH_CELLS / cells.max(1)).clamp(1, 4)
+}
 
 /// Frames of more are refused: no benchmark has any, and a hostile file may claim them.
 const MAX_MEGAPIXELS: u32 = 64;
@@ -250,6 +256,13 @@ pub(crate) fn unpaired(frames: &[PathBuf], annotations: &[PathBuf]) -> Vec<EvalE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_shrinks_as_its_frames_grow() {
+        let cells = |patch: usize| (480 / patch) * (880 / patch);
+        assert_eq!([16, 8, 4].map(|patch| batch_len(cells(patch))), [4, 1, 1]);
+        assert_eq!(batch_len(1), 4);
+    }
 
     #[test]
     fn resizing_to_the_same_size_is_division_by_255() {

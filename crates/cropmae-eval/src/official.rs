@@ -34,10 +34,11 @@ pub(crate) const DAVIS_VAL: [(&str, usize); 30] = [
     ("soapbox", 99),
 ];
 
-/// Videos of VIP val.
+/// Videos of VIP val, as the data set's page (sysu-hcp.net/lip, section 2.3) says: 304 train, 50 val, 50 test.
+/// Not compared with the download.
 pub(crate) const VIP_VAL: usize = 50;
 
-/// Test clips of JHMDB's split 1, of 928 clips in 21 actions.
+/// Test clips of JHMDB's split 1, of 928 clips in 21 actions. Not compared with the download.
 pub(crate) const JHMDB_TEST: usize = 268;
 
 #[cfg(test)]

@@ -21,6 +21,15 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
     std::fs::write(path, bytes).map_err(failed)
 }
 
+/// Writes `value` as indented JSON.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), EvalError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|error| EvalError::Write {
+        path: path.into(),
+        source: error.into(),
+    })?;
+    write_file(path, &json)
+}
+
 /// Writes ids as a palette PNG, DAVIS's format for submissions.
 pub(crate) fn write_palette_png(
     path: &Path,

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cropmae_config::Protocol;
+use cropmae_config::{Compute, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::evaluate::Task;
 use crate::metrics::THRESHOLDS;
-use crate::output::write_file;
+use crate::output::write_json;
 use crate::scores::{DavisObject, DavisScores, JhmdbScores, Scores, VipScores};
-use crate::table::Table;
+use crate::table::{TOOLKIT_DECIMALS, Table};
 
 /// Everything an evaluation found, and what decided it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct TaskReport {
     pub encoder: String,
     /// SHA-256 of its weight file, where there is one.
     pub weights_sha256: Option<String>,
+    /// Type of the operands of its matrix products, as they ran; propagation is f32 with either.
+    #[serde(default)]
+    pub compute: Compute,
     /// Width and height of a cell of its grid, in pixels.
     pub patch_size: usize,
     /// Sequences by the height and width of the encoder's input: the protocol's, to the nearest multiples of
@@ -52,25 +55,8 @@ impl TaskReport {
     /// # Errors
     /// [`EvalError::Write`], naming the file.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
-        let path = out.join("report.json");
-        let json = serde_json::to_vec_pretty(self).map_err(|error| EvalError::Write {
-            path: path.clone(),
-            source: error.into(),
-        })?;
-        write_file(&path, &json)?;
-        for table in self.tables() {
-            let json = serde_json::to_vec_pretty(&table.json());
-            let json = json.map_err(|error| EvalError::Write {
-                path: out.join(table.file),
-                source: error.into(),
-            })?;
-            write_file(
-                &out.join(format!("{}.csv", table.file)),
-                table.csv().as_bytes(),
-            )?;
-            write_file(&out.join(format!("{}.json", table.file)), &json)?;
-        }
-        Ok(())
+        write_json(&out.join("report.json"), self)?;
+        self.tables().iter().try_for_each(|table| table.write(out))
     }
 
     /// DAVIS has davis2017-evaluation's two tables; VIP and JHMDB, whose evaluations only print, have one row
@@ -97,12 +83,14 @@ fn davis(scores: &DavisScores) -> Vec<Table> {
         Table {
             file: "global_results-val",
             key: None,
+            decimals: TOOLKIT_DECIMALS,
             columns,
             rows: vec![(String::new(), values.into_iter().map(Some).collect())],
         },
         Table {
             file: "per-sequence_results-val",
             key: Some("Sequence"),
+            decimals: TOOLKIT_DECIMALS,
             columns: vec!["J-Mean".into(), "F-Mean".into()],
             rows: objects.collect(),
         },
@@ -119,12 +107,14 @@ fn vip(scores: &VipScores) -> Vec<Table> {
         Table {
             file: "per-class_iou",
             key: Some("Class"),
+            decimals: TOOLKIT_DECIMALS,
             columns: vec!["IoU".into()],
             rows: classes.chain(mean).collect(),
         },
         Table {
             file: "per-video_iou",
             key: Some("Video"),
+            decimals: TOOLKIT_DECIMALS,
             columns: vec!["mIoU".into()],
             rows: videos.collect(),
         },
@@ -145,12 +135,14 @@ fn jhmdb(scores: &JhmdbScores) -> Vec<Table> {
         Table {
             file: "per-joint_pck",
             key: Some("Joint"),
+            decimals: TOOLKIT_DECIMALS,
             columns: columns(),
             rows: joints.chain(mean).collect(),
         },
         Table {
             file: "per-clip_pck",
             key: Some("Clip"),
+            decimals: TOOLKIT_DECIMALS,
             columns: columns(),
             rows: clips.collect(),
         },

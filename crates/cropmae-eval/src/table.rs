@@ -1,8 +1,15 @@
 //! Tables of scores, as CSV for people and spreadsheets and as JSON for programs.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Map, Value};
+
+use crate::error::EvalError;
+use crate::output::{write_file, write_json};
+
+/// Decimals of the official toolkits' tables.
+pub(crate) const TOOLKIT_DECIMALS: usize = 3;
 
 /// Rows of scores under column names.
 pub(crate) struct Table {
@@ -10,6 +17,8 @@ pub(crate) struct Table {
     pub file: &'static str,
     /// What names a row; none in a table of a single row.
     pub key: Option<&'static str>,
+    /// Decimals of a score in CSV.
+    pub decimals: usize,
     /// Names of the scores.
     pub columns: Vec<String>,
     /// A row's name and its scores.
@@ -17,7 +26,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Comma separated, with the official toolkits' three decimals; a missing score is an empty field.
+    /// Writes `FILE.csv` and `FILE.json` into the folder `out`.
+    pub fn write(&self, out: &Path) -> Result<(), EvalError> {
+        let file = |extension| out.join(format!("{}.{extension}", self.file));
+        write_file(&file("csv"), self.csv().as_bytes())?;
+        write_json(&file("json"), &self.json())
+    }
+
+    /// Comma separated; a missing score is an empty field.
     pub fn csv(&self) -> String {
         let key = self.key.map(str::to_owned);
         let header: Vec<String> = key.into_iter().chain(self.columns.clone()).collect();
@@ -29,7 +45,7 @@ impl Table {
                 let mut field = String::new();
                 if let Some(score) = score {
                     // Writing into a String cannot fail.
-                    let _ = write!(field, "{score:.3}");
+                    let _ = write!(field, "{score:.*}", self.decimals);
                 }
                 fields.push(field);
             }

@@ -11,7 +11,7 @@ use cropmae_config::{ModelConfig, Pooling, Seed};
 
 use crate::vit::Encoder;
 use crate::weights::{self, ImportOptions, PIXELS};
-use crate::{Execution, ModelError, Result, init, parameters, pos_embed};
+use crate::{Compute, Execution, ModelError, Result, init, parameters, pos_embed};
 
 /// One vector per cell of the patch grid.
 #[derive(Debug, Clone)]
@@ -32,6 +32,11 @@ pub trait FeatureExtractor: Send + Sync {
 
     /// Channels C.
     fn dim(&self) -> usize;
+
+    /// Type of the operands of its matrix products, as they run on this machine.
+    fn compute(&self) -> Compute {
+        Compute::F32
+    }
 
     /// Features of `images` (B, 3, H, W), normalised with the ImageNet mean and deviation; H and W are
     /// multiples of the patch size.
@@ -183,6 +188,15 @@ impl FeatureExtractor for VitFeatures {
 
     fn dim(&self) -> usize {
         self.encoder.dim()
+    }
+
+    fn compute(&self) -> Compute {
+        let asked = self.encoder.compute();
+        match self.encoder.pos_embed().device() {
+            Device::Cpu => asked.available(),
+            // Composed of candle's own operations, which know f32 alone.
+            Device::Cuda(_) | Device::Metal(_) => Compute::F32,
+        }
     }
 
     fn features(&self, images: &Tensor) -> Result<Features> {

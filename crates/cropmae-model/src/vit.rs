@@ -210,6 +210,11 @@ impl Encoder {
         self
     }
 
+    /// Type of the products' operands that was asked for.
+    pub(crate) fn compute(&self) -> Compute {
+        self.patch_embed.compute
+    }
+
     /// Latent tokens, class token first: all patches (B, N, PP3) -> (B, 1 + N, D) without a mask, the
     /// visible ones (B, 1 + K, D) in the mask's order with one.
     ///

@@ -2,11 +2,10 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use cropmae_config::FrameSize;
-use cropmae_kernels::Compute;
 
-use super::DeviceArgs;
+use super::{DeviceArgs, DtypeArgs};
 
 /// `cropmae bench`.
 #[derive(Debug, Args)]
@@ -127,6 +126,9 @@ pub struct PropagateArgs {
     /// Encoder of a checkpoint in its place
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// In which number type the encoder computes; the PyTorch program computes in single precision.
+    #[command(flatten)]
+    pub dtype: DtypeArgs,
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -155,9 +157,9 @@ pub struct ShapeArgs {
     /// Architecture, with the decoder of the reference's builders: vits16, vitb16, vitl16, vits8, ...
     #[arg(long, default_value = "vits16")]
     pub arch: String,
-    /// Type of the operands of matrix products
-    #[arg(long = "dtype", value_enum, default_value_t = DtypeArg::Fp32)]
-    dtype: DtypeArg,
+    /// In which number type.
+    #[command(flatten)]
+    pub dtype: DtypeArgs,
     /// Measured steps; the median counts
     #[arg(long, default_value_t = NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN))]
     pub steps: NonZeroUsize,
@@ -170,41 +172,6 @@ pub struct ShapeArgs {
     /// Where the work runs.
     #[command(flatten)]
     pub device: DeviceArgs,
-}
-
-/// Values of `--dtype`, named as in the PyTorch programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DtypeArg {
-    /// Single precision
-    Fp32,
-    /// bfloat16 where the processor has instructions for it, single precision elsewhere
-    Bf16,
-}
-
-impl ShapeArgs {
-    /// What the kernels are asked for.
-    pub fn compute(&self) -> Compute {
-        match self.dtype {
-            DtypeArg::Fp32 => Compute::F32,
-            DtypeArg::Bf16 => Compute::Bf16,
-        }
-    }
-
-    /// Value of the config's `train.compute`.
-    pub fn config_name(&self) -> &'static str {
-        match self.dtype {
-            DtypeArg::Fp32 => "f32",
-            DtypeArg::Bf16 => "bf16",
-        }
-    }
-
-    /// What runs on this machine, in the PyTorch programs' words.
-    pub fn dtype(&self) -> &'static str {
-        match self.compute().available() {
-            Compute::F32 => "fp32",
-            Compute::Bf16 => "bf16",
-        }
-    }
 }
 
 /// A comparison with PyTorch.

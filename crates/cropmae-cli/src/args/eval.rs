@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use cropmae_config::{FrameSize, Pooling, Protocol, ProtocolChanges};
 use cropmae_eval::Measures;
 
-use super::DeviceArgs;
+use super::{DeviceArgs, DtypeArgs};
 
 /// `cropmae eval`.
 #[derive(Debug, Args)]
@@ -14,6 +14,7 @@ use super::DeviceArgs;
   cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
   cargo xtask eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
   cargo xtask eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
+  cargo xtask eval --task davis --checkpoint A --data DAVIS --dtype bf16
   cargo xtask eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20
   cargo xtask eval --task classes --checkpoint A --random-init vits16 --data IMAGES   (IMAGES/{train,val}/CLASS)")]
 pub struct EvalArgs {
@@ -48,6 +49,9 @@ pub struct EvalArgs {
     /// temperature and context_frames that is given; frames are encoded once; may be repeated
     #[arg(long, value_name = "KEY=V1,V2,..")]
     pub sweep: Vec<Axis>,
+    /// In which number type the encoders compute.
+    #[command(flatten)]
+    pub dtype: DtypeArgs,
     /// Where the work runs.
     #[command(flatten)]
     pub device: DeviceArgs,

@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Result;
 use cropmae_config::Experiment;
 use cropmae_data::Dataset;
+use cropmae_model::Execution;
 use cropmae_train::Outcome;
 
 use super::{
@@ -55,11 +56,17 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
     }
 
     let contestants = [
-        Contestant::checkpoint(TRAINED.to_owned(), &out.join("last.safetensors"), &device)?,
+        Contestant::checkpoint(
+            TRAINED.to_owned(),
+            &out.join("last.safetensors"),
+            Execution::default(),
+            &device,
+        )?,
         Contestant::random(
             RANDOM.to_owned(),
             &experiment.model,
             experiment.seed,
+            Execution::default(),
             &device,
         )?,
         Contestant::pixels(experiment.model.patch_size)?,

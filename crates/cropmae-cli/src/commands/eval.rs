@@ -10,7 +10,7 @@ use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
 use cropmae_data::scenes::{ScenesPaths, VIDEO_SIZE};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
-use cropmae_model::{FeatureExtractor, RawPixels, VitFeatures, weights};
+use cropmae_model::{Compute, Execution, FeatureExtractor, RawPixels, VitFeatures, weights};
 
 use super::{
     classes,
@@ -88,22 +88,33 @@ pub struct Contestant {
 
 impl Contestant {
     /// The encoder of a checkpoint, a file or a folder that holds one.
-    pub fn checkpoint(name: String, path: &Path, device: &Device) -> Result<Self> {
+    pub fn checkpoint(
+        name: String,
+        path: &Path,
+        execution: Execution,
+        device: &Device,
+    ) -> Result<Self> {
         let path = &weights::locate(path)?;
-        let encoder = Box::new(VitFeatures::load(path, device)?);
+        let encoder = VitFeatures::load(path, device)?.with_execution(execution);
         Ok(Self {
             name,
-            encoder,
+            encoder: Box::new(encoder),
             weights: Some(runs::file_hash(path)?),
         })
     }
 
     /// An untrained encoder.
-    pub fn random(name: String, config: &ModelConfig, seed: Seed, device: &Device) -> Result<Self> {
-        let encoder = Box::new(VitFeatures::random(config, seed, device)?);
+    pub fn random(
+        name: String,
+        config: &ModelConfig,
+        seed: Seed,
+        execution: Execution,
+        device: &Device,
+    ) -> Result<Self> {
+        let encoder = VitFeatures::random(config, seed, device)?.with_execution(execution);
         Ok(Self {
             name,
-            encoder,
+            encoder: Box::new(encoder),
             weights: None,
         })
     }
@@ -120,36 +131,45 @@ impl Contestant {
 }
 
 fn contestants(args: &EvalArgs, device: &Device) -> Result<Vec<Contestant>> {
-    let mut contestants = Vec::new();
+    let execution = args.dtype.execution();
+    let mut contestants: Vec<Contestant> = Vec::new();
     for path in &args.checkpoints {
-        let taken = |name: &str| {
-            contestants
-                .iter()
-                .any(|other: &Contestant| other.name == name)
-        };
-        let name = unused_name(checkpoint_name(path), taken);
-        contestants.push(Contestant::checkpoint(name, path, device)?);
+        let name = checkpoint_name(path);
+        contestants.push(Contestant::checkpoint(name, path, execution, device)?);
     }
     for arch in &args.random_init {
         let config = ModelConfig::preset(arch)?;
-        contestants.push(Contestant::random(
-            format!("random-{arch}"),
-            &config,
-            Seed(0),
-            device,
-        )?);
+        let name = format!("random-{arch}");
+        let seed = Seed(0);
+        contestants.push(Contestant::random(name, &config, seed, execution, device)?);
+    }
+    let network = contestants.first().map(|first| first.encoder.as_ref());
+    if network.is_some_and(|network| network.compute() != execution.compute) {
+        tracing::warn!("--dtype bf16: no such instructions here, encoders compute in f32");
     }
     if args.pixels {
-        let patch_size = contestants
-            .first()
-            .map_or(16, |first| first.encoder.patch_size());
+        let patch_size = network.map_or(16, FeatureExtractor::patch_size);
         contestants.push(Contestant::pixels(patch_size)?);
     }
     ensure!(
         !contestants.is_empty(),
         "nothing to score: name at least one of --checkpoint FILE, --random-init ARCH, --pixels"
     );
-    Ok(contestants)
+    Ok(named_apart(contestants))
+}
+
+/// The same with names that no two share, and that say what is not computed in f32.
+fn named_apart(mut contestants: Vec<Contestant>) -> Vec<Contestant> {
+    let mut taken: Vec<String> = Vec::new();
+    for contestant in &mut contestants {
+        let mut name = contestant.name.clone();
+        if contestant.encoder.compute() == Compute::Bf16 {
+            name.push_str("-bf16");
+        }
+        contestant.name = unused_name(name, |name| taken.iter().any(|other| other == name));
+        taken.push(contestant.name.clone());
+    }
+    contestants
 }
 
 /// `RUN` for `runs/RUN/last.safetensors`, `RUN-NAME` for any other file in a run folder.
@@ -320,5 +340,31 @@ mod tests {
             "a-epoch_3"
         );
         assert_eq!(unused_name("a".into(), |name| name == "a"), "a-2");
+    }
+
+    #[test]
+    fn names_say_what_is_not_f32_and_are_never_shared() {
+        let named = |compute| {
+            let execution = Execution {
+                compute,
+                ..Execution::default()
+            };
+            let tiny = ModelConfig {
+                embed_dim: 12,
+                depth: 1,
+                num_heads: 1,
+                ..ModelConfig::preset("vits16").unwrap()
+            };
+            let random =
+                || Contestant::random("a".into(), &tiny, Seed(0), execution, &Device::Cpu).unwrap();
+            let contestants = vec![random(), random(), Contestant::pixels(16).unwrap()];
+            let names = named_apart(contestants).into_iter().map(|one| one.name);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(named(Compute::F32), ["a", "a-2", "raw-pixels"]);
+        if Compute::Bf16.available() == Compute::Bf16 {
+            let expected = ["a-bf16", "a-bf16-2", "raw-pixels"];
+            assert_eq!(named(Compute::Bf16), expected);
+        }
     }
 }

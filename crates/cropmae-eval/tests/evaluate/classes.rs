@@ -78,6 +78,15 @@ fn colours_are_told_apart_and_written_down() {
         table,
         "Measure,Top-1\n1-NN,1.0000\n5-NN,1.0000\nlinear,1.0000\n"
     );
+    let table = fs::read_to_string(out.join("top1.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&table).unwrap(),
+        serde_json::json!([
+            {"Measure": "1-NN", "Top-1": 1.0},
+            {"Measure": "5-NN", "Top-1": 1.0},
+            {"Measure": "linear", "Top-1": 1.0},
+        ])
+    );
 }
 
 #[test]

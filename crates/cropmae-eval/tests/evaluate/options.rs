@@ -6,7 +6,7 @@ use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, Seed};
 use cropmae_eval::labels::Mask;
 use cropmae_eval::{EvalOptions, Scores, Task, evaluate, sweep};
-use cropmae_model::{RawPixels, VitFeatures};
+use cropmae_model::{Compute, Execution, RawPixels, VitFeatures};
 
 use super::dataset::{davis, jhmdb, vip, write_grey, write_mask};
 use super::{into, run, small};
@@ -186,6 +186,38 @@ fn features_come_from_the_block_that_is_asked_for() {
     assert_ne!(joints(Some(1)).unwrap(), last);
     let error = joints(Some(4)).unwrap_err();
     assert!(error.contains("block") && error.contains('3'), "{error}");
+}
+
+#[test]
+fn the_report_names_the_number_type_that_ran() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("JHMDB"), folder.path().join("out"));
+    jhmdb(&data, &["wave/still"], 4);
+    let config = ModelConfig {
+        depth: 2,
+        ..ModelConfig::preset("vits8").unwrap()
+    };
+    let evaluated = |compute| {
+        let execution = Execution {
+            compute,
+            ..Execution::default()
+        };
+        let encoder = VitFeatures::random(&config, Seed(0), &Device::Cpu).unwrap();
+        let encoder = encoder.with_execution(execution);
+        let (task, options) = (Task::Jhmdb, into(&out));
+        let report = evaluate(task, &data, &encoder, &small(task), &options, &mut ()).unwrap();
+        let joints = fs::read_to_string(out.join("joints/wave/still.json")).unwrap();
+        (report.compute, joints)
+    };
+    let (exact, asked) = (evaluated(Compute::F32), evaluated(Compute::Bf16));
+    assert_eq!(exact.0, cropmae_config::Compute::F32);
+    match Compute::Bf16.available() {
+        Compute::F32 => assert_eq!(asked, exact, "no such instructions: the same in f32"),
+        Compute::Bf16 => {
+            assert_eq!(asked.0, cropmae_config::Compute::Bf16);
+            assert_ne!(asked.1, exact.1, "rounded operands show in the joints");
+        }
+    }
 }
 
 #[test]

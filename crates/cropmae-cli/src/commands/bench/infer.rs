@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{DType, Tensor};
 use cropmae_config::{FrameSize, ModelConfig, Seed};
-use cropmae_model::{Execution, FeatureExtractor, VitFeatures};
+use cropmae_model::{FeatureExtractor, VitFeatures};
 use cropmae_train::encoder_flops;
 
 use super::{ceiling::Ceiling, peer::Flags, record::Record, time};
@@ -22,11 +22,8 @@ pub fn measure(args: &InferArgs) -> Result<Record> {
     let batch = args.batch.get();
     let (height, width) = args.size.resolve(480, 854);
     let frames = Tensor::randn(0f32, 1.0, (batch, 3, height, width), &device)?;
-    let execution = Execution {
-        compute: args.shape.compute(),
-        ..Execution::default()
-    };
-    let encoder = VitFeatures::random(&model, Seed(0), &device)?.with_execution(execution);
+    let encoder = VitFeatures::random(&model, Seed(0), &device)?;
+    let encoder = encoder.with_execution(args.shape.dtype.execution());
     let timing = time(&args.shape, || {
         let features = encoder.features(&frames)?;
         // Reading a number waits for the device.
@@ -35,7 +32,7 @@ pub fn measure(args: &InferArgs) -> Result<Record> {
     })?;
     let patches = height / model.patch_size * (width / model.patch_size);
     let rows = batch * (patches + 1);
-    let ceiling = || Ceiling::measure(&model, rows, false, args.shape.compute());
+    let ceiling = || Ceiling::measure(&model, rows, false, args.shape.dtype.compute());
     let flops = encoder_flops(&model, patches);
     Ok(Record::new(
         "infer",

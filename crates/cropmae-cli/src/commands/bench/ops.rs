@@ -51,7 +51,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     );
     let model = ModelConfig::factory_preset(&args.shape.arch)?;
     let rows = args.batch.get() * (model.num_patches() + 1);
-    let policy = Policy::from(args.shape.compute());
+    let policy = Policy::from(args.shape.dtype.compute());
     let ceiling = Ceiling::measure(&model, rows, true, policy.compute).gflop_per_s();
     if !args.shape.json {
         console.say(format!(
@@ -59,7 +59,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
              {:24}{:22}{:>12}{:>12}{:>11}{:>8}",
             args.shape.arch,
             args.batch,
-            args.shape.dtype(),
+            args.shape.dtype.name(),
             threads(&device),
             "",
             "",

@@ -55,7 +55,7 @@ impl Flags {
             ("--warmup", shape.warmup.to_string()),
             ("--threads", threads.to_string()),
             ("--device", device.to_owned()),
-            ("--dtype", shape.dtype().to_owned()),
+            ("--dtype", shape.dtype.name().to_owned()),
         ] {
             shared.extend([flag.into(), value.into()]);
         }

@@ -11,11 +11,11 @@ use candle_core::{DType, Device, Tensor};
 use cropmae_config::{ModelConfig, Protocol, Seed};
 use cropmae_eval::{
     EvalOptions, FrameDone, Observer, Size, Task, evaluate,
-    frames::{BATCH, normalise, read_frame, resize_frame},
+    frames::{batch_len, normalise, read_frame, resize_frame},
     input_size,
     propagation::{Grid, PackedFeatures, VideoPropagation},
 };
-use cropmae_model::FeatureExtractor;
+use cropmae_model::{Compute, FeatureExtractor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,11 @@ use super::{
     peak_rss_mib,
     peer::{self, Better, Flags, Row},
 };
-use crate::{args::PropagateArgs, console::Console, device};
+use crate::{
+    args::{PropagateArgs, dtype_name},
+    console::Console,
+    device,
+};
 
 /// Soft labels a cell, as in the PyTorch program.
 const LABELS: usize = 3;
@@ -33,6 +37,9 @@ const LABELS: usize = 3;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Timing {
     frames: usize,
+    /// Of the encoder, as it ran.
+    #[serde(default = "peer_dtype")]
+    dtype: String,
     /// Decoding, resizing and normalising, alone.
     load_ms_per_frame: f64,
     /// The encoder, alone. PyTorch's is the mean over its frames, 20 copies of frame 0 among them.
@@ -43,6 +50,11 @@ pub struct Timing {
     total_s: f64,
     /// Largest resident set of the whole evaluation, in MiB.
     peak_rss_mb: Option<f64>,
+}
+
+/// The PyTorch program knows no other and does not say it.
+fn peer_dtype() -> String {
+    dtype_name(Compute::F32).to_owned()
 }
 
 /// Runs the command.
@@ -69,7 +81,15 @@ pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
             t.peak_rss_mb.unwrap_or(f64::NAN)
         }),
     ];
-    let (ours, theirs) = peer::alternate(&script, &args.peer, &flags(args)?, console)?;
+    let (ours, theirs): (Vec<Timing>, Vec<Timing>) =
+        peer::alternate(&script, &args.peer, &flags(args)?, console)?;
+    if let ([ours, ..], [theirs, ..]) = (&ours[..], &theirs[..])
+        && ours.dtype != theirs.dtype
+        && !args.json
+    {
+        let (ours, theirs) = (&ours.dtype, &theirs.dtype);
+        console.say(format!("encoder: ours in {ours}, PyTorch's in {theirs}"));
+    }
     console.say(if args.json {
         peer::json(&ours, &theirs, &rows)?
     } else {
@@ -87,6 +107,7 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     option("--data", args.data.clone().into());
     option("--sequence", sequence.clone().into());
     option("--arch", args.arch.clone().into());
+    option("--dtype", args.dtype.name().into());
     if let Some(checkpoint) = &args.checkpoint {
         option("--checkpoint", checkpoint.clone().into());
     }
@@ -130,12 +151,13 @@ fn sequence(args: &PropagateArgs) -> Result<String> {
 
 fn measure(args: &PropagateArgs) -> Result<Timing> {
     let device = device::open(&args.device)?;
+    let execution = args.dtype.execution();
     let start = Instant::now();
     let contestant = match &args.checkpoint {
-        Some(path) => Contestant::checkpoint("checkpoint".to_owned(), path, &device)?,
+        Some(path) => Contestant::checkpoint("checkpoint".to_owned(), path, execution, &device)?,
         None => {
             let config = ModelConfig::preset(&args.arch)?;
-            Contestant::random(args.arch.clone(), &config, Seed(0), &device)?
+            Contestant::random(args.arch.clone(), &config, Seed(0), execution, &device)?
         }
     };
     let encoder = contestant.encoder.as_ref();
@@ -151,6 +173,7 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames.len() as f64;
     Ok(Timing {
         frames: frames.len(),
+        dtype: dtype_name(encoder.compute()).to_owned(),
         load_ms_per_frame: per_frame(load),
         encode_ms_per_frame: per_frame(encode),
         propagate_ms_per_frame: per_frame(propagate),
@@ -199,7 +222,7 @@ fn stages(frames: &[PathBuf], encoder: &dyn FeatureExtractor) -> Result<[Duratio
     let grid = Grid::of(size, encoder.patch_size());
     let mut times = [Duration::ZERO; 3];
     let mut video: Option<VideoPropagation> = None;
-    for batch in frames.chunks(BATCH) {
+    for batch in frames.chunks(batch_len(grid.cells())) {
         let start = Instant::now();
         let pixels: Vec<Vec<f32>> = batch
             .par_iter()
@@ -243,12 +266,13 @@ impl Timing {
             |mib| format!("{mib:.0} MiB at the peak"),
         );
         format!(
-            "{} frames\n  \
+            "{} frames, encoder in {}\n  \
              load       {:.1} ms a frame\n  \
              encode     {:.1} ms a frame\n  \
              propagate  {:.1} ms a frame\n  \
              evaluation {:.2} s in all, masks and scores included; {memory}",
             self.frames,
+            self.dtype,
             self.load_ms_per_frame,
             self.encode_ms_per_frame,
             self.propagate_ms_per_frame,

@@ -51,7 +51,7 @@ impl Record {
             mode,
             arch: shape.arch.clone(),
             batch,
-            dtype: shape.dtype(),
+            dtype: shape.dtype.name(),
             device: device::name(device),
             threads: threads(device),
             median_step_s,

@@ -33,7 +33,7 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
     let model = &experiment.model;
     let kept = experiment.mask.len_keep(model.num_patches());
     let rows = args.batch.get() * (model.num_patches() + kept + 2);
-    let ceiling = || Ceiling::measure(model, rows, true, args.shape.compute());
+    let ceiling = || Ceiling::measure(model, rows, true, args.shape.dtype.compute());
     let (shape, batch) = (&args.shape, args.batch.get());
     Ok(Record::new(
         "train", shape, &device, batch, flops, timing, ceiling,
@@ -46,7 +46,7 @@ fn experiment(args: &StepArgs) -> Result<Experiment> {
         format!("train.batch_size={}", args.batch),
         "train.accum_iter=1".to_owned(),
         format!("mask.ratio={:?}", args.mask_ratio),
-        format!("train.compute={}", args.shape.config_name()),
+        format!("train.compute={}", args.shape.dtype.config_name()),
     ];
     let mut experiment = Experiment::cropmae_in1k(&overrides)?;
     experiment.model = ModelConfig::factory_preset(&args.shape.arch)?;
