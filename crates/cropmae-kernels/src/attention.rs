@@ -1,7 +1,7 @@
 //! Multi-head scaled dot-product attention (Vaswani et al., arXiv 1706.03762, section 3.2).
 //!
 //! Queries, keys and values are read in place from packed rows; the heads lie side by side in a row.
-//! A task owns one head of one sample and walks over tiles of queries: the tile's probabilities exist
+//! A head's keys and values are packed once; its queries go over them in tiles, whose probabilities exist
 //! only in scratch memory. The forward pass keeps the log of each row's sum of exponentials, from which
 //! the backward pass forms the probabilities again (Dao et al., arXiv 2205.14135):
 //! P = exp(S - lse), dV = P^T dO, dP = dO V^T, dS = P * (dP - rowsum(dO * O)), dQ = dS K, dK = dS^T Q.
