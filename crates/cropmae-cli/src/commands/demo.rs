@@ -10,7 +10,7 @@ use cropmae_train::Outcome;
 
 use super::{
     eval::{Contestant, Suite, scenes_tasks},
-    evaluations,
+    evaluations, pictures,
     pretrain::Job,
     runs,
 };
@@ -96,7 +96,8 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
         ));
     }
     console.say(format!(
-        "\nlook:   {0}/report.html, {0}/pictures, {0}/eval/trained",
+        "\nlook:   {}, {}/eval/trained",
+        pictures::to_look_at(&out)?,
         out.display()
     ));
     Ok(ExitCode::SUCCESS)

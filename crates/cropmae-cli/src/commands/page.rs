@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     evaluations::{self, Score},
-    runs,
+    pictures, runs,
 };
 
 /// Writes `report.html` into the run folder `out` from what lies there.
@@ -53,7 +53,7 @@ pub fn write(experiment: &Experiment, out: &Path, data: &str) -> Result<()> {
         }
     }
     learning_curves(&mut page, &evaluations::read(out)?)?;
-    if let Some(newest) = newest_picture(&out.join("pictures"))? {
+    if let Some(newest) = pictures::newest(out)? {
         let picture =
             image::open(&newest).with_context(|| format!("cannot read {}", newest.display()))?;
         page.section("Reconstructions");
@@ -139,18 +139,6 @@ fn read_steps(path: &Path) -> Result<Vec<StepStats>> {
                 .with_context(|| format!("{}: not a step: {line}", path.display()))
         })
         .collect()
-}
-
-/// The last picture by name; names hold the epoch.
-fn newest_picture(folder: &Path) -> Result<Option<std::path::PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(None);
-    }
-    let mut paths = fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
-    Ok(paths.into_iter().max())
 }
 
 /// A row per leaf of `value`, keys dotted.

@@ -19,6 +19,36 @@ const SAMPLES: usize = 6;
 /// Added to the variance of a target patch, as the loss does.
 const VARIANCE_EPS: f32 = 1e-6;
 
+/// Where the pictures of the run in `run` are.
+fn folder(run: &Path) -> PathBuf {
+    run.join("pictures")
+}
+
+/// The newest picture of the run in `run`, by its name, which holds the epoch; none before the first is drawn.
+pub fn newest(run: &Path) -> Result<Option<PathBuf>> {
+    let folder = folder(run);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let unreadable = || format!("cannot read {}", folder.display());
+    let mut paths = std::fs::read_dir(&folder)
+        .with_context(unreadable)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .with_context(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+    Ok(paths.into_iter().max())
+}
+
+/// What the run in `run` has to look at: its page, and its pictures where there are any.
+pub fn to_look_at(run: &Path) -> Result<String> {
+    let mut text = run.join("report.html").display().to_string();
+    if newest(run)?.is_some() {
+        text += &format!(", {}", folder(run).display());
+    }
+    Ok(text)
+}
+
 /// Draws reconstructions of the first samples of epoch 0.
 pub struct Pictures<'a> {
     experiment: &'a Experiment,
@@ -42,7 +72,7 @@ impl<'a> Pictures<'a> {
         Ok(Self {
             experiment,
             device,
-            folder: out.join("pictures"),
+            folder: folder(out),
             batch: first(batch, SAMPLES, experiment),
         })
     }

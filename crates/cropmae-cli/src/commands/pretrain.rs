@@ -21,7 +21,7 @@ use super::{
     eval::Planned,
     evaluations::{self, Evaluations},
     page,
-    pictures::Pictures,
+    pictures::{self, Pictures},
     runs,
     watch::Watch,
 };
@@ -62,7 +62,7 @@ pub fn run(args: &PretrainArgs, console: &Console) -> Result<ExitCode> {
     let stop = interrupt::stop_flag()?;
     Ok(match job.run(&stop, console)? {
         Outcome::Finished(_) => {
-            say_next(&out, scenes.as_ref(), console);
+            say_next(&out, scenes.as_ref(), console)?;
             ExitCode::SUCCESS
         }
         Outcome::Interrupted(at) => {
@@ -212,7 +212,7 @@ fn dry_run(
 }
 
 /// The next command to type.
-fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) {
+fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) -> Result<()> {
     let target = scenes.map_or_else(
         || "all --data DIR   (a folder that holds DAVIS, VIP and JHMDB)".to_owned(),
         |scenes| {
@@ -223,8 +223,10 @@ fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) {
         },
     );
     console.say(format!(
-        "\ntrained: {0}/last.safetensors\nlook:    {0}/report.html, {0}/pictures\n\
+        "\ntrained: {0}/last.safetensors\nlook:    {1}\n\
          next:    cargo xtask eval --checkpoint {0}/last.safetensors --task {target}",
-        out.display()
+        out.display(),
+        pictures::to_look_at(out)?
     ));
+    Ok(())
 }

@@ -10,22 +10,12 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use cropmae_config::{Seed, Stream};
 use cropmae_train::{StepStats, checkpoint};
-use image::{Rgb, RgbImage};
+
+use crate::support::{images, pretrain};
 
 /// Settings of a run that is mostly checkpoints: one after each batch, in the middle of updates too.
-const SETTINGS: [&str; 18] = [
-    "model.image_size=32",
-    "model.patch_size=8",
-    "model.embed_dim=32",
-    "model.depth=2",
-    "model.num_heads=2",
-    "model.decoder_embed_dim=16",
-    "model.decoder_depth=1",
-    "model.decoder_num_heads=2",
-    "model.decoder_dropout=0.1",
-    "mask.ratio=0.75",
+const SETTINGS: [&str; 7] = [
     "train.epochs=6",
-    "train.batch_size=4",
     "train.accum_iter=2",
     "train.log_every_steps=1",
     "train.ema_decay=0.99",
@@ -34,38 +24,10 @@ const SETTINGS: [&str; 18] = [
     "schedule.compat=true",
 ];
 
-fn images() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for i in 0..29u32 {
-        let pixel = |x, y| Rgb([x * i, y * 7 + i, x * y].map(|value| value as u8));
-        let picture = RgbImage::from_fn(40 + i, 60 - i, pixel);
-        picture
-            .save(folder.path().join(format!("{i}.png")))
-            .unwrap();
-    }
-    folder
-}
-
-fn arguments(images: &Path, out: &Path, threads: usize) -> Vec<String> {
-    let mut arguments = vec![
-        "pretrain".to_owned(),
-        "--data".to_owned(),
-        images.display().to_string(),
-        "--out".to_owned(),
-        out.display().to_string(),
-        "--threads".to_owned(),
-        threads.to_string(),
-    ];
-    for setting in SETTINGS {
-        arguments.extend(["--set".to_owned(), setting.to_owned()]);
-    }
-    arguments
-}
-
 fn program(images: &Path, out: &Path, threads: usize) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cropmae"));
+    let mut command = pretrain(images, out, &SETTINGS);
     command
-        .args(arguments(images, out, threads))
+        .args(["--threads", &threads.to_string()])
         .stdout(Stdio::null());
     command
 }
@@ -194,16 +156,11 @@ fn a_full_disk_stops_the_run_with_its_checkpoints_intact() {
     assert!(first.status().unwrap().success());
     let before = Result::of(run.path());
     // Files of more than 16 KiB are refused, with an error instead of a signal.
-    let quoted: Vec<String> = arguments(images.path(), run.path(), 2)
-        .iter()
-        .map(|argument| format!("'{argument}'"))
-        .collect();
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 32; exec '{}' {}",
-        env!("CARGO_BIN_EXE_cropmae"),
-        quoted.join(" ")
-    );
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let program = program(images.path(), run.path(), 2);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$@\"", "sh"]);
+    limited.arg(program.get_program()).args(program.get_args());
+    let output = limited.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(

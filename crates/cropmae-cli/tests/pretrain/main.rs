@@ -4,4 +4,6 @@
 #![allow(clippy::print_stdout, reason = "tells where the program was killed")]
 
 mod evaluated;
+mod finished;
 mod interrupted;
+mod support;
