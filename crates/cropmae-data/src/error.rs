@@ -175,7 +175,7 @@ pub enum DataError {
     BadFile(#[from] BadFile),
     /// More unusable files than the configuration tolerates.
     #[error(
-        "{count} of {total} files cannot be used; data.max_bad_fraction = {max_fraction} allows {allowed}. First: {first}"
+        "{count} of {total} files cannot be used; data.max_bad_fraction = {max_fraction} allows {allowed}: mend them or raise it; cargo xtask data check names all. First: {first}"
     )]
     TooManyBadFiles {
         /// Distinct unusable files met so far.

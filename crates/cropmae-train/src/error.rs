@@ -139,7 +139,7 @@ pub enum TrainError {
     },
     /// The loss or the gradient is no longer a finite number.
     #[error(
-        "step {step}, epoch {epoch}: the {what} is {value}, expected a finite number: its batch is in {saved}; lower optim.blr, set optim.clip_grad_norm, or look for broken images"
+        "step {step}, epoch {epoch}: the {what} is {value}, expected a finite number: its batch is in {saved}; lower optim.blr or set optim.clip_grad_norm in another run folder, or look for broken images"
     )]
     NonFinite {
         /// `loss` or `gradient norm`.

@@ -134,6 +134,10 @@ pub trait Observer {
         Ok(())
     }
 
+    /// The run failed before its first update, and its folder is cleared: what [`Self::on_start`] wrote there
+    /// has to go.
+    fn on_undo(&mut self) {}
+
     /// An update was made and its loss read: every update on a CPU, the logged ones elsewhere, since
     /// reading waits for the device.
     fn on_step(&mut self, _stats: &StepStats) {}

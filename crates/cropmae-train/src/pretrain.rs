@@ -17,8 +17,8 @@ use crate::batch_tensors::BatchTensors;
 use crate::meter::Meter;
 use crate::trainer::{Effect, Fault};
 use crate::{
-    BatchSource, Cursor, EpochEnd, Observer, Plan, Progress, RunFolder, StepStats, TrainError,
-    Trainer, checkpoint,
+    BatchSource, Checkpoint, Cursor, EpochEnd, Observer, Plan, Progress, RunFolder, StepStats,
+    TrainError, Trainer, checkpoint,
 };
 
 /// How a run is carried out; nothing here changes its result.
@@ -46,17 +46,39 @@ pub enum Outcome {
 /// Trains `experiment` on `source`, or continues the run in the run folder.
 ///
 /// # Errors
-/// [`TrainError`]; the last good checkpoint stays in place whatever happens.
+/// [`TrainError`]; the last good checkpoint stays in place whatever happens. A run that fails before its
+/// first update leaves nothing behind.
 pub fn pretrain(
     experiment: &Experiment,
     source: &dyn BatchSource,
     options: &PretrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
-    let (device, data) = (&options.device, source.fingerprint());
+    let data = source.fingerprint();
+    let progress = Progress::new(experiment, &data, options.git_revision.clone());
+    let (mut run, resumed) = RunFolder::open(&options.run_dir, experiment, &data, &options.device)?;
+    let outcome = train(
+        experiment, source, options, progress, resumed, &mut run, observer,
+    );
+    if outcome.is_err() && !run.has_begun() {
+        observer.on_undo();
+        run.undo();
+    }
+    outcome
+}
+
+/// Trains in the folder `run`, from `resumed` on.
+fn train(
+    experiment: &Experiment,
+    source: &dyn BatchSource,
+    options: &PretrainOptions,
+    mut progress: Progress,
+    resumed: Option<Checkpoint>,
+    run: &mut RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let device = &options.device;
     let mut plan = Plan::new(experiment, source.batches_per_epoch())?;
-    let mut progress = Progress::new(experiment, &data, options.git_revision.clone());
-    let (mut run, resumed) = RunFolder::open(&options.run_dir, experiment, &data, device)?;
     let mut trainer = match resumed {
         None => Trainer::new(experiment, plan.batches_per_epoch, device)?,
         Some(checkpoint) => {
@@ -106,9 +128,10 @@ pub fn pretrain(
             match effect {
                 Effect::Accumulated => {}
                 Effect::Faulty(fault) => {
-                    return Err(save_bad_batch(&run, &batch, step, at, fault)?);
+                    return Err(save_bad_batch(run, &batch, step, at, fault)?);
                 }
                 Effect::Updated(update) => {
+                    run.begin();
                     at.step = step;
                     if let Some(read) = update.read {
                         let stats = StepStats::new(at, update.lr, read, &mut meter);
@@ -120,13 +143,13 @@ pub fn pretrain(
                 }
             }
             if stopping {
-                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                save_checkpoint(run, &trainer, &mut progress, at, &meter, observer)?;
                 run.end_session(&progress)?;
                 return Ok(Outcome::Interrupted(at));
             }
             let overdue = every_seconds > 0.0 && meter.seconds() - saved_at >= every_seconds;
             if read && overdue && at.batch < plan.batches_used {
-                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                save_checkpoint(run, &trainer, &mut progress, at, &meter, observer)?;
                 saved_at = meter.seconds();
             }
         }
@@ -141,7 +164,7 @@ pub fn pretrain(
             let config = &experiment.checkpoint;
             let ends = at.epoch == plan.epochs || at.step >= max_steps;
             if due(config.every_epochs) || config.keep_every.is_some_and(due) || ends {
-                save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+                save_checkpoint(run, &trainer, &mut progress, at, &meter, observer)?;
                 saved_at = meter.seconds();
             }
             let seconds = meter.seconds();
@@ -160,7 +183,7 @@ pub fn pretrain(
         }
     }
     if progress.cursor != at {
-        save_checkpoint(&mut run, &trainer, &mut progress, at, &meter, observer)?;
+        save_checkpoint(run, &trainer, &mut progress, at, &meter, observer)?;
     }
     run.end_session(&progress)?;
     Ok(Outcome::Finished(at))
@@ -178,6 +201,7 @@ fn save_checkpoint(
     progress.cursor = at;
     progress.seconds = meter.seconds();
     trainer.describe(progress);
+    run.begin();
     // Lines of updates that the checkpoint holds are never written again.
     run.sync_log()?;
     checkpoint::save(run.path(), progress, &trainer.state())?;
@@ -187,12 +211,13 @@ fn save_checkpoint(
 
 /// Keeps the batch behind `fault` for inspection and words the error.
 fn save_bad_batch(
-    run: &RunFolder,
+    run: &mut RunFolder,
     batch: &BatchTensors,
     step: u64,
     at: Cursor,
     fault: Fault,
 ) -> Result<TrainError, TrainError> {
+    run.begin();
     let saved = run.bad_batch_path(step);
     let views = batch
         .views

@@ -8,9 +8,11 @@
 //! | `checkpoints/`, `last.safetensors`, `snapshots/` | see [`checkpoint`] |
 
 mod comparison;
+mod lock;
 mod sessions;
+mod traces;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,12 +23,20 @@ use serde_json::Value;
 use crate::{Checkpoint, StepStats, TrainError, checkpoint, files};
 
 use comparison::same_experiment;
+use lock::lock;
+use sessions::RUN_RECORD;
 pub use sessions::{Session, SessionEnd, sessions};
+use traces::Traces;
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.jsonl";
 
 /// A run folder that this process alone writes to.
 pub struct RunFolder {
     dir: PathBuf,
     metrics: File,
+    /// Of a run that has not begun.
+    traces: Option<Traces>,
     _lock: File,
 }
 
@@ -37,53 +47,47 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::OtherExperiment`] or [`TrainError::OtherData`] when the folder holds another run,
     /// [`TrainError::InUse`] when another process trains in it, [`TrainError::Damaged`] when a file in it is
-    /// not ours, [`TrainError::Io`] when it cannot be written. Nothing in the folder has changed then.
+    /// not ours, [`TrainError::Io`] when it cannot be written. Nothing in the folder has changed then, and
+    /// one that was not there is not there.
     pub fn open(
         dir: &Path,
         experiment: &Experiment,
         data_fingerprint: &str,
         device: &Device,
     ) -> Result<(Self, Option<Checkpoint>), TrainError> {
-        std::fs::create_dir_all(dir).map_err(TrainError::io(dir, "create"))?;
-        let lock = lock(dir)?;
-        checkpoint::tidy(dir)?;
-        let found = read_json(&dir.join("config.json"))?;
-        if let Some(found) = &found {
-            same_experiment(dir, found, experiment)?;
-        }
-        let resumed = checkpoint::load(dir, device)?;
-        if let Some(Checkpoint { progress, .. }) = &resumed {
-            let found = serde_json::to_value(&progress.experiment).unwrap_or_default();
-            same_experiment(dir, &found, experiment)?;
-            if progress.data_fingerprint != data_fingerprint {
-                return Err(TrainError::OtherData {
-                    dir: dir.to_owned(),
-                    found: progress.data_fingerprint.clone(),
-                    expected: data_fingerprint.to_owned(),
-                });
+        let mut traces = Traces::of_folder(dir).map_err(TrainError::io(dir, "create"))?;
+        let lock = lock(dir, &mut traces).inspect_err(|_| traces.remove())?;
+        for path in [CONFIG, RUN_RECORD, METRICS].map(|name| dir.join(name)) {
+            if !path.exists() {
+                traces.add_file(path);
             }
         }
-        let metrics = dir.join("metrics.jsonl");
-        if found.is_none() && resumed.is_none() && metrics.exists() {
-            return Err(TrainError::Damaged {
-                path: metrics,
-                problem: "belongs to a run without a config.json".to_owned(),
-                remedy: "choose another run folder",
-            });
+        let (metrics, resumed) = start_or_resume(dir, experiment, data_fingerprint, device)
+            .inspect_err(|_| traces.remove())?;
+        let folder = Self {
+            dir: dir.to_owned(),
+            metrics,
+            traces: resumed.is_none().then_some(traces),
+            _lock: lock,
+        };
+        Ok((folder, resumed))
+    }
+
+    /// The run has begun: from now on its folder stays, whatever happens.
+    pub fn begin(&mut self) {
+        self.traces = None;
+    }
+
+    /// Whether the run has begun, in this session or before.
+    pub fn has_begun(&self) -> bool {
+        self.traces.is_none()
+    }
+
+    /// Removes what was made for a run that has not begun; a folder only if nothing else is in it.
+    pub fn undo(self) {
+        if let Some(traces) = &self.traces {
+            traces.remove();
         }
-        files::replace_json(&dir.join("config.json"), experiment)?;
-        let step = resumed
-            .as_ref()
-            .map_or(0, |checkpoint| checkpoint.progress.cursor.step);
-        let metrics = open_metrics(&metrics, step)?;
-        Ok((
-            Self {
-                dir: dir.to_owned(),
-                metrics,
-                _lock: lock,
-            },
-            resumed,
-        ))
     }
 
     /// The folder itself.
@@ -101,7 +105,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn sync_log(&self) -> Result<(), TrainError> {
-        let path = self.dir.join("metrics.jsonl");
+        let path = self.dir.join(METRICS);
         self.metrics
             .sync_data()
             .map_err(TrainError::io(&path, "write"))
@@ -112,7 +116,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn log(&mut self, line: &StepStats) -> Result<(), TrainError> {
-        let path = self.dir.join("metrics.jsonl");
+        let path = self.dir.join(METRICS);
         let write = TrainError::io(&path, "write");
         let mut text = serde_json::to_string(line).map_err(|error| write(error.into()))?;
         text.push('\n');
@@ -121,21 +125,43 @@ impl RunFolder {
     }
 }
 
-/// Holds `dir` for this process until the file is dropped.
-fn lock(dir: &Path) -> Result<File, TrainError> {
-    let path = dir.join(".lock");
-    let file = File::create(&path).map_err(TrainError::io(&path, "create"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(TrainError::InUse {
-            dir: dir.to_owned(),
-        }),
-        // Some network file systems have no locks; training there is still wanted.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(path = %path.display(), %error, "the run folder cannot be locked");
-            Ok(file)
+/// Checks what the locked folder `dir` holds; gives its `metrics.jsonl`, and the checkpoint to continue from.
+fn start_or_resume(
+    dir: &Path,
+    experiment: &Experiment,
+    data_fingerprint: &str,
+    device: &Device,
+) -> Result<(File, Option<Checkpoint>), TrainError> {
+    checkpoint::tidy(dir)?;
+    let found = read_json(&dir.join(CONFIG))?;
+    if let Some(found) = &found {
+        same_experiment(dir, found, experiment)?;
+    }
+    let resumed = checkpoint::load(dir, device)?;
+    if let Some(Checkpoint { progress, .. }) = &resumed {
+        let found = serde_json::to_value(&progress.experiment).unwrap_or_default();
+        same_experiment(dir, &found, experiment)?;
+        if progress.data_fingerprint != data_fingerprint {
+            return Err(TrainError::OtherData {
+                dir: dir.to_owned(),
+                found: progress.data_fingerprint.clone(),
+                expected: data_fingerprint.to_owned(),
+            });
         }
     }
+    let metrics = dir.join(METRICS);
+    if found.is_none() && resumed.is_none() && metrics.exists() {
+        return Err(TrainError::Damaged {
+            path: metrics,
+            problem: "belongs to a run without a config.json".to_owned(),
+            remedy: "choose another run folder",
+        });
+    }
+    files::replace_json(&dir.join(CONFIG), experiment)?;
+    let step = resumed
+        .as_ref()
+        .map_or(0, |checkpoint| checkpoint.progress.cursor.step);
+    Ok((open_metrics(&metrics, step)?, resumed))
 }
 
 /// The JSON in `path`, none when there is no such file.
@@ -237,7 +263,7 @@ mod tests {
             "about.name=other",
         ];
         open(dir.path(), &experiment(&changed)).unwrap();
-        let config = read_json(&dir.path().join("config.json")).unwrap().unwrap();
+        let config = read_json(&dir.path().join(CONFIG)).unwrap().unwrap();
         assert_eq!(config["train"]["max_steps"], 9);
     }
 
@@ -245,10 +271,12 @@ mod tests {
     fn a_folder_serves_one_process_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let held = open(dir.path(), &experiment(&[])).unwrap();
-        assert!(matches!(
-            open(dir.path(), &experiment(&[])),
-            Err(TrainError::InUse { .. })
-        ));
+        for _ in 0..2 {
+            assert!(matches!(
+                open(dir.path(), &experiment(&[])),
+                Err(TrainError::InUse { .. })
+            ));
+        }
         drop(held);
         open(dir.path(), &experiment(&[])).unwrap();
     }
@@ -263,6 +291,7 @@ mod tests {
         ));
         let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
         assert_eq!(text, "precious\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

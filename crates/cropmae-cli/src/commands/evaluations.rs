@@ -103,6 +103,7 @@ pub struct Evaluations<'a> {
     tasks: Vec<Planned>,
     dir: PathBuf,
     scores: Vec<Score>,
+    written: bool,
 }
 
 impl<'a> Evaluations<'a> {
@@ -113,6 +114,7 @@ impl<'a> Evaluations<'a> {
             tasks,
             dir: dir.to_owned(),
             scores: Vec::new(),
+            written: false,
         }
     }
 
@@ -172,7 +174,16 @@ impl<'a> Evaluations<'a> {
             text += &serde_json::to_string(score)?;
             text.push('\n');
         }
+        self.written = true;
         runs::replace(&self.dir.join(FILE), text.as_bytes())
+    }
+
+    /// Removes the scores that this session has written: its run came to nothing.
+    pub fn undo(&mut self) {
+        if self.written {
+            // What cannot be removed is replaced by the next session's.
+            let _ = fs::remove_file(self.dir.join(FILE));
+        }
     }
 
     fn score(

@@ -140,14 +140,13 @@ impl Job<'_> {
         let mut watch = Watch::new(experiment, pictures, evaluations, console);
         let outcome = pretrain(experiment, source, &options, &mut watch);
         watch.finish();
-        let bad = on_disk.loader().bad_files();
-        if !bad.is_empty() {
+        let outcome = outcome?;
+        let replaced = on_disk.loader().bad_files().len();
+        if replaced > 0 {
             console.say(format!(
-                "{} unreadable files were replaced by others (named in the log)",
-                bad.len()
+                "data    {replaced} unusable, replaced by others (named in the log)"
             ));
         }
-        let outcome = outcome?;
         watch.say_end(&outcome);
         page::write(experiment, out, &dataset.describe())
             .with_context(|| format!("cannot write {}", out.join("report.html").display()))?;

@@ -140,6 +140,10 @@ impl Observer for Watch<'_> {
         Ok(())
     }
 
+    fn on_undo(&mut self) {
+        self.evaluations.undo();
+    }
+
     fn on_step(&mut self, stats: &StepStats) {
         self.epoch_losses.push(stats.loss);
         let images = self.experiment.effective_batch() as f64;

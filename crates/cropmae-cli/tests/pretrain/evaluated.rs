@@ -107,3 +107,32 @@ fn videos_that_are_missing_are_asked_for_before_training() {
         assert!(!folder.path().join("run").exists());
     }
 }
+
+#[test]
+fn scores_of_a_run_without_an_update_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = crate::support::images();
+    let evaluated = [
+        "--set",
+        "eval.every_epochs=1",
+        "--set",
+        "eval.max_sequences=1",
+    ];
+    let made = pretrain(folder.path(), &[&evaluated[..], &["--dry-run"]].concat());
+    assert!(made.status.success());
+    let scenes = std::fs::read_dir(folder.path().join("runs")).unwrap();
+    let scenes = scenes.map(|entry| entry.unwrap().path()).next().unwrap();
+    // All batches of an epoch make one update; the last one cannot be read.
+    let mut command = crate::support::pretrain(
+        images.path(),
+        &folder.path().join("run"),
+        &["train.accum_iter=7", "data.max_bad_fraction=0"],
+    );
+    command.args(evaluated).arg("--eval-data").arg(scenes);
+    std::fs::write(images.path().join("3.png"), "no image").unwrap();
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("eval     0  davis"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!folder.path().join("run").exists());
+}

@@ -6,4 +6,5 @@
 mod evaluated;
 mod finished;
 mod interrupted;
+mod refused;
 mod support;

@@ -9,8 +9,9 @@ use crate::TrainError;
 
 /// Keys that may change between two sessions of one run: none of them changes what is computed up to a
 /// given update.
-const FREE_KEYS: [&str; 7] = [
+const FREE_KEYS: [&str; 8] = [
     "about",
+    "data.max_bad_fraction",
     "data.prefetch_batches",
     "train.max_steps",
     "train.log_every_steps",

@@ -10,7 +10,7 @@ use super::{RunFolder, read_json};
 use crate::{Progress, TrainError, files, peak_rss_bytes};
 
 /// The file of sessions.
-const RUN_RECORD: &str = "run.json";
+pub(super) const RUN_RECORD: &str = "run.json";
 
 /// What `run.json` holds: everything beside the experiment that a number may depend on.
 #[derive(Debug, Serialize, Deserialize)]

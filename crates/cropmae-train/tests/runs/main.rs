@@ -8,3 +8,4 @@ mod learning;
 mod rates;
 mod resume;
 mod support;
+mod undone;
