@@ -91,7 +91,11 @@ mod tests {
             .unwrap();
         for (i, value) in found.into_iter().enumerate() {
             let expected = TABLE[i % 3][i / 3];
-            assert!((value - expected).abs() <= 1e-6, "{i}: {value} {expected}");
+            assert_eq!(
+                value.to_bits(),
+                expected.to_bits(),
+                "{i}: {value} {expected}"
+            );
         }
     }
 }

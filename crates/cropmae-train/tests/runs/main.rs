@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod averages;
+mod bytes;
 mod checkpoints;
 mod learning;
 mod rates;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use cropmae_data::{Dataset, LoaderConfig};
 use cropmae_train::{DatasetSource, Outcome, TrainError, pretrain};
 
-use crate::support::{Noise, Recorder, bits, experiment, finished, metrics, options};
+use crate::support::{Noise, Recorder, bits, experiment, finished, images, metrics, options};
 
 /// Stops after each number of updates or in the middle of one, goes on, and compares with one go.
 fn resume_is_exact(setting: &str) {
@@ -55,14 +55,7 @@ fn gradients_carried_into_the_next_epoch_survive_a_stop() {
 
 #[test]
 fn images_on_the_disk_continue_exactly_with_other_worker_counts() {
-    let images = tempfile::tempdir().unwrap();
-    for i in 0..26u32 {
-        let pixel = |x, y| image::Rgb([x * i, y * 7 + i, x * y].map(|value| value as u8));
-        let picture = image::RgbImage::from_fn(30 + i, 50 - i, pixel);
-        picture
-            .save(images.path().join(format!("{i}.png")))
-            .unwrap();
-    }
+    let images = images();
     let experiment = experiment(&[]);
     let dataset = Arc::new(Dataset::open(images.path(), &experiment.data).unwrap());
     let source = |workers| {

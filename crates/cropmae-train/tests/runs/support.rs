@@ -67,6 +67,19 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
     experiment
 }
 
+/// A folder of 26 images.
+pub fn images() -> tempfile::TempDir {
+    let images = tempfile::tempdir().unwrap();
+    for i in 0..26u32 {
+        let pixel = |x, y| image::Rgb([x * i, y * 7 + i, x * y].map(|value| value as u8));
+        let picture = image::RgbImage::from_fn(30 + i, 50 - i, pixel);
+        picture
+            .save(images.path().join(format!("{i}.png")))
+            .unwrap();
+    }
+    images
+}
+
 /// Noise; each batch is a function of its epoch and index alone.
 pub struct Noise {
     pub experiment: Experiment,
