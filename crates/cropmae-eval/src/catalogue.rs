@@ -37,8 +37,8 @@ impl Catalogue {
         let (list, listed) = match &options.list {
             Some(list) => (list.clone(), read_list(list, "a sequence name a line")?),
             None => match task {
-                Task::Davis => davis::list(root)?,
-                Task::Vip => vip::list(root)?,
+                Task::Davis => davis::LAYOUT.list(root)?,
+                Task::Vip => vip::LAYOUT.list(root)?,
                 Task::Jhmdb => jhmdb::list(root)?,
             },
         };
@@ -57,8 +57,8 @@ impl Catalogue {
     /// Files of a sequence.
     pub fn files(&self, name: &str) -> Result<SequenceFiles, EvalError> {
         match self.task {
-            Task::Davis => davis::files(&self.root, name),
-            Task::Vip => vip::files(&self.root, name),
+            Task::Davis => davis::LAYOUT.files(&self.root, name),
+            Task::Vip => vip::LAYOUT.files(&self.root, name),
             Task::Jhmdb => jhmdb::files(&self.root, name),
         }
     }

@@ -7,12 +7,12 @@ use cropmae_config::{Compute, Protocol};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, SequenceFiles};
 use crate::error::EvalError;
 use crate::observer::{Observer, SequenceInfo};
 use crate::protocol::{Run, validate};
 use crate::report::{Failure, TaskReport};
-use crate::scores::Scores;
+use crate::scores::{DavisScores, JhmdbScores, Scores, VipScores};
 use crate::tasks::{davis, jhmdb, vip};
 
 /// A label-propagation task.
@@ -112,9 +112,15 @@ pub fn sweep(
     let catalogue = Catalogue::open(task, data_dir, options)?;
     let data_fingerprint = catalogue.fingerprint();
     let (scores, failures) = match task {
-        Task::Davis => davis::evaluate(&run, &catalogue, observer)?,
-        Task::Vip => vip::evaluate(&run, &catalogue, observer)?,
-        Task::Jhmdb => jhmdb::evaluate(&run, &catalogue, observer)?,
+        Task::Davis => score(&run, &catalogue, observer, davis::evaluate, |sequences| {
+            Scores::Davis(DavisScores::of(sequences))
+        })?,
+        Task::Vip => score(&run, &catalogue, observer, vip::evaluate, |videos| {
+            Scores::Vip(VipScores::of(videos))
+        })?,
+        Task::Jhmdb => score(&run, &catalogue, observer, jhmdb::evaluate, |clips| {
+            Scores::Jhmdb(JhmdbScores::of(clips))
+        })?,
     };
     let report = |(protocol, scores): (&Protocol, Scores)| TaskReport {
         task,
@@ -139,8 +145,26 @@ pub(crate) fn compute(encoder: &dyn FeatureExtractor) -> Compute {
     }
 }
 
+/// Scores of one sequence under each setting.
+type EvaluateSequence<T> =
+    fn(&Run<'_>, SequenceFiles, &str, &mut dyn Observer) -> Result<Vec<T>, EvalError>;
+
+/// Evaluates all sequences of the catalogue and sums their scores up, for each setting.
+fn score<T>(
+    run: &Run<'_>,
+    catalogue: &Catalogue,
+    observer: &mut dyn Observer,
+    evaluate: EvaluateSequence<T>,
+    sum_up: fn(Vec<T>) -> Scores,
+) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
+    let (sequences, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
+        evaluate(run, catalogue.files(name)?, name, observer)
+    })?;
+    Ok((run.per_setting(sequences).map(sum_up).collect(), failures))
+}
+
 /// Evaluates one sequence after another, keeping the results of those that work.
-pub(crate) fn each_sequence<T>(
+fn each_sequence<T>(
     names: &[String],
     observer: &mut dyn Observer,
     mut evaluate: impl FnMut(&str, &mut dyn Observer) -> Result<T, EvalError>,

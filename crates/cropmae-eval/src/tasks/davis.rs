@@ -7,58 +7,37 @@
 //! frame are not scored, 255 (void) is background. Masks without a palette that hold nothing but 0 and 255
 //! are DAVIS-2016's, where 255 is the one object.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::catalogue::{Catalogue, SequenceFiles, read_list};
+use crate::catalogue::SequenceFiles;
 use crate::error::{EvalError, Size};
-use crate::evaluate::each_sequence;
-use crate::frames::list_files;
 use crate::labels::{LabelMap, Mask, Storage};
 use crate::metrics::{BitMask, Statistics, boundary_measure, jaccard};
 use crate::observer::Observer;
 use crate::output;
 use crate::palette::Palette;
 use crate::protocol::Run;
-use crate::report::Failure;
-use crate::scores::{DavisObject, DavisScores, DavisSequence, Scores};
-use crate::tasks::masks::MaskVideo;
+use crate::scores::{DavisObject, DavisSequence};
+use crate::tasks::masks::{Layout, MaskVideo};
 
 /// Pixels that belong to nothing.
 pub(crate) const VOID: u8 = 255;
 
-/// The official list and its names.
-pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
-    let list = root.join("ImageSets/2017/val.txt");
-    let names = read_list(&list, "DAVIS-2017's list of val sequences, one a line")?;
-    let annotations = root.join("Annotations/480p");
-    if !annotations.is_dir() {
-        return Err(EvalError::Layout {
-            path: annotations,
-            expected: "DAVIS-2017's annotations, one folder of palette PNGs a sequence".into(),
-        });
-    }
-    Ok((list, names))
-}
-
-/// Files of a sequence.
-pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
-    let folder = root.join("JPEGImages/480p").join(name);
-    Ok(SequenceFiles {
-        frames: list_files(
-            &folder,
-            &["jpg", "jpeg", "png"],
-            "the frames of the sequence",
-        )?,
-        annotations: list_files(
-            &root.join("Annotations/480p").join(name),
-            &["png"],
-            "the palette PNGs of the sequence",
-        )?,
-        folder,
-    })
-}
+/// Of the official download.
+pub(crate) const LAYOUT: Layout = Layout {
+    list: (
+        "ImageSets/2017/val.txt",
+        "DAVIS-2017's list of val sequences, one a line",
+    ),
+    frames: ("JPEGImages/480p", "the frames of the sequence"),
+    annotations: (
+        "Annotations/480p",
+        "DAVIS-2017's annotations, one folder of palette PNGs a sequence",
+    ),
+    masks: "the palette PNGs of the sequence",
+};
 
 /// Reads a mask of DAVIS-2017, or of DAVIS-2016 as object 1.
 pub(crate) fn read_mask(path: &Path) -> Result<Mask, EvalError> {
@@ -79,21 +58,8 @@ pub(crate) fn objects(first: &LabelMap) -> usize {
     usize::from(highest.copied().unwrap_or(0))
 }
 
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    catalogue: &Catalogue,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
-    let (sequences, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
-        evaluate_sequence(run, catalogue.files(name)?, name, observer)
-    })?;
-    let scores = run.per_setting(sequences);
-    let scores = scores.map(|sequences| Scores::Davis(DavisScores::of(sequences)));
-    Ok((scores.collect(), failures))
-}
-
 /// The sequence's scores under each setting.
-fn evaluate_sequence(
+pub(crate) fn evaluate(
     run: &Run<'_>,
     files: SequenceFiles,
     name: &str,

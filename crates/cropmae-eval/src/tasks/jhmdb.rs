@@ -6,9 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{Catalogue, SequenceFiles, read_list};
+use crate::catalogue::{SequenceFiles, read_list};
 use crate::error::{EvalError, Size};
-use crate::evaluate::each_sequence;
 use crate::frames::{list_files, list_folders, stem};
 use crate::mat5;
 use crate::metrics::Pck;
@@ -17,8 +16,7 @@ use crate::output;
 use crate::pose::{JOINTS, POSE_CHANNELS, joint_maps, key_points};
 use crate::propagation::Grid;
 use crate::protocol::{Run, require_frames};
-use crate::report::Failure;
-use crate::scores::{JhmdbClip, JhmdbScores, Scores};
+use crate::scores::JhmdbClip;
 
 /// Annotated joints of a clip: per frame (x, y) in pixels, from 0.
 type Joints = Vec<[[f64; 2]; JOINTS]>;
@@ -82,21 +80,8 @@ pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError>
     })
 }
 
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    catalogue: &Catalogue,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
-    let (clips, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
-        evaluate_clip(run, catalogue.files(name)?, name, observer)
-    })?;
-    let scores = run.per_setting(clips);
-    let scores = scores.map(|clips| Scores::Jhmdb(JhmdbScores::of(clips)));
-    Ok((scores.collect(), failures))
-}
-
 /// The clip's scores under each setting.
-fn evaluate_clip(
+pub(crate) fn evaluate(
     run: &Run<'_>,
     files: SequenceFiles,
     name: &str,

@@ -1,13 +1,53 @@
 //! What the two tasks with a mask for every frame share: DAVIS and VIP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::catalogue::SequenceFiles;
+use crate::catalogue::{SequenceFiles, read_list};
 use crate::error::{EvalError, Size};
-use crate::frames::require_pairs;
+use crate::frames::{list_files, require_pairs};
 use crate::labels::{LabelMap, LabelSet, Mask};
 use crate::observer::{FrameDone, Observer, Prediction};
 use crate::protocol::{Run, Video, require_frames};
+
+/// Where a data set with a mask for every frame keeps its files. The second text of a pair says what should
+/// be there.
+pub(crate) struct Layout {
+    /// The list of sequences.
+    pub list: (&'static str, &'static str),
+    /// The folder of folders of frames; what one of them holds.
+    pub frames: (&'static str, &'static str),
+    /// The folder of folders of masks.
+    pub annotations: (&'static str, &'static str),
+    /// What one of them holds.
+    pub masks: &'static str,
+}
+
+impl Layout {
+    /// The official list in the data set at `root`, and its names.
+    pub fn list(&self, root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
+        let list = root.join(self.list.0);
+        let names = read_list(&list, self.list.1)?;
+        let annotations = root.join(self.annotations.0);
+        if !annotations.is_dir() {
+            return Err(EvalError::Layout {
+                path: annotations,
+                expected: self.annotations.1.into(),
+            });
+        }
+        Ok((list, names))
+    }
+
+    /// Files of a sequence.
+    pub fn files(&self, root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
+        let folder = root.join(self.frames.0).join(name);
+        let masks = root.join(self.annotations.0).join(name);
+        Ok(SequenceFiles {
+            frames: list_files(&folder, &["jpg", "jpeg", "png"], self.frames.1)?,
+            annotations: list_files(&masks, &["png"], self.masks)?,
+            folder,
+        })
+    }
+}
 
 /// Reads a mask as the task understands it.
 pub(crate) type ReadMask = fn(&Path) -> Result<Mask, EvalError>;

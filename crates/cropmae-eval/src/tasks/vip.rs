@@ -4,64 +4,33 @@
 //! `Annotations/Category_ids/<video>/000000000001.png` with part ids 0 to 19 as grey levels or palette
 //! indices, 255 where a later frame is not annotated. Every frame counts, frame 0 included.
 
-use std::path::{Path, PathBuf};
-
-use crate::catalogue::{Catalogue, SequenceFiles, read_list};
+use crate::catalogue::SequenceFiles;
 use crate::error::EvalError;
-use crate::evaluate::each_sequence;
-use crate::frames::{list_files, stem};
+use crate::frames::stem;
 use crate::labels::{LabelMap, Mask};
 use crate::metrics::{Confusion, VIP_CLASSES};
 use crate::observer::Observer;
 use crate::output;
 use crate::protocol::Run;
-use crate::report::Failure;
-use crate::scores::{Scores, VipScores, VipVideo};
-use crate::tasks::masks::MaskVideo;
+use crate::scores::VipVideo;
+use crate::tasks::masks::{Layout, MaskVideo};
 
-/// The official list and its names.
-pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
-    let list = root.join("lists/val_videos.txt");
-    let names = read_list(&list, "VIP's list of val videos, one a line")?;
-    let annotations = root.join("Annotations/Category_ids");
-    if !annotations.is_dir() {
-        return Err(EvalError::Layout {
-            path: annotations,
-            expected: "VIP's part annotations, one folder of PNGs of ids a video".into(),
-        });
-    }
-    Ok((list, names))
-}
-
-/// Files of a video.
-pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
-    let folder = root.join("Images").join(name);
-    Ok(SequenceFiles {
-        frames: list_files(&folder, &["jpg", "jpeg", "png"], "the frames of the video")?,
-        annotations: list_files(
-            &root.join("Annotations/Category_ids").join(name),
-            &["png"],
-            "the part annotations of the video",
-        )?,
-        folder,
-    })
-}
-
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    catalogue: &Catalogue,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<Scores>, Vec<Failure>), EvalError> {
-    let (videos, failures) = each_sequence(&catalogue.names, observer, |name, observer| {
-        evaluate_video(run, catalogue.files(name)?, name, observer)
-    })?;
-    let scores = run.per_setting(videos);
-    let scores = scores.map(|videos| Scores::Vip(VipScores::of(videos)));
-    Ok((scores.collect(), failures))
-}
+/// Of the official download.
+pub(crate) const LAYOUT: Layout = Layout {
+    list: (
+        "lists/val_videos.txt",
+        "VIP's list of val videos, one a line",
+    ),
+    frames: ("Images", "the frames of the video"),
+    annotations: (
+        "Annotations/Category_ids",
+        "VIP's part annotations, one folder of PNGs of ids a video",
+    ),
+    masks: "the part annotations of the video",
+};
 
 /// The video's scores under each setting.
-fn evaluate_video(
+pub(crate) fn evaluate(
     run: &Run<'_>,
     files: SequenceFiles,
     name: &str,

@@ -5,7 +5,7 @@ use std::fs;
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, Seed};
 use cropmae_eval::labels::Mask;
-use cropmae_eval::{EvalOptions, Scores, Task, evaluate, sweep};
+use cropmae_eval::{EvalError, EvalOptions, Scores, Task, TaskReport, evaluate, sweep};
 use cropmae_model::{Compute, Execution, RawPixels, VitFeatures};
 
 use super::dataset::{davis, jhmdb, vip, write_grey, write_mask};
@@ -160,56 +160,52 @@ fn void_is_propagated_but_never_written() {
     assert!(ids.contains(&1) && !ids.contains(&255));
 }
 
-#[test]
-fn features_come_from_the_block_that_is_asked_for() {
+/// The report and the predicted joints of a clip, by an encoder of `depth` blocks that runs in `compute`. Joints
+/// are means of cells: they tell any two sets of features apart, where masks may agree.
+fn follow_joints(
+    depth: usize,
+    feature_block: Option<usize>,
+    compute: Compute,
+) -> Result<(TaskReport, String), EvalError> {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("JHMDB"), folder.path().join("out"));
     jhmdb(&data, &["wave/still"], 4);
     let config = ModelConfig {
-        depth: 3,
+        depth,
         ..ModelConfig::preset("vits8").unwrap()
     };
     let encoder = VitFeatures::random(&config, Seed(0), &Device::Cpu).unwrap();
-    // Joints are means of cells: they tell any two sets of features apart, where masks may agree.
-    let joints = |feature_block| {
-        let protocol = Protocol {
-            feature_block,
-            ..small(Task::Jhmdb)
-        };
-        let (task, options) = (Task::Jhmdb, into(&out));
-        evaluate(task, &data, &encoder, &protocol, &options, &mut ())
-            .map(|_| fs::read_to_string(out.join("joints/wave/still.json")).unwrap())
-            .map_err(|error| error.to_string())
+    let encoder = encoder.with_execution(Execution {
+        compute,
+        ..Execution::default()
+    });
+    let (task, options) = (Task::Jhmdb, into(&out));
+    let protocol = Protocol {
+        feature_block,
+        ..small(task)
     };
+    let report = evaluate(task, &data, &encoder, &protocol, &options, &mut ())?;
+    let joints = fs::read_to_string(out.join("joints/wave/still.json")).unwrap();
+    Ok((report, joints))
+}
+
+#[test]
+fn features_come_from_the_block_that_is_asked_for() {
+    let joints = |block| follow_joints(3, block, Compute::F32).map(|(_, joints)| joints);
     let last = joints(None).unwrap();
     assert_eq!(joints(Some(3)).unwrap(), last);
     assert_ne!(joints(Some(1)).unwrap(), last);
-    let error = joints(Some(4)).unwrap_err();
+    let error = joints(Some(4)).unwrap_err().to_string();
     assert!(error.contains("block") && error.contains('3'), "{error}");
 }
 
 #[test]
 fn the_report_names_the_number_type_that_ran() {
-    let folder = tempfile::tempdir().unwrap();
-    let (data, out) = (folder.path().join("JHMDB"), folder.path().join("out"));
-    jhmdb(&data, &["wave/still"], 4);
-    let config = ModelConfig {
-        depth: 2,
-        ..ModelConfig::preset("vits8").unwrap()
-    };
-    let evaluated = |compute| {
-        let execution = Execution {
-            compute,
-            ..Execution::default()
-        };
-        let encoder = VitFeatures::random(&config, Seed(0), &Device::Cpu).unwrap();
-        let encoder = encoder.with_execution(execution);
-        let (task, options) = (Task::Jhmdb, into(&out));
-        let report = evaluate(task, &data, &encoder, &small(task), &options, &mut ()).unwrap();
-        let joints = fs::read_to_string(out.join("joints/wave/still.json")).unwrap();
+    let follow = |compute| {
+        let (report, joints) = follow_joints(2, None, compute).unwrap();
         (report.compute, joints)
     };
-    let (exact, asked) = (evaluated(Compute::F32), evaluated(Compute::Bf16));
+    let (exact, asked) = (follow(Compute::F32), follow(Compute::Bf16));
     assert_eq!(exact.0, cropmae_config::Compute::F32);
     match Compute::Bf16.available() {
         Compute::F32 => assert_eq!(asked, exact, "no such instructions: the same in f32"),
