@@ -1,6 +1,8 @@
 //! What a run will cost, before it starts: arithmetic from the shapes, memory by a rule of thumb, time by
 //! doing one real update on random pixels.
 
+mod memory;
+
 use std::time::Instant;
 
 use candle_core::Device;
@@ -10,6 +12,9 @@ use rand::Rng;
 use serde::Serialize;
 
 use crate::{Cursor, Plan, TrainError, Trainer};
+
+use memory::Parameters;
+pub use memory::PeakMemory;
 
 /// Width of the cross-attention decoder's feed-forward layers, whatever the decoder's own width.
 const CROSS_FEED_FORWARD: usize = 2048;
@@ -23,10 +28,8 @@ pub struct Estimate {
     pub parameters: usize,
     /// Floating-point operations of forward and backward pass per image.
     pub flops_per_image: f64,
-    /// Weights, their moving average, gradients and both moments, in bytes: exact.
-    pub state_bytes: usize,
-    /// Activations of one batch, in bytes: a rule of thumb, good to about a third.
-    pub activation_bytes: usize,
+    /// Memory on a CPU.
+    pub memory: PeakMemory,
     /// Time of one update, in seconds, where it was measured.
     pub seconds_per_update: Option<f64>,
 }
@@ -53,15 +56,12 @@ pub fn estimate(
 ) -> Result<Estimate, TrainError> {
     let plan = Plan::new(experiment, batches_per_epoch)?;
     let mut trainer = Trainer::new(experiment, batches_per_epoch, device)?;
-    let [decayed, not_decayed] = trainer.optimizer().group_sizes();
-    let parameters = decayed.values + not_decayed.values;
-    let copies = 4 + usize::from(experiment.train.ema_decay.is_some());
+    let parameters = Parameters::of(trainer.weights());
     Ok(Estimate {
         plan,
-        parameters,
+        parameters: parameters.all(),
         flops_per_image: 3.0 * forward_flops(experiment),
-        state_bytes: copies * size_of::<f32>() * parameters,
-        activation_bytes: activation_bytes(experiment),
+        memory: PeakMemory::of(experiment, parameters),
         seconds_per_update: if measure {
             Some(time_update(&mut trainer, experiment)?)
         } else {
@@ -153,32 +153,6 @@ fn forward_flops(experiment: &Experiment) -> f64 {
         }
 }
 
-/// What the backward pass needs of one batch. The fused operations keep, per token of a block of width D
-/// and hidden width F, about 9 D + F values: inputs of both norms, qkv, attention's output, its
-/// projection, both residual sums, and the hidden layer before its activation.
-fn activation_bytes(experiment: &Experiment) -> usize {
-    let model = &experiment.model;
-    let (patches, d, dd) = (
-        model.num_patches(),
-        model.embed_dim,
-        model.decoder_embed_dim,
-    );
-    let kept = experiment.mask.len_keep(patches);
-    let encoder = model.depth * (9 * d + mlp_width(d, model));
-    let pixels = 2 * experiment.data.views.count() * patches * model.patch_values();
-    let per_sample = match experiment.method {
-        Method::Mae => {
-            let layer = 9 * dd + mlp_width(dd, model);
-            (kept + 1) * encoder + (patches + 1) * model.decoder_depth * layer
-        }
-        Method::CropMae | Method::SiamMae => {
-            let layer = 14 * dd + CROSS_FEED_FORWARD;
-            (patches + kept + 2) * encoder + (patches + 1) * model.decoder_depth * layer
-        }
-    };
-    experiment.train.batch_size * (per_sample + pixels) * size_of::<f32>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,16 +177,6 @@ mod tests {
                 "{preset}: {found} against {gflop}"
             );
         }
-    }
-
-    #[test]
-    fn activations_of_a_small_batch_are_of_the_measured_size() {
-        // A process that made two updates of this experiment peaked at 1.70 GB, 0.45 GB of it state.
-        let found = activation_bytes(&published("vits16")) as f64 / 1.25e9;
-        assert!(
-            (0.75..1.33).contains(&found),
-            "{found} of what was measured"
-        );
     }
 
     #[test]

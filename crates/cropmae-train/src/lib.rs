@@ -23,7 +23,7 @@ mod trainer;
 pub use batch_tensors::BatchTensors;
 pub use checkpoint::{Checkpoint, Cursor, Progress};
 pub use error::TrainError;
-pub use estimate::{Estimate, encoder_flops, estimate, random_batch};
+pub use estimate::{Estimate, PeakMemory, encoder_flops, estimate, random_batch};
 pub use memory::peak_rss_bytes;
 pub use observer::{EpochEnd, HookError, Observer, Plan, StepStats};
 pub use optimizer::{AdamW, GroupSize};

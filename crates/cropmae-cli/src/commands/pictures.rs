@@ -157,10 +157,11 @@ fn first(mut batch: Batch, samples: usize, experiment: &Experiment) -> Batch {
         experiment.model.patch_values(),
     );
     batch.size = batch.size.min(samples);
-    batch
-        .views
-        .iter_mut()
-        .for_each(|view| view.truncate(batch.size * n * v));
+    for view in &mut batch.views {
+        view.truncate(batch.size * n * v);
+        // A copy is no larger than it must be; the whole batch's memory goes back to the loader.
+        *view = view.clone();
+    }
     batch.ids_shuffle.truncate(batch.size * n);
     batch
 }

@@ -194,11 +194,14 @@ fn dry_run(
         "steps   {} updates of {} images, peak learning rate {:.3e}",
         cost.plan.total_updates, cost.plan.images_per_update, cost.plan.peak_lr
     ));
+    let memory = &cost.memory;
     console.say(format!(
-        "memory  about {:.2} GiB: {:.2} for weights and optimiser, {:.2} for activations",
-        gib(cost.state_bytes + cost.activation_bytes),
-        gib(cost.state_bytes),
-        gib(cost.activation_bytes)
+        "memory  about {:.2} GiB on a CPU: {:.2} for weights and optimiser, {:.2} for activations and gradients, \
+         {:.2} for batches ahead",
+        gib(memory.peak_bytes()),
+        gib(memory.state_bytes),
+        gib(memory.step_bytes),
+        gib(memory.loader_bytes)
     ));
     if let (Some(total), Some(one)) = (cost.seconds(), cost.seconds_per_update) {
         console.say(format!(
