@@ -30,7 +30,7 @@ pub struct DataReport {
     pub fingerprint: String,
     /// Images, unusable ones among them.
     pub images: usize,
-    /// Images that cannot be used, with reasons.
+    /// Images that cannot be used, and shards or tables that are not whole, with reasons.
     pub broken: Vec<Finding>,
     /// Images with a side below the limit.
     pub tiny: Vec<Finding>,
@@ -98,7 +98,9 @@ pub fn check(dataset: &Dataset, tiny_px: u32, progress: &dyn Fn(usize)) -> DataR
     }
     let finding = |(path, what)| Finding { path, what };
     let usable = dataset.len() + dataset.bad_files().len() - known.len();
-    report.broken = known.into_iter().map(finding).collect();
+    let parts = dataset.bad_parts().iter().cloned();
+    let parts = parts.map(|BadFile { path, reason }| (path, reason));
+    report.broken = parts.chain(known).map(finding).collect();
     report.refusal = verdict.err().map(|error: DataError| error.to_string());
     report.images_per_core_second = usable as f64 / f64::max(seconds, 1e-9);
     report

@@ -30,7 +30,7 @@ pub struct Dataset {
     /// Unusable files that listing has found.
     bad_files: Vec<BadFile>,
     /// Broken shards and tables.
-    bad_parts: usize,
+    bad_parts: Vec<BadFile>,
 }
 
 impl Dataset {
@@ -54,10 +54,9 @@ impl Dataset {
             (Samples::Images | Samples::Auto, _) => Unit::Pictures,
         };
         let opened = sources::open(path, unit)?;
-        let bad_parts = opened.bad_parts.len();
         let tolerance = Tolerance::new(recipe.max_bad_fraction, opened.parts);
         let mut known = Known::new();
-        tolerance.bear(&mut known, opened.bad_parts)?;
+        tolerance.bear(&mut known, opened.bad_parts.iter().cloned())?;
         if opened.source.len() == 0 {
             return Err(tolerance.refusal(&known));
         }
@@ -66,7 +65,7 @@ impl Dataset {
             recipe: recipe.clone(),
             left_out: opened.left_out,
             bad_files: opened.bad_files,
-            bad_parts,
+            bad_parts: opened.bad_parts,
         })
     }
 
@@ -100,6 +99,11 @@ impl Dataset {
         &self.bad_files
     }
 
+    /// Broken shards and tables that listing has found, of which what can be read is used.
+    pub(crate) fn bad_parts(&self) -> &[BadFile] {
+        &self.bad_parts
+    }
+
     /// The order in which an epoch visits the samples: a permutation of all, or, where samples are only
     /// read cheaply in groups, of the groups and within them.
     pub fn order(&self, seed: Seed, epoch: u64) -> Order {
@@ -118,8 +122,8 @@ impl Dataset {
         if !self.bad_files.is_empty() {
             text += &format!(", {} unusable", self.bad_files.len());
         }
-        if self.bad_parts > 0 {
-            text += &format!(", {} broken", self.bad_parts);
+        if !self.bad_parts.is_empty() {
+            text += &format!(", {} broken", self.bad_parts.len());
         }
         text
     }

@@ -27,7 +27,7 @@ impl std::error::Error for BadFile {}
 pub enum DataError {
     /// Nothing is there.
     #[error(
-        "{path}: no such file or folder; give --data a folder, a list file, tar shards or Parquet files"
+        "{path}: no such file or folder; expected a folder, a list file (.txt), tar shards or Parquet files, several as shard-{{000..146}}.tar; * stands for nothing here"
     )]
     Missing {
         /// The path that was asked for.
@@ -35,7 +35,7 @@ pub enum DataError {
     },
     /// The path is a file that holds no samples.
     #[error(
-        "{path}: not a source of samples: expected a folder, a list of paths (.txt), or a file that ends in {known}"
+        "{path}: not a source of samples; expected a folder of images, a list of paths (.txt), or a file that ends in {known}"
     )]
     UnknownSource {
         /// The path that was asked for.
@@ -72,7 +72,7 @@ pub enum DataError {
         message: String,
     },
     /// A folder, list or archive cannot be listed.
-    #[error("{path}: cannot list it: {source}")]
+    #[error("{path}: cannot list it: {source}; see that you may read it, or give another path")]
     List {
         /// The folder or file.
         path: PathBuf,
@@ -84,6 +84,18 @@ pub enum DataError {
     EmptyList {
         /// The list.
         path: PathBuf,
+    },
+    /// A list whose paths lead nowhere.
+    #[error(
+        "{path}: none of its first {looked_for} paths is there, the first is {first}; expected one path a line and nothing else, absolute or relative to the list's folder"
+    )]
+    ListOfNothing {
+        /// The list.
+        path: PathBuf,
+        /// Paths that were looked for.
+        looked_for: usize,
+        /// The first of them.
+        first: PathBuf,
     },
     /// A folder without a single image.
     #[error(
@@ -98,7 +110,9 @@ pub enum DataError {
         other_files: usize,
     },
     /// Shards or Parquet files without a single image.
-    #[error("{path}: no images in its {parts} shards; they hold {other_files} other files")]
+    #[error(
+        "{path}: no images in {parts} tar or Parquet file(s), which hold {other_files} other file(s); expected names that end in .jpg, .jpeg, .png or .webp"
+    )]
     NoImages {
         /// Where they are.
         path: PathBuf,
@@ -109,7 +123,7 @@ pub enum DataError {
     },
     /// A Parquet file without a column of pictures.
     #[error(
-        "{path}: no image column: expected a struct column image with the field bytes, found {columns}"
+        "{path}: no image column; expected a struct column image with the field bytes, as Hugging Face's datasets writes images, found {columns}; write it so, or give the images as a folder"
     )]
     NoImageColumn {
         /// The file.
@@ -175,7 +189,7 @@ pub enum DataError {
     BadFile(#[from] BadFile),
     /// More unusable files than the configuration tolerates.
     #[error(
-        "{count} of {total} files cannot be used; data.max_bad_fraction = {max_fraction} allows {allowed}: mend them or raise it; cargo xtask data check names all. First: {first}"
+        "{count} of {total} files cannot be used, data.max_bad_fraction = {max_fraction} allows {allowed}; mend or remove them, or raise it. First: {first}"
     )]
     TooManyBadFiles {
         /// Distinct unusable files met so far.

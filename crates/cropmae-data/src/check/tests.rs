@@ -79,3 +79,22 @@ fn the_verdict_is_that_of_a_run() {
     let recorded = Dataset::open(dir.path(), &data).unwrap().fingerprint();
     assert_eq!(report(dir.path(), 0.1).fingerprint, recorded);
 }
+
+#[test]
+fn a_shard_that_is_cut_off_is_found() {
+    let images = folder();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    let mut shard = tar::Builder::new(Vec::new());
+    for name in ["plain0.png", "plain1.png"] {
+        shard
+            .append_path_with_name(images.path().join(name), name)
+            .unwrap();
+    }
+    let bytes = shard.into_inner().unwrap();
+    fs::write(&path, &bytes[..1024 + 512 + 10]).unwrap();
+    let report = report(dir.path(), 1.0);
+    assert_eq!(names(&report.broken), ["x.tar"]);
+    assert_eq!(report.broken[0].what, "truncated after 1 images");
+    assert_eq!(report.images, 1);
+}

@@ -53,7 +53,7 @@ impl Listing {
         let Some((kind, mut files)) = largest else {
             return Err(DataError::NothingInFolder {
                 path: root.to_owned(),
-                known: kind::known(),
+                known: kind::known(|_| true),
                 other_files: others,
             });
         };
@@ -75,7 +75,10 @@ fn left_out(root: &Path, error: walkdir::Error) -> Result<Option<PathBuf>, DataE
         tracing::warn!(path = %path.display(), "left out a link that leads back to its own parent");
         return Ok(None);
     }
-    let source = std::io::Error::from(error);
+    // The error's own words would name the path once more.
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::ErrorKind::Other.into());
     if source.kind() == std::io::ErrorKind::NotFound {
         return Ok(Some(path));
     }

@@ -50,9 +50,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// All endings, for messages.
-pub(crate) fn known() -> String {
-    let endings = ENDINGS.iter().flat_map(|(_, endings)| endings.iter());
+/// The endings of the `wanted` kinds, for messages.
+pub(crate) fn known(wanted: impl Fn(Kind) -> bool) -> String {
+    let kinds = ENDINGS.iter().filter(|(kind, _)| wanted(*kind));
+    let endings = kinds.flat_map(|(_, endings)| endings.iter());
     endings
         .map(|ending| format!(".{ending}"))
         .collect::<Vec<_>>()
@@ -80,6 +81,8 @@ mod tests {
         ] {
             assert_eq!(Kind::of(Path::new(name)), kind, "{name}");
         }
-        assert!(known().contains(".jpeg, ") && known().ends_with(".parquet"));
+        let all = known(|_| true);
+        assert!(all.contains(".jpeg, ") && all.ends_with(".parquet"));
+        assert!(!known(|kind| kind != Kind::Image).contains(".jpeg"));
     }
 }

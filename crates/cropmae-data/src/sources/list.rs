@@ -11,6 +11,9 @@ use crate::DataError;
 /// Endings of list files.
 pub(crate) const ENDINGS: [&str; 3] = ["txt", "lst", "list"];
 
+/// Paths at the start of a list that are looked for when it is opened.
+const LOOKED_FOR: usize = 100;
+
 /// Whether a file is a list, by the end of its name.
 pub(crate) fn is_list(path: &Path) -> bool {
     path.extension()
@@ -52,6 +55,20 @@ pub(crate) fn base(list: &Path) -> PathBuf {
     list.parent().unwrap_or(Path::new("")).to_owned()
 }
 
+/// Refuses a list of which not even one of the first names leads to a file: its paths are meant from another
+/// folder, or it is no list.
+pub(crate) fn require_some(list: &Path, base: &Path, names: &Names) -> Result<(), DataError> {
+    let first = || names.iter().take(LOOKED_FOR).map(|name| base.join(name));
+    if first().any(|path| path.exists()) {
+        return Ok(());
+    }
+    Err(DataError::ListOfNothing {
+        path: list.to_owned(),
+        looked_for: first().count(),
+        first: first().next().unwrap_or_default(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +86,25 @@ mod tests {
         std::fs::write(&list, "\n\n").unwrap();
         let message = read(&list).unwrap_err().to_string();
         assert!(message.contains("train.txt: names no file"), "{message}");
+    }
+
+    #[test]
+    fn one_of_the_first_paths_has_to_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("train.txt");
+        std::fs::write(&list, "a.jpg 0\nb.jpg 1\n").unwrap();
+        let names = read(&list).unwrap();
+        let message = require_some(&list, dir.path(), &names)
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "train.txt: none of its first 2 paths",
+            "a.jpg 0",
+            "one path a line",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        std::fs::write(dir.path().join("b.jpg 1"), "x").unwrap();
+        require_some(&list, dir.path(), &names).unwrap();
     }
 }

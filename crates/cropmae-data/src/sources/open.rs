@@ -33,7 +33,14 @@ pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     if metadata.is_dir() {
         let listing = Listing::of(path)?;
         let left_out = listing.left_out;
-        let mut opened = open_files(path, listing.kind, listing.files, Listed::ByFolder, unit)?;
+        let mut opened = open_files(
+            path,
+            path,
+            listing.kind,
+            listing.files,
+            Listed::ByFolder,
+            unit,
+        )?;
         opened.left_out += left_out;
         return Ok(opened);
     }
@@ -41,12 +48,13 @@ pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
         Some(kind) if kind != Kind::Image => {
             let name = path.file_name().map(PathBuf::from).unwrap_or_default();
             let names = [name].iter().collect();
-            open_files(&list::base(path), kind, names, Listed::ByFolder, unit)
+            let root = list::base(path);
+            open_files(path, &root, kind, names, Listed::ByFolder, unit)
         }
         None if list::is_list(path) => open_list(path, unit),
         _ => Err(DataError::UnknownSource {
             path: path.to_owned(),
-            known: kind::known(),
+            known: kind::known(|kind| kind != Kind::Image),
         }),
     }
 }
@@ -68,8 +76,10 @@ fn open_hub(address: &str, _unit: Unit) -> Result<Opened, DataError> {
 /// All files of a list are of the kind of the first; a name without a known ending is an image's.
 fn open_list(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     let names = list::read(path)?;
+    let base = list::base(path);
+    list::require_some(path, &base, &names)?;
     let kind = Kind::of(&names.get(0)).unwrap_or(Kind::Image);
-    open_files(&list::base(path), kind, names, Listed::ByFile, unit)
+    open_files(path, &base, kind, names, Listed::ByFile, unit)
 }
 
 fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
@@ -85,6 +95,7 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     let kind = Kind::of(Path::new(&names[0])).filter(|&kind| kind != Kind::Image);
     let kind = kind.ok_or_else(missing)?;
     open_files(
+        path,
         Path::new(""),
         kind,
         names.iter().collect(),
@@ -93,8 +104,9 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     )
 }
 
-/// Files of one kind, named relative to `root`.
+/// Files of one kind, named relative to `root`; `given` is what the user calls all of them.
 fn open_files(
+    given: &Path,
     root: &Path,
     kind: Kind,
     names: Names,
@@ -104,31 +116,31 @@ fn open_files(
     let paths = || names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
     let opened = match kind {
         Kind::Image => Opened::whole(ImageFiles::new(root, names, listed)),
-        Kind::Shard => Shards::list(root, &paths())?,
+        Kind::Shard => Shards::list(given, &paths())?,
         Kind::Parquet if unit == Unit::Videos => {
             return Err(DataError::NoFramesInParquet {
-                path: root.to_owned(),
+                path: given.to_owned(),
             });
         }
-        Kind::Parquet => Parquet::list(root, &paths())?,
-        Kind::Video => return open_videos(root, names),
+        Kind::Parquet => Parquet::list(given, &paths())?,
+        Kind::Video => return open_videos(given, root, names),
     };
     match unit {
         Unit::Pictures => Ok(opened),
-        Unit::Videos => FrameFolders::group(root, opened, kind),
+        Unit::Videos => FrameFolders::group(given, opened, kind),
     }
 }
 
 /// Video files are samples whatever was asked for: their frames are no files.
 #[cfg(feature = "video")]
-fn open_videos(root: &Path, names: Names) -> Result<Opened, DataError> {
+fn open_videos(_given: &Path, root: &Path, names: Names) -> Result<Opened, DataError> {
     Ok(Opened::whole(super::videos::Videos::new(root, names)))
 }
 
 #[cfg(not(feature = "video"))]
-fn open_videos(root: &Path, _names: Names) -> Result<Opened, DataError> {
+fn open_videos(given: &Path, _root: &Path, _names: Names) -> Result<Opened, DataError> {
     Err(DataError::NeedsFeature {
-        path: root.to_owned(),
+        path: given.to_owned(),
         found: "video files",
         feature: "video",
     })

@@ -79,7 +79,8 @@ impl Shards {
             };
             bad_parts.extend(index.broken.map(broken));
             bad_files.extend(index.bad_entries.into_iter().map(|(name, reason)| BadFile {
-                path: path.join(name),
+                // An absolute name would displace the shard's.
+                path: path.join(name.strip_prefix("/").unwrap_or(&name)),
                 reason,
             }));
             left_out += index.other_files;

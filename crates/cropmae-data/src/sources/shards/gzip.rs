@@ -56,25 +56,31 @@ pub(super) fn unpacked(shard: &Path, cache: &Path) -> io::Result<PathBuf> {
     );
     std::fs::create_dir_all(cache)?;
     let mut temporary = tempfile::NamedTempFile::new_in(cache)?;
-    unpack(File::open(shard)?, temporary.as_file_mut())?;
+    if let Some(error) = unpack(File::open(shard)?, temporary.as_file_mut())? {
+        tracing::warn!(shard = %shard.display(), "a compressed shard ends early: {error}");
+    }
     temporary.persist(&target)?;
     Ok(target)
 }
 
-fn unpack(from: File, to: &mut File) -> io::Result<()> {
+/// Unpacks `from`; gives the reason where it ends early, after something of it could be unpacked.
+fn unpack(from: File, to: &mut File) -> io::Result<Option<io::Error>> {
     let mut reader = MultiGzDecoder::new(BufReader::new(from));
     let mut writer = BufWriter::new(to);
     let mut chunk = vec![0; 1 << 18];
-    loop {
+    let mut unpacked = 0;
+    let cut_short = loop {
         match io::Read::read(&mut reader, &mut chunk) {
-            Ok(0) => break,
-            Ok(read) => writer.write_all(&chunk[..read])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                tracing::warn!("a compressed shard ends early: {error}");
-                break;
+            Ok(0) => break None,
+            Ok(read) => {
+                writer.write_all(&chunk[..read])?;
+                unpacked += read;
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if unpacked == 0 => return Err(error),
+            Err(error) => break Some(error),
         }
-    }
-    writer.flush()
+    };
+    writer.flush()?;
+    Ok(cut_short)
 }

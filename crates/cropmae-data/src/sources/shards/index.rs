@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
@@ -40,7 +40,7 @@ impl Index {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    this.broken = Some(format!("no valid header at byte {end}: {error}"));
+                    this.broken = Some(no_header(end, &error));
                     break;
                 }
             };
@@ -53,10 +53,13 @@ impl Index {
             this.add(&entry, (start, size), &mut pairs)?;
         }
         if this.broken.is_none() && length < end + BLOCK {
-            this.broken = Some(format!(
-                "truncated after {} images: no end-of-archive mark",
-                this.names.len()
-            ));
+            this.broken = Some(match length {
+                0 => "empty file".to_owned(),
+                _ => format!(
+                    "truncated after {} images: no end-of-archive mark",
+                    this.names.len()
+                ),
+            });
         }
         pairs.finish(&mut this);
         this.names.shrink();
@@ -94,6 +97,18 @@ impl Index {
             self.spans.push(span);
         }
         Ok(())
+    }
+}
+
+/// Why there is no entry at byte `end`. What the reader of archives says of broken bytes repeats them, whatever
+/// a terminal makes of that.
+fn no_header(end: u64, error: &io::Error) -> String {
+    match (error.kind(), end) {
+        (ErrorKind::Other | ErrorKind::InvalidData, 0) => "not a tar archive".to_owned(),
+        (ErrorKind::Other | ErrorKind::InvalidData, _) => {
+            format!("broken at byte {end}: no header of an entry there")
+        }
+        _ => format!("cannot read on at byte {end}: {error}"),
     }
 }
 

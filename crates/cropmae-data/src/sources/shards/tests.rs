@@ -158,9 +158,28 @@ fn names_that_lead_outside_are_unusable() {
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(
         told.iter()
-            .all(|told| told.contains("leads out of the archive")),
+            .all(|told| told.contains("x.tar") && told.contains("leads out of the archive")),
         "{told:?}"
     );
+}
+
+#[test]
+fn what_is_no_archive_is_told_in_plain_words() {
+    let noise: Vec<u8> = (0..2000u32).map(|i| (i * i * 31 % 251) as u8).collect();
+    let mut torn = tar(&[("a.jpg", &[1; 700]), ("b.jpg", &[2; 700])]);
+    torn[1536..2048].copy_from_slice(&noise[..512]);
+    for (name, bytes, images, expected) in [
+        ("noise.tar", noise, 0, "not a tar archive"),
+        ("torn.tar", torn, 1, "broken at byte 1536: no header"),
+        ("empty.tar", Vec::new(), 0, "empty file"),
+    ] {
+        let dir = folder(&[(name, bytes)]);
+        let opened = opened(&dir);
+        assert_eq!(opened.source.len(), images, "{name}");
+        let told = reasons(&opened.bad_parts);
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+        assert!(!told[0].contains(char::is_control), "{told:?}");
+    }
 }
 
 #[test]
@@ -289,6 +308,14 @@ fn compressed_shards_are_unpacked_once() {
             "a.jpg of the cut shard, and the other shard"
         );
     }
+    let before = files();
+    std::fs::write(&paths[0], "no gzip").unwrap();
+    let told = reasons(&list().bad_parts);
+    assert!(
+        told.len() == 1 && told[0].contains("0.tar.gz: cannot read"),
+        "{told:?}"
+    );
+    assert_eq!(files(), before, "nothing of it is kept");
 }
 
 #[test]
@@ -312,5 +339,9 @@ fn a_shard_that_shrinks_while_it_is_read_costs_images() {
 fn shards_without_images_say_so() {
     let dir = folder(&[("x.tar", tar(&[("notes.txt", b"x")]))]);
     let message = open(dir.path(), Unit::Pictures).unwrap_err().to_string();
-    assert!(message.contains("no images in its 1 shards") && message.contains("1 other"));
+    assert!(message.contains("no images in 1 tar") && message.contains("1 other"));
+    // What is named is what was given.
+    let path = dir.path().join("x.tar");
+    let message = open(&path, Unit::Pictures).unwrap_err().to_string();
+    assert!(message.starts_with(path.to_str().unwrap()), "{message}");
 }
