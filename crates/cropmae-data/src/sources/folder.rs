@@ -35,6 +35,11 @@ impl Listing {
         for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
             let path = match entry {
                 Ok(entry) if entry.file_type().is_dir() => continue,
+                // Who opens a pipe waits for somebody to write into it.
+                Ok(entry) if !entry.file_type().is_file() => {
+                    others += 1;
+                    continue;
+                }
                 Ok(entry) => entry.into_path(),
                 Err(error) => match left_out(root, error)? {
                     Some(path) => path,
@@ -178,6 +183,16 @@ mod tests {
         symlink(dir.path(), &root).unwrap();
         let through_link = ["a/1.jpg", "gone.jpg", "linked/x/1.jpg"];
         assert_eq!(names(&root), through_link, "the root itself may be a link");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_sockets_are_left_out() {
+        let dir = tree(&["a.jpg"]);
+        let socket = dir.path().join("b.jpg");
+        let _held = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        assert_eq!(names(dir.path()), ["a.jpg"]);
+        assert_eq!(Listing::of(dir.path()).unwrap().left_out, 1);
     }
 
     #[test]
