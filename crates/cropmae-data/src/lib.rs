@@ -21,6 +21,7 @@ mod fixtures;
 mod jpeg;
 mod loader;
 pub mod masks;
+mod mirror;
 pub mod normalize;
 mod order;
 pub mod pack;

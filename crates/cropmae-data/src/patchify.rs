@@ -9,6 +9,7 @@
 use image::RgbImage;
 use pulp::{Simd, WithSimd};
 
+use crate::mirror::Mirror;
 use crate::normalize::{MEAN, STD, normalize, to_byte};
 
 /// Values that are normalised in one go: a row of a 16-pixel patch.
@@ -85,19 +86,10 @@ impl<T: Value> WithSimd for Patchify<'_, T> {
         let row_bytes = view.width() as usize * 3;
         let segment = patch * 3;
         let grid = row_bytes / segment;
-        let mut mirrored = vec![0; row_bytes];
+        let mut mirror = Mirror::new(row_bytes);
         for (y, row) in view.as_raw().chunks_exact(row_bytes).enumerate() {
             let (grid_row, patch_row) = (y / patch, y % patch);
-            let row = if flip {
-                let (pixels, _) = row.as_chunks::<3>();
-                let (targets, _) = mirrored.as_chunks_mut::<3>();
-                for (target, pixel) in targets.iter_mut().zip(pixels.iter().rev()) {
-                    *target = *pixel;
-                }
-                mirrored.as_slice()
-            } else {
-                row
-            };
+            let row = if flip { mirror.turned(row) } else { row };
             for (grid_column, bytes) in row.chunks_exact(segment).enumerate() {
                 let start = ((grid_row * grid + grid_column) * patch + patch_row) * segment;
                 T::write(bytes, &mut out[start..start + segment]);
