@@ -12,39 +12,40 @@ use pulp::{Simd, WithSimd};
 use crate::mirror::Mirror;
 use crate::normalize::{MEAN, STD, normalize, to_byte};
 
-/// Values that are normalised in one go: a row of a 16-pixel patch.
-const LANES: usize = 48;
-const MEANS: [f32; LANES] = periodic(MEAN);
-const STDS: [f32; LANES] = periodic(STD);
-
-const fn periodic(channels: [f32; 3]) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    let mut lane = 0;
-    while lane < LANES {
-        lanes[lane] = channels[lane % 3];
-        lane += 1;
-    }
-    lanes
-}
-
 /// What patches are made of.
 pub trait Value: Copy {
-    /// Writes the values of whole pixels.
-    fn write(bytes: &[u8], out: &mut [Self]);
+    /// The values of whole pixels.
+    fn of<const N: usize>(bytes: &[u8; N]) -> [Self; N];
 }
 
 impl Value for f32 {
     #[inline(always)]
-    fn write(bytes: &[u8], out: &mut [f32]) {
-        normalize_segment(bytes, out);
+    fn of<const N: usize>(bytes: &[u8; N]) -> [f32; N] {
+        let (means, stds) = const { (periodic::<N>(MEAN), periodic::<N>(STD)) };
+        let mut values = [0.0; N];
+        for lane in 0..N {
+            values[lane] = normalize(bytes[lane], means[lane], stds[lane]);
+        }
+        values
     }
 }
 
 impl Value for u8 {
     #[inline(always)]
-    fn write(bytes: &[u8], out: &mut [u8]) {
-        out.copy_from_slice(bytes);
+    fn of<const N: usize>(bytes: &[u8; N]) -> [u8; N] {
+        *bytes
     }
+}
+
+/// A value for each byte of whole pixels.
+const fn periodic<const N: usize>(channels: [f32; 3]) -> [f32; N] {
+    let mut lanes = [0.0; N];
+    let mut lane = 0;
+    while lane < N {
+        lanes[lane] = channels[lane % 3];
+        lane += 1;
+    }
+    lanes
 }
 
 /// Writes the patches of a square `view` to `out` `(N, P*P*3)`, mirrored left to right when
@@ -77,40 +78,35 @@ impl<T: Value> WithSimd for Patchify<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self {
-            view,
-            patch,
-            flip,
-            out,
-        } = self;
-        let row_bytes = view.width() as usize * 3;
-        let segment = patch * 3;
-        let grid = row_bytes / segment;
-        let mut mirror = Mirror::new(row_bytes);
-        for (y, row) in view.as_raw().chunks_exact(row_bytes).enumerate() {
-            let (grid_row, patch_row) = (y / patch, y % patch);
-            let row = if flip { mirror.turned(row) } else { row };
-            for (grid_column, bytes) in row.chunks_exact(segment).enumerate() {
-                let start = ((grid_row * grid + grid_column) * patch + patch_row) * segment;
-                T::write(bytes, &mut out[start..start + segment]);
-            }
+        // The lengths of rows of customary patches, so that no loop has a remainder.
+        match self.patch {
+            patch if patch % 16 == 0 => self.by::<48>(),
+            patch if patch % 14 == 0 => self.by::<42>(),
+            patch if patch % 8 == 0 => self.by::<24>(),
+            _ => self.by::<3>(),
         }
     }
 }
 
-/// Normalises whole pixels.
-#[inline(always)]
-fn normalize_segment(bytes: &[u8], out: &mut [f32]) {
-    let (blocks, rest) = bytes.as_chunks::<LANES>();
-    let (out_blocks, out_rest) = out.as_chunks_mut::<LANES>();
-    for (out, block) in out_blocks.iter_mut().zip(blocks) {
-        for lane in 0..LANES {
-            out[lane] = normalize(block[lane], MEANS[lane], STDS[lane]);
+impl<T: Value> Patchify<'_, T> {
+    /// Takes `N` bytes at a time, of which a row of a patch holds a whole number.
+    #[inline(always)]
+    fn by<const N: usize>(self) {
+        let row_bytes = self.view.width() as usize * 3;
+        let patch_row_bytes = self.patch * 3;
+        let grid = row_bytes / patch_row_bytes;
+        let mut mirror = Mirror::new(row_bytes);
+        for (y, row) in self.view.as_raw().chunks_exact(row_bytes).enumerate() {
+            let row = if self.flip { mirror.turned(row) } else { row };
+            let first = (y / self.patch * grid * self.patch + y % self.patch) * patch_row_bytes;
+            let targets = self.out[first..].chunks_mut(patch_row_bytes * self.patch);
+            for (bytes, target) in row.chunks_exact(patch_row_bytes).zip(targets) {
+                let pieces = bytes.as_chunks::<N>().0.iter();
+                for (out, bytes) in target.as_chunks_mut::<N>().0.iter_mut().zip(pieces) {
+                    *out = T::of(bytes);
+                }
+            }
         }
-    }
-    let statistics = MEANS.iter().zip(&STDS);
-    for ((out, &byte), (&mean, &std)) in out_rest.iter_mut().zip(rest).zip(statistics) {
-        *out = normalize(byte, mean, std);
     }
 }
 
