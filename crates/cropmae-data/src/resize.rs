@@ -19,6 +19,8 @@ use crate::boxes::CropBox;
 const PRECISION_BITS: u32 = 22;
 /// One half, for rounding.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
+/// Rows that the horizontal pass filters side by side.
+const ROWS: usize = 4;
 /// Bytes of a row that the vertical pass sums in registers at a time.
 const LANES: usize = 32;
 
@@ -102,12 +104,16 @@ struct Kernel {
 
 impl Kernel {
     fn new(input: u32, output: u32, filter: Interpolation) -> Self {
+        match filter {
+            Interpolation::Bilinear => Self::of_shape(input, output, 1.0, triangle),
+            Interpolation::Bicubic => Self::of_shape(input, output, 2.0, cubic),
+        }
+    }
+
+    /// The weights of a filter that reaches `radius` inputs (or outputs, where these lie further apart).
+    fn of_shape(input: u32, output: u32, radius: f64, shape: impl Fn(f64) -> f64) -> Self {
         let scale = f64::from(input) / f64::from(output);
         let filter_scale = scale.max(1.0);
-        let (radius, shape): (f64, fn(f64) -> f64) = match filter {
-            Interpolation::Bilinear => (1.0, triangle),
-            Interpolation::Bicubic => (2.0, cubic),
-        };
         let support = radius * filter_scale;
         let inverse = 1.0 / filter_scale;
         let window = |x: u32| {
@@ -201,74 +207,106 @@ impl WithSimd for FilterRows<'_> {
             kernel,
             out,
         } = self;
-        let out_bytes = kernel.firsts.len() * 3;
-        // Pixels are read and written four bytes at a time, so a row needs one byte after its last.
-        let mut wide_row = vec![0; source.row_bytes + 1];
-        let mut wide_out = vec![0; out_bytes + 1];
-        for (row, out) in source.iter().zip(out.chunks_exact_mut(out_bytes)) {
-            wide_row[..row.len()].copy_from_slice(row);
+        let row_bytes = kernel.firsts.len() * 3;
+        let mut band = Band::new(source.row_bytes / 3, kernel.firsts.len());
+        let mut rows = source.iter();
+        for out in out.chunks_mut(row_bytes * ROWS) {
+            band.fill(&mut rows);
             // Photos are mostly enlarged or at most halved: those windows get unrolled loops.
             match kernel.taps {
-                2 => filter_row(
-                    &wide_row,
-                    kernel,
-                    kernel.weights.as_chunks::<2>().0,
-                    &mut wide_out,
-                ),
-                3 => filter_row(
-                    &wide_row,
-                    kernel,
-                    kernel.weights.as_chunks::<3>().0,
-                    &mut wide_out,
-                ),
-                4 => filter_row(
-                    &wide_row,
-                    kernel,
-                    kernel.weights.as_chunks::<4>().0,
-                    &mut wide_out,
-                ),
-                5 => filter_row(
-                    &wide_row,
-                    kernel,
-                    kernel.weights.as_chunks::<5>().0,
-                    &mut wide_out,
-                ),
-                6 => filter_row(
-                    &wide_row,
-                    kernel,
-                    kernel.weights.as_chunks::<6>().0,
-                    &mut wide_out,
-                ),
-                taps => {
-                    let weights = kernel.weights.chunks_exact(taps);
-                    filter_row(&wide_row, kernel, weights, &mut wide_out);
-                }
+                2 => band.filter(kernel, kernel.weights.as_chunks::<2>().0),
+                3 => band.filter(kernel, kernel.weights.as_chunks::<3>().0),
+                4 => band.filter(kernel, kernel.weights.as_chunks::<4>().0),
+                5 => band.filter(kernel, kernel.weights.as_chunks::<5>().0),
+                6 => band.filter(kernel, kernel.weights.as_chunks::<6>().0),
+                taps => band.filter(kernel, kernel.weights.chunks_exact(taps)),
             }
-            out.copy_from_slice(&wide_out[..out_bytes]);
+            band.write(out);
         }
     }
 }
 
-#[inline(always)]
-fn filter_row<W: AsRef<[i32]>>(
-    row: &[u8],
-    kernel: &Kernel,
-    weights: impl IntoIterator<Item = W>,
-    out: &mut [u8],
-) {
-    for (x, (&first, weights)) in kernel.firsts.iter().zip(weights).enumerate() {
-        let weights = weights.as_ref();
-        let window = &row[first * 3..][..weights.len() * 3 + 1];
-        // Red, green, blue, and the next pixel's red: a whole lane is cheaper than to leave it out.
-        let mut sums = [HALF; 4];
-        for (tap, weight) in weights.iter().enumerate() {
-            for (sum, &value) in sums.iter_mut().zip(&window[tap * 3..tap * 3 + 4]) {
-                *sum += weight * i32::from(value);
+/// Four rows that are filtered side by side. Pixels have four bytes here, of which the last counts for
+/// nothing: a whole register is cheaper than three quarters of one.
+///
+/// Each step is a loop of its own, since the compiler vectorises them one by one only.
+struct Band {
+    /// The rows' pixels, then those of the results.
+    rows: [Vec<u32>; ROWS],
+    /// Of each column the pixels of all rows.
+    columns: Vec<[u8; ROWS * 4]>,
+    /// Of each output column the pixels of all rows.
+    filtered: Vec<[u8; ROWS * 4]>,
+}
+
+impl Band {
+    fn new(columns: usize, outputs: usize) -> Self {
+        Self {
+            rows: [(); ROWS].map(|()| vec![0; columns.max(outputs)]),
+            columns: vec![[0; ROWS * 4]; columns],
+            filtered: vec![[0; ROWS * 4]; outputs],
+        }
+    }
+
+    /// Takes the next rows; where there are no more, it takes what it holds.
+    #[inline(always)]
+    fn fill<'a>(&mut self, rows: &mut impl Iterator<Item = &'a [u8]>) {
+        for (pixels, row) in self.rows.iter_mut().zip(rows) {
+            for (pixel, &[r, g, b]) in pixels.iter_mut().zip(row.as_chunks::<3>().0) {
+                *pixel = u32::from_le_bytes([r, g, b, 0]);
             }
         }
-        // The next pixel overwrites the fourth byte.
-        for (byte, &sum) in out[x * 3..x * 3 + 4].iter_mut().zip(&sums) {
-            *byte = to_byte(sum);
+        let [a, b, c, d] = &self.rows;
+        let pixels = a.iter().zip(b).zip(c.iter().zip(d));
+        for (column, ((a, b), (c, d))) in self.columns.iter_mut().zip(pixels) {
+            let (targets, _) = column.as_chunks_mut::<4>();
+            targets[0] = a.to_le_bytes();
+            targets[1] = b.to_le_bytes();
+            targets[2] = c.to_le_bytes();
+            targets[3] = d.to_le_bytes();
+        }
+    }
+
+    #[inline(always)]
+    fn filter<W: AsRef<[i32]>>(&mut self, kernel: &Kernel, weights: impl IntoIterator<Item = W>) {
+        for (filtered, (&first, weights)) in self
+            .filtered
+            .iter_mut()
+            .zip(kernel.firsts.iter().zip(weights))
+        {
+            let weights = weights.as_ref();
+            let mut lanes = [HALF; ROWS * 4];
+            for (column, weight) in self.columns[first..][..weights.len()].iter().zip(weights) {
+                for (lane, &value) in lanes.iter_mut().zip(column) {
+                    *lane += weight * i32::from(value);
+                }
+            }
+            for (byte, lane) in filtered.iter_mut().zip(lanes) {
+                *byte = to_byte(lane);
+            }
+        }
+    }
+
+    /// Writes the filtered rows, or as many as there is room for.
+    #[inline(always)]
+    fn write(&mut self, out: &mut [u8]) {
+        let [a, b, c, d] = &mut self.rows;
+        let pixels = a.iter_mut().zip(b).zip(c.iter_mut().zip(d));
+        for (column, ((a, b), (c, d))) in self.filtered.iter().zip(pixels) {
+            let (sources, _) = column.as_chunks::<4>();
+            *a = u32::from_le_bytes(sources[0]);
+            *b = u32::from_le_bytes(sources[1]);
+            *c = u32::from_le_bytes(sources[2]);
+            *d = u32::from_le_bytes(sources[3]);
+        }
+        for (row, pixels) in out
+            .chunks_exact_mut(self.filtered.len() * 3)
+            .zip(&self.rows)
+        {
+            for (rgb, pixel) in row.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                let [r, g, b, _] = pixel.to_le_bytes();
+                *rgb = [r, g, b];
+            }
         }
     }
 }
