@@ -51,11 +51,20 @@ impl ScanData {
         Some(BitReader {
             bytes: &self.bytes,
             next: start,
+            ahead: word(&self.bytes, start),
             bits: 0,
             count: 0,
             end,
         })
     }
+}
+
+/// Eight bytes from `start`; zeros where the buffer does not hold them.
+#[inline(always)]
+fn word(bytes: &[u8], start: usize) -> u64 {
+    let rest = bytes.get(start..).unwrap_or(&[]);
+    rest.first_chunk()
+        .map_or(0, |&eight| u64::from_be_bytes(eight))
 }
 
 /// Reads bits, most significant first, through a 64-bit window.
@@ -64,6 +73,8 @@ pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Offset of the first byte of which no bit counts as being in the window.
     next: usize,
+    /// The bytes from there, loaded when the window was last filled up: nothing waits for memory.
+    ahead: u64,
     /// The window; its first `count` bits are valid, others may be set to what follows.
     bits: u64,
     count: u32,
@@ -75,24 +86,14 @@ impl BitReader<'_> {
     /// Bits that the window holds at least after [`Self::refill`].
     pub(super) const REFILLED: u32 = 56;
 
-    /// Fills the window up; behind the end of the buffer come zeros.
+    /// Fills the window up; behind the end of the buffer come zeros. Without a branch: whether it is needed
+    /// can't be foretold.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
-        let ahead = self.bytes.get(self.next..).unwrap_or(&[]);
-        let word = ahead
-            .first_chunk()
-            .map_or(0, |&eight| u64::from_be_bytes(eight));
-        self.bits |= word >> self.count;
+        self.bits |= self.ahead >> self.count;
         self.next += (63 - self.count as usize) >> 3;
+        self.ahead = word(self.bytes, self.next);
         self.count |= Self::REFILLED;
-    }
-
-    /// Fills the window up if fewer than `needed` bits are left in it.
-    #[inline(always)]
-    pub(super) fn ensure(&mut self, needed: u32) {
-        if self.count < needed {
-            self.refill();
-        }
     }
 
     /// The window, its first bit the most significant.
@@ -142,7 +143,7 @@ mod tests {
             .flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1));
         let mut read = Vec::new();
         for width in (1..=17).cycle() {
-            reader.ensure(width);
+            reader.refill();
             let value = reader.window() >> (64 - width);
             read.extend((0..width).rev().map(|i| (value >> i & 1) as u8));
             reader.consume(width);

@@ -1,10 +1,15 @@
 //! Entropy decoding of one 8 x 8 block (ITU-T T.81, F.2.2).
 
+use std::ops::ControlFlow;
+
 use super::bits::BitReader;
 use super::huffman::{Symbol, Table};
 
 /// Quantised coefficients in natural order: row-major, rows by vertical frequency.
 pub(super) type Coefficients = [i16; 64];
+
+/// The last place of the zigzag scan, and of the natural order.
+const LAST: usize = 63;
 
 /// Natural place of each coefficient of the zigzag scan.
 pub(super) const ZIGZAG: [u8; 64] = [
@@ -23,20 +28,45 @@ pub(super) fn read(
     dc_before: &mut i32,
     block: &mut Coefficients,
 ) -> Option<usize> {
+    bits.refill();
     let (_, difference) = dc.read(bits)?;
     *dc_before = dc_before.wrapping_add(difference);
     block[0] = *dc_before as i16;
     let mut place = 0;
-    while place < 63 {
-        let (symbol, value) = ac.read(bits)?;
-        let next = place + symbol.advance();
-        if next >= 64 {
-            return (next >= Symbol::END).then_some(place);
+    loop {
+        match read_coefficient(bits, ac, place, block) {
+            ControlFlow::Continue(next) => place = next,
+            ControlFlow::Break(last) => return last,
         }
-        place = next;
-        block[usize::from(ZIGZAG[place])] = value as i16;
+        bits.refill();
+        match read_coefficient(bits, ac, place, block) {
+            ControlFlow::Continue(next) => place = next,
+            ControlFlow::Break(last) => return last,
+        }
     }
-    Some(place)
+}
+
+/// Reads the coefficient behind `place` of the zigzag scan and gives its place; breaks with what [`read`] answers.
+#[inline(always)]
+fn read_coefficient(
+    bits: &mut BitReader,
+    ac: &Table,
+    place: usize,
+    block: &mut Coefficients,
+) -> ControlFlow<Option<usize>, usize> {
+    let Some((symbol, value)) = ac.read(bits) else {
+        return ControlFlow::Break(None);
+    };
+    let next = place + symbol.advance();
+    if next < LAST {
+        block[usize::from(ZIGZAG[next])] = value as i16;
+        return ControlFlow::Continue(next);
+    }
+    if next == LAST {
+        block[LAST] = value as i16;
+        return ControlFlow::Break(Some(LAST));
+    }
+    ControlFlow::Break((next >= Symbol::END).then_some(place))
 }
 
 /// Moves past a block; only its DC coefficient matters to the blocks behind it.
@@ -47,15 +77,20 @@ pub(super) fn skip(
     ac: &Table,
     dc_before: &mut i32,
 ) -> Option<()> {
+    bits.refill();
     let (_, difference) = dc.read(bits)?;
     *dc_before = dc_before.wrapping_add(difference);
     let mut place = 0;
-    while place < 63 {
-        let next = ac.skip(bits, place)?;
-        if next >= 64 {
-            return (next >= Symbol::END).then_some(());
+    loop {
+        place = ac.skip(bits, place)?;
+        if place >= LAST {
+            break;
         }
-        place = next;
+        bits.refill();
+        place = ac.skip(bits, place)?;
+        if place >= LAST {
+            break;
+        }
     }
-    Some(())
+    (place == LAST || place >= Symbol::END).then_some(())
 }

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::block::ZIGZAG;
-use super::huffman::Table;
+use super::huffman::{LARGEST_AC, LARGEST_DC, Table};
 
 mod marker {
     pub(super) const BASELINE: u8 = 0xc0;
@@ -163,11 +163,22 @@ impl Tables {
             let total = counts.iter().map(|&count| usize::from(count)).sum();
             let (symbols, rest) = rest.split_at_checked(total).ok_or_else(short)?;
             let table = Table::new(counts, symbols)?;
-            let (class, table) = match target >> 4 {
-                0 => (&mut self.dc, table),
-                1 => (&mut self.ac, table.with_groups()),
+            let (class, table, too_large) = match target >> 4 {
+                0 => (
+                    &mut self.dc,
+                    table,
+                    symbols.iter().any(|&size| size > LARGEST_DC),
+                ),
+                1 => (
+                    &mut self.ac,
+                    table.with_groups(),
+                    symbols.iter().any(|&symbol| symbol & 15 > LARGEST_AC),
+                ),
                 _ => return Err(Fault::broken("a Huffman table of an unknown class")),
             };
+            if too_large {
+                return Err(Fault::Unsupported);
+            }
             let slot = class
                 .get_mut(usize::from(target & 15))
                 .ok_or_else(|| Fault::broken("a Huffman table beyond the fourth"))?;

@@ -9,8 +9,12 @@ use super::groups::Group;
 
 /// Bits looked at. Longer codes, which are rare by construction, are searched.
 pub(super) const LOOK: u32 = 10;
-/// Longest code and the bits of the largest value.
-pub(super) const LONGEST: u32 = 16 + 15;
+/// Bits of the largest DC difference of pictures of 8 bits (F.1.2.1).
+pub(super) const LARGEST_DC: u8 = 11;
+/// Bits of their largest AC coefficient (F.1.2.2).
+pub(super) const LARGEST_AC: u8 = 10;
+// A full window holds a DC difference and a coefficient, or two coefficients, each with the longest code.
+const _: () = assert!(16 + LARGEST_DC as u32 + 16 + LARGEST_AC as u32 <= BitReader::REFILLED);
 
 /// What a code stands for, packed: the lookup table must stay in the nearest cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -138,10 +142,9 @@ impl Table {
         Some(Symbol::new(length, *symbol))
     }
 
-    /// Reads a code and the value behind it.
+    /// Reads a code and the value behind it, which must be in the window.
     #[inline(always)]
     pub(super) fn read(&self, bits: &mut BitReader) -> Option<(Symbol, i32)> {
-        bits.ensure(LONGEST);
         let window = bits.window();
         let symbol = self.symbol(window)?;
         bits.consume(symbol.total_bits());
@@ -149,10 +152,9 @@ impl Table {
     }
 
     /// Moves past codes and values of a block that is at `place` of its zigzag scan, and gives its place
-    /// after them; at least [`Symbol::END`] at its end.
+    /// after them; at least [`Symbol::END`] at its end. The window must hold the longest code and value.
     #[inline(always)]
     pub(super) fn skip(&self, bits: &mut BitReader, place: usize) -> Option<usize> {
-        bits.ensure(LONGEST);
         let window = bits.window();
         let group = self.groups[(window >> (64 - LOOK)) as usize];
         let next = place + group.advance();
