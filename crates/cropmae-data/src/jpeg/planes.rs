@@ -75,11 +75,10 @@ impl Plane {
     /// Puts the pixels of the block at `column` and `row`, in blocks from the plane's origin.
     #[inline(always)]
     pub(super) fn put(&mut self, column: usize, row: usize, pixels: &[[u8; 8]; 8]) {
-        let start = row * BLOCK * self.stride + column * BLOCK;
-        let end = start + (BLOCK - 1) * self.stride + BLOCK;
-        let rows = self.values[start..end].chunks_mut(self.stride);
-        for (target, source) in rows.zip(pixels) {
-            target[..BLOCK].copy_from_slice(source);
+        let mut start = row * BLOCK * self.stride + column * BLOCK;
+        for row in pixels {
+            self.values[start..start + BLOCK].copy_from_slice(row);
+            start += self.stride;
         }
     }
 

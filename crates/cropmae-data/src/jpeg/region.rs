@@ -5,9 +5,10 @@ use pulp::{Simd, WithSimd};
 
 use super::bits::{BitReader, ScanData};
 use super::headers::Headers;
+use super::idct::Idct;
 use super::planes::{McuRange, Plane};
 use super::upsample::Room;
-use super::{Fault, block, color, idct, upsample};
+use super::{Fault, block, color, upsample};
 use crate::boxes::CropBox;
 
 /// Buffers that serve one picture after the other.
@@ -40,6 +41,7 @@ pub(super) fn decode(
         planes,
         room,
         out,
+        idct: Idct::new(),
     })
 }
 
@@ -51,6 +53,7 @@ struct Decode<'a> {
     planes: &'a mut [Plane],
     room: &'a mut [Room; 3],
     out: &'a mut RgbImage,
+    idct: Idct,
 }
 
 impl WithSimd for Decode<'_> {
@@ -170,10 +173,7 @@ impl Decode<'_> {
                     let mut coefficients = [0; 64];
                     let (bits, ac) = (&mut cursor.bits, &component.ac);
                     let last = block::read(bits, &component.dc, ac, dc, &mut coefficients)?;
-                    let pixels = match last {
-                        0 => [[idct::flat(coefficients[0], &component.quantizers); 8]; 8],
-                        _ => idct::pixels(&coefficients, &component.quantizers, last),
-                    };
+                    let pixels = self.idct.pixels(&coefficients, &component.quantizers, last);
                     plane.put(
                         column * component.across + x,
                         row * component.down + y,
