@@ -24,18 +24,18 @@ const RED: [u8; LANES] = lanes_of(0);
 const GREEN: [u8; LANES] = lanes_of(1);
 const BLUE: [u8; LANES] = lanes_of(2);
 
-/// Turns rows of one length.
+/// Turns bands of rows.
 pub(crate) struct Mirror {
     row_bytes: usize,
-    /// The row with all bytes turned, behind and before some that count for nothing.
+    /// The rows with all bytes turned, behind and before some that count for nothing.
     turned: Vec<u8>,
     out: Vec<u8>,
 }
 
 impl Mirror {
-    /// For rows of `row_bytes`, whole pixels.
-    pub(crate) fn new(row_bytes: usize) -> Self {
-        let whole = row_bytes.next_multiple_of(LANES);
+    /// For bands of `rows` rows of `row_bytes`, whole pixels.
+    pub(crate) fn new(rows: usize, row_bytes: usize) -> Self {
+        let whole = (rows * row_bytes).next_multiple_of(LANES);
         Self {
             row_bytes,
             turned: vec![0; whole + 2 * REACH],
@@ -43,22 +43,25 @@ impl Mirror {
         }
     }
 
-    /// The pixels of `row` from the last to the first.
+    /// Each row's pixels from the last to the first.
     #[inline(always)]
-    pub(crate) fn turned(&mut self, row: &[u8]) -> &[u8] {
-        let turned = &mut self.turned[REACH..][..self.row_bytes];
-        for (target, &byte) in turned.iter_mut().zip(row.iter().rev()) {
-            *target = byte;
+    pub(crate) fn turned(&mut self, band: &[u8]) -> &[u8] {
+        // All rows first: to read at odd places what was just written would wait for the write.
+        let targets = self.turned[REACH..].chunks_exact_mut(self.row_bytes);
+        for (target, row) in targets.zip(band.chunks_exact(self.row_bytes)) {
+            for (target, &byte) in target.iter_mut().zip(row.iter().rev()) {
+                *target = byte;
+            }
         }
         for (index, out) in self.out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let from = |place| &self.turned[index * LANES + place..][..LANES];
-            let (behind, same, ahead) = (from(0), from(REACH), from(2 * REACH));
+            let turned = &self.turned[index * LANES..][..LANES + 2 * REACH];
+            let (behind, same, ahead) = (turned, &turned[REACH..], &turned[2 * REACH..]);
             for lane in 0..LANES {
                 out[lane] =
                     ahead[lane] & RED[lane] | same[lane] & GREEN[lane] | behind[lane] & BLUE[lane];
             }
         }
-        &self.out[..self.row_bytes]
+        &self.out[..band.len()]
     }
 }
 
@@ -69,15 +72,22 @@ mod tests {
     #[test]
     fn pixels_turn_and_channels_stay() {
         for pixels in [1, 2, 31, 32, 33, 100, 224] {
-            let row: Vec<u8> = (0..pixels * 3).map(|i| (i * 7 % 251) as u8).collect();
-            let expected: Vec<u8> = row.rchunks_exact(3).flatten().copied().collect();
-            let mut mirror = Mirror::new(row.len());
-            assert_eq!(mirror.turned(&row), expected, "{pixels} pixels");
-            assert_eq!(
-                mirror.turned(&expected),
-                row,
-                "{pixels} pixels, turned back"
-            );
+            for rows in [1, 3] {
+                let band: Vec<u8> = (0..rows * pixels * 3)
+                    .map(|i| (i * 7 % 251) as u8)
+                    .collect();
+                let expected: Vec<u8> = band
+                    .chunks_exact(pixels * 3)
+                    .flat_map(|row| row.rchunks_exact(3).flatten().copied())
+                    .collect();
+                let mut mirror = Mirror::new(rows, pixels * 3);
+                assert_eq!(mirror.turned(&band), expected, "{pixels} pixels");
+                assert_eq!(
+                    mirror.turned(&expected),
+                    band,
+                    "{pixels} pixels, turned back"
+                );
+            }
         }
     }
 }

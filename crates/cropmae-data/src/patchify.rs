@@ -94,16 +94,19 @@ impl<T: Value> Patchify<'_, T> {
     fn by<const N: usize>(self) {
         let row_bytes = self.view.width() as usize * 3;
         let patch_row_bytes = self.patch * 3;
-        let grid = row_bytes / patch_row_bytes;
-        let mut mirror = Mirror::new(row_bytes);
-        for (y, row) in self.view.as_raw().chunks_exact(row_bytes).enumerate() {
-            let row = if self.flip { mirror.turned(row) } else { row };
-            let first = (y / self.patch * grid * self.patch + y % self.patch) * patch_row_bytes;
-            let targets = self.out[first..].chunks_mut(patch_row_bytes * self.patch);
-            for (bytes, target) in row.chunks_exact(patch_row_bytes).zip(targets) {
-                let pieces = bytes.as_chunks::<N>().0.iter();
-                for (out, bytes) in target.as_chunks_mut::<N>().0.iter_mut().zip(pieces) {
-                    *out = T::of(bytes);
+        let band_bytes = self.patch * row_bytes;
+        let mut mirror = Mirror::new(self.patch, row_bytes);
+        let bands = self.view.as_raw().chunks_exact(band_bytes);
+        for (band, patches) in bands.zip(self.out.chunks_exact_mut(band_bytes)) {
+            let band = if self.flip { mirror.turned(band) } else { band };
+            for (y, row) in band.chunks_exact(row_bytes).enumerate() {
+                let targets =
+                    patches[y * patch_row_bytes..].chunks_mut(patch_row_bytes * self.patch);
+                for (bytes, target) in row.chunks_exact(patch_row_bytes).zip(targets) {
+                    let pieces = bytes.as_chunks::<N>().0.iter();
+                    for (out, bytes) in target.as_chunks_mut::<N>().0.iter_mut().zip(pieces) {
+                        *out = T::of(bytes);
+                    }
                 }
             }
         }
