@@ -103,7 +103,7 @@ impl Idct {
     ) -> [[u8; 8]; 8] {
         match last {
             0 => [[flat(block[0], quantizers); 8]; 8],
-            ..=QUARTER => self.pixels_of::<4>(block, quantizers),
+            1..=QUARTER => self.pixels_of::<4>(block, quantizers),
             _ => self.pixels_of::<8>(block, quantizers),
         }
     }

@@ -122,3 +122,26 @@ fn data_that_ends_early_is_refused_where_it_is_needed() {
     let whole = Jpeg::open(&bytes).unwrap().region(top).unwrap();
     assert!(jpeg.region(top).unwrap() == whole, "above the damage");
 }
+
+#[test]
+fn codes_of_values_that_no_picture_of_8_bits_has_are_left_to_others() {
+    let (_, bytes) = files("444_noise").remove(0);
+    for (class, last, fault) in [
+        (0x00, 11, None),
+        (0x00, 12, Some(Fault::Unsupported)),
+        (0x10, 0xfa, None),
+        (0x10, 0xfb, Some(Fault::Unsupported)),
+    ] {
+        let mut changed = bytes.clone();
+        let marker = [0xff, 0xc4];
+        let start = (0..bytes.len() - 5)
+            .find(|&at| bytes[at..at + 2] == marker && bytes[at + 4] & 0xf0 == class)
+            .unwrap();
+        let symbols: usize = bytes[start + 5..start + 21]
+            .iter()
+            .map(|&count| usize::from(count))
+            .sum();
+        changed[start + 20 + symbols] = last;
+        assert_eq!(Jpeg::open(&changed).err(), fault, "{class:#x} {last:#x}");
+    }
+}
