@@ -2,10 +2,10 @@
 //!
 //! The format is taken from a file's first bytes, never from its name. Baseline JPEGs, which photos are,
 //! go through `crate::jpeg`: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
-//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, libjpeg-turbo decodes
-//! those other JPEGs but CMYK, also bit-equal, and where it is asked for all but CMYK. Grey is replicated, CMYK is converted (stored inverted, as
-//! photo editors do), alpha is dropped without blending, 16-bit values keep their high byte. EXIF
-//! orientation is ignored unless the options ask for it.
+//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, libjpeg-turbo
+//! decodes those other JPEGs but CMYK, also bit-equal, and where it is asked for all but CMYK. Grey is
+//! replicated, CMYK is converted (stored inverted, as photo editors do), alpha is dropped without
+//! blending, 16-bit values keep their high byte. EXIF orientation is ignored unless the options ask for it.
 //!
 //! Incomplete files are errors, not pictures with a grey rest: a JPEG must have its end-of-image marker
 //! and its entropy-coded data must decode strictly, as far down as it is needed; odd bytes between its
