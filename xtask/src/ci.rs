@@ -39,8 +39,8 @@ pub fn run() -> Result<ExitCode> {
     smoke()
 }
 
-/// Lints and tests of cargo features: those that only need crates, and, where they are there, those that
-/// need libraries or programs of the system.
+/// Lints and tests cargo features: those that only need crates, and those that need libraries of the system where these
+/// are installed.
 fn optional_features() -> Result<()> {
     with_feature("hub,zstd", "sources")?;
     let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
@@ -49,14 +49,6 @@ fn optional_features() -> Result<()> {
     } else {
         let needs = video.join(", ");
         say(&format!("skipped: feature video needs {needs}"));
-    }
-    let turbo = ["cmake", "nasm"];
-    let version = |program: &&str| succeeds(Command::new(program).arg("--version"));
-    if turbo.iter().all(version) {
-        with_feature("turbo", "decode")?;
-    } else {
-        let needs = turbo.join(", ");
-        say(&format!("skipped: feature turbo needs {needs}"));
     }
     Ok(())
 }

@@ -131,7 +131,7 @@ mod tests {
             split,
             (args(&["video"]), args(&["--data", "x", "--dry-run"]))
         );
-        let split = split_features(&args(&["--features=video,turbo"]));
-        assert_eq!(split, (args(&["video,turbo"]), args(&[])));
+        let split = split_features(&args(&["--features=video,hub"]));
+        assert_eq!(split, (args(&["video,hub"]), args(&[])));
     }
 }

@@ -8,8 +8,8 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ARROWS: [(&str, &[&str]); 10] = [
     ("cropmae-config", &[]),
     ("cropmae-kernels", &[]),
-    ("cropmae-turbo", &[]),
-    ("cropmae-data", &["cropmae-config", "cropmae-turbo"]),
+    ("cropmae-jpeg", &[]),
+    ("cropmae-data", &["cropmae-config", "cropmae-jpeg"]),
     ("cropmae-model", &["cropmae-config", "cropmae-kernels"]),
     (
         "cropmae-train",
@@ -67,7 +67,13 @@ fn the_workspace_has_exactly_the_documented_arrows() {
 #[test]
 fn tensors_stay_out_of_the_crates_that_promise_so() {
     let metadata = MetadataCommand::new().no_deps().exec().unwrap();
-    for name in ["cropmae-config", "cropmae-data", "cropmae-report", "xtask"] {
+    for name in [
+        "cropmae-config",
+        "cropmae-data",
+        "cropmae-jpeg",
+        "cropmae-report",
+        "xtask",
+    ] {
         let package = metadata
             .packages
             .iter()

@@ -25,7 +25,7 @@ pub use about::About;
 pub use augment::AugmentConfig;
 pub use checkpoint::CheckpointConfig;
 pub use crop::{Interpolation, Sampler};
-pub use data::{DataConfig, Decoder, Samples};
+pub use data::{DataConfig, Samples};
 pub use eval::EvalConfig;
 pub use loss::LossConfig;
 pub use mask::MaskConfig;

@@ -17,7 +17,7 @@ mod validate;
 pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
-    About, AugmentConfig, CheckpointConfig, Compute, DataConfig, Decoder, EvalConfig, Experiment,
+    About, AugmentConfig, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment,
     Interpolation, LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, Samples,
     ScenesConfig, ScheduleConfig, TrainConfig, Views,
 };

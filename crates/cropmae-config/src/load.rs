@@ -151,6 +151,11 @@ mod tests {
                 "data.repeated_sampling = 7: expected a divisor of train.batch_size",
             ),
             ("data.augment.colour=true", "unknown field `colour`"),
+            (
+                "data.decoder=turbo",
+                "data.decoder: \"turbo\" is no longer a choice: remove this key",
+            ),
+            ("data.decoder=other", "this key is no longer used"),
             ("nonsense", "expected section.key=value"),
             ("optim.blr=nan", "optim.blr"),
             (
@@ -166,6 +171,15 @@ mod tests {
             assert!(message.contains(expected), "{given}: {message}");
             assert!(!message.contains('\n'), "{given}: {message}");
         }
+    }
+
+    #[test]
+    fn runs_of_versions_that_had_a_choice_of_decoders_are_read() {
+        let mut json = serde_json::to_value(demo(&[]).unwrap()).unwrap();
+        assert_eq!(json["data"].get("decoder"), None);
+        json["data"]["decoder"] = "auto".into();
+        let read: Experiment = serde_json::from_value(json).unwrap();
+        assert_eq!(read, demo(&["data.decoder=rust"]).unwrap());
     }
 
     #[test]

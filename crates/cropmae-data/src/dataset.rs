@@ -5,7 +5,7 @@ mod preview;
 
 use std::path::{Path, PathBuf};
 
-use cropmae_config::{DataConfig, Decoder, Samples, Seed, Stream, Views};
+use cropmae_config::{DataConfig, Samples, Seed, Stream, Views};
 use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
@@ -42,13 +42,6 @@ impl Dataset {
     /// [`DataError`] when there is nothing at `path`, it cannot be listed, holds nothing of use, or when
     /// more of its shards are broken than `data.max_bad_fraction` tolerates.
     pub fn open(path: &Path, recipe: &DataConfig) -> Result<Self, DataError> {
-        if recipe.decoder == Decoder::Turbo && !cfg!(feature = "turbo") {
-            return Err(DataError::NeedsFeature {
-                path: path.to_owned(),
-                found: "pictures with data.decoder = \"turbo\"",
-                feature: "turbo",
-            });
-        }
         let unit = match (recipe.samples, recipe.views) {
             (Samples::Videos, _) | (_, Views::FramePair) => Unit::Videos,
             (Samples::Images | Samples::Auto, _) => Unit::Pictures,

@@ -1,33 +1,30 @@
-//! Files to RGB pixels, as the reference's loader sees them.
+//! Reads files to RGB pixels, as the reference's loader sees them.
 //!
-//! The format is taken from a file's first bytes, never from its name. Baseline JPEGs, which photos are,
-//! go through `crate::jpeg`: only the region that is asked for, bit-equal to Pillow. JPEGs of other kinds
-//! go through `zune-jpeg`; PNG, WebP and GIF through `image`. With the feature `turbo`, libjpeg-turbo
-//! decodes those other JPEGs but CMYK, also bit-equal, and where it is asked for all but CMYK. Grey is
-//! replicated, CMYK is converted (stored inverted, as photo editors do), alpha is dropped without
-//! blending, 16-bit values keep their high byte. EXIF orientation is ignored unless the options ask for it.
+//! The format is recognized by a file's first bytes, never by its name. Baseline JPEGs, which photos are, are decoded
+//! by [`cropmae_jpeg`]: only the region that is asked for, with Pillow's exact pixels. JPEGs of other kinds are
+//! decoded by `zune-jpeg`, whose pixels can differ from Pillow's; PNG, WebP and GIF by `image`. Gray is
+//! replicated, CMYK is converted (it is stored inverted, as photo editors do), alpha is dropped without blending,
+//! and 16-bit values keep their high byte. The EXIF orientation is ignored unless the options ask for it.
 //!
-//! Incomplete files are errors, not pictures with a grey rest: a JPEG must have its end-of-image marker
-//! and its entropy-coded data must decode strictly, as far down as it is needed; odd bytes between its
-//! headers are accepted.
+//! Incomplete files are errors, not pictures with a gray rest: a JPEG must have its end-of-image marker, and its
+//! entropy-coded data must decode strictly, as far down as it is needed; other bytes between its headers are
+//! accepted.
 
 mod end_marker;
 mod orientation;
 mod other;
-#[cfg(feature = "turbo")]
-mod turbo;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use cropmae_config::{DataConfig, Decoder};
+use cropmae_config::DataConfig;
+use cropmae_jpeg::{Jpeg, JpegError, Region};
 use image::RgbImage;
 use image::imageops::crop_imm;
 use image::metadata::Orientation;
 
 use crate::BadFile;
 use crate::boxes::CropBox;
-use crate::jpeg::{Fault, Jpeg};
 
 /// What is accepted, and how it is turned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +33,6 @@ pub(crate) struct Options {
     pub(crate) max_megapixels: u32,
     /// Whether pictures are turned as their EXIF data says; the reference does not.
     pub(crate) exif_orientation: bool,
-    /// Who decodes JPEGs; a build without libjpeg-turbo does it by itself.
-    pub(crate) decoder: Decoder,
 }
 
 impl From<&DataConfig> for Options {
@@ -45,7 +40,6 @@ impl From<&DataConfig> for Options {
         Self {
             max_megapixels: config.max_megapixels,
             exif_orientation: config.exif_orientation,
-            decoder: config.decoder,
         }
     }
 }
@@ -63,7 +57,6 @@ pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
     let options = Options {
         max_megapixels,
         exif_orientation: false,
-        decoder: Decoder::Auto,
     };
     let bytes = std::fs::read(path).map_err(|error| bad(format!("cannot read: {error}")))?;
     decode(&bytes, options).map_err(bad)
@@ -79,17 +72,15 @@ pub(crate) fn decode(bytes: &[u8], options: Options) -> Result<RgbImage, String>
 /// A picture whose headers are read and whose pixels are not.
 pub(crate) struct Encoded<'a> {
     bytes: &'a [u8],
-    kind: Kind<'a>,
+    format: Format<'a>,
     /// Width and height as stored, before it is turned.
     size: (u32, u32),
     orientation: Orientation,
 }
 
-/// Who decodes it.
-enum Kind<'a> {
-    Baseline(Box<Jpeg<'a>>),
-    #[cfg(feature = "turbo")]
-    Turbo(turbo::Photo<'a>),
+/// What a file is, which decides who decodes it.
+enum Format<'a> {
+    BaselineJpeg(Box<Jpeg<'a>>),
     OtherJpeg,
     Other,
 }
@@ -101,16 +92,16 @@ impl<'a> Encoded<'a> {
             return Err("empty file".to_owned());
         }
         guarded(|| {
-            let (kind, size) = Kind::of(bytes, options.decoder)?;
+            let (format, size) = Format::of(bytes)?;
             check_size(size, options.max_megapixels)?;
-            let orientation = match (&kind, options.exif_orientation) {
+            let orientation = match (&format, options.exif_orientation) {
                 (_, false) => Orientation::NoTransforms,
-                (Kind::Baseline(jpeg), true) => orientation::of_exif(jpeg.exif()),
+                (Format::BaselineJpeg(jpeg), true) => orientation::of_exif(jpeg.exif()),
                 (_, true) => other::orientation(bytes)?,
             };
             Ok(Self {
                 bytes,
-                kind,
+                format,
                 size,
                 orientation,
             })
@@ -130,15 +121,10 @@ impl<'a> Encoded<'a> {
     }
 
     fn stored_region(&self, area: CropBox) -> Result<RgbImage, String> {
-        let whole = match &self.kind {
-            Kind::Baseline(jpeg) => match jpeg.region(area) {
-                Err(Fault::Unsupported) => other::decode_jpeg(self.bytes)?,
-                result => return result.map_err(broken_jpeg),
-            },
-            #[cfg(feature = "turbo")]
-            Kind::Turbo(photo) => return photo.region(area).map_err(broken_jpeg),
-            Kind::OtherJpeg => other::decode_jpeg(self.bytes)?,
-            Kind::Other => other::decode(self.bytes)?,
+        let whole = match &self.format {
+            Format::BaselineJpeg(jpeg) => return baseline_region(jpeg, area),
+            Format::OtherJpeg => other::decode_jpeg(self.bytes)?,
+            Format::Other => other::decode(self.bytes)?,
         };
         if area == CropBox::full(whole.width(), whole.height()) {
             return Ok(whole);
@@ -147,44 +133,40 @@ impl<'a> Encoded<'a> {
     }
 }
 
-impl<'a> Kind<'a> {
-    /// Recognises a picture, and gives its width and height.
-    #[cfg_attr(
-        not(feature = "turbo"),
-        expect(unused_variables, reason = "there is no choice")
-    )]
-    fn of(bytes: &'a [u8], decoder: Decoder) -> Result<(Self, (u32, u32)), String> {
+impl<'a> Format<'a> {
+    /// Recognizes a picture's format, and returns it with the width and the height.
+    fn of(bytes: &'a [u8]) -> Result<(Self, (u32, u32)), String> {
         if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             return Ok((Self::Other, other::dimensions(bytes)?));
         }
         if !end_marker::is_in(bytes) {
             return Err("truncated JPEG: no end-of-image marker".to_owned());
         }
-        #[cfg(feature = "turbo")]
-        if decoder == Decoder::Turbo
-            && let Some(photo) = turbo::Photo::open(bytes).map_err(broken_jpeg)?
-        {
-            let size = photo.dimensions();
-            return Ok((Self::Turbo(photo), size));
-        }
-        match Jpeg::open(bytes) {
+        match Jpeg::parse(bytes) {
             Ok(jpeg) => {
-                let size = jpeg.dimensions();
-                Ok((Self::Baseline(Box::new(jpeg)), size))
+                let size = (jpeg.width(), jpeg.height());
+                Ok((Self::BaselineJpeg(Box::new(jpeg)), size))
             }
-            Err(Fault::Unsupported) => {
-                #[cfg(feature = "turbo")]
-                if decoder == Decoder::Auto
-                    && let Some(photo) = turbo::Photo::open(bytes).map_err(broken_jpeg)?
-                {
-                    let size = photo.dimensions();
-                    return Ok((Self::Turbo(photo), size));
-                }
+            Err(JpegError::Unsupported { .. }) => {
                 Ok((Self::OtherJpeg, other::jpeg_dimensions(bytes)?))
             }
-            Err(fault) => Err(broken_jpeg(fault)),
+            Err(error) => Err(broken_jpeg(error)),
         }
     }
+}
+
+/// Decodes the pixels inside `area` of a baseline JPEG.
+fn baseline_region(jpeg: &Jpeg, area: CropBox) -> Result<RgbImage, String> {
+    let region = Region {
+        left: area.left,
+        top: area.top,
+        width: area.width,
+        height: area.height,
+    };
+    let mut pixels = RgbImage::new(area.width, area.height);
+    jpeg.decode_region_into(region, &mut pixels)
+        .map_err(broken_jpeg)?;
+    Ok(pixels)
 }
 
 fn broken_jpeg(fault: impl std::fmt::Display) -> String {

@@ -18,7 +18,6 @@ mod error;
 pub mod fingerprint;
 #[cfg(test)]
 mod fixtures;
-mod jpeg;
 mod loader;
 pub mod masks;
 mod mirror;

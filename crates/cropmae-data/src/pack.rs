@@ -286,10 +286,9 @@ mod tests {
     use image::Rgb;
 
     fn recipe(max_bad_fraction: f64) -> DataConfig {
-        DataConfig {
-            max_bad_fraction,
-            ..Experiment::demo(&[]).unwrap().data
-        }
+        let mut recipe = Experiment::demo(&[]).unwrap().data;
+        recipe.max_bad_fraction = max_bad_fraction;
+        recipe
     }
 
     fn folder() -> tempfile::TempDir {

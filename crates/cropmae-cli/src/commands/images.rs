@@ -18,12 +18,11 @@ const BAR: usize = 40;
 
 /// A recipe that takes every image of a source as a sample.
 pub fn every_image(max_bad_fraction: f64) -> Result<DataConfig> {
-    Ok(DataConfig {
-        views: Views::Single,
-        samples: Samples::Images,
-        max_bad_fraction,
-        ..Experiment::demo(&[])?.data
-    })
+    let mut recipe = Experiment::demo(&[])?.data;
+    recipe.views = Views::Single;
+    recipe.samples = Samples::Images;
+    recipe.max_bad_fraction = max_bad_fraction;
+    Ok(recipe)
 }
 
 /// Runs the command.

@@ -41,9 +41,6 @@ pub struct DataConfig {
     /// Images with more pixels than this are refused as decompression bombs, in megapixels.
     #[serde(default = "default_max_megapixels")]
     pub max_megapixels: u32,
-    /// Who decodes JPEGs; all give the same pixels of baseline files.
-    #[serde(default)]
-    pub decoder: Decoder,
     /// Whether pictures are turned as their EXIF data says; the reference takes them as they are stored.
     #[serde(default)]
     pub exif_orientation: bool,
@@ -56,6 +53,9 @@ pub struct DataConfig {
     /// A procedural data set made on the spot when no folder is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<ScenesConfig>,
+    /// Accepts the values of the former key that mean today's behavior, so that older runs can be resumed.
+    #[serde(default, skip_serializing, rename = "decoder")]
+    _decoder: FormerDecoder,
 }
 
 /// What counts as one sample.
@@ -71,18 +71,23 @@ pub enum Samples {
     Videos,
 }
 
-/// Who decodes JPEGs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decoder {
-    /// The fastest exact one for each file: this project's own for baseline files, libjpeg-turbo for others
-    /// in builds that have it.
-    #[default]
-    Auto,
-    /// This project's own, in Rust.
-    Rust,
-    /// libjpeg-turbo, in builds with the feature `turbo`.
-    Turbo,
+/// The former key `data.decoder`, which chose between this project's JPEG decoder and libjpeg-turbo.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct FormerDecoder;
+
+impl TryFrom<String> for FormerDecoder {
+    type Error = &'static str;
+
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        match value.as_str() {
+            "auto" | "rust" => Ok(Self),
+            "turbo" => Err(
+                "\"turbo\" is no longer a choice: remove this key; the built-in decoder gives the same pixels of baseline JPEGs and is faster",
+            ),
+            _ => Err("this key is no longer used: remove it"),
+        }
+    }
 }
 
 fn default_repeated_sampling() -> usize {

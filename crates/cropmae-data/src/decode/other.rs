@@ -1,4 +1,4 @@
-//! Pictures that other people's decoders read: always whole.
+//! Pictures that decoders of other crates read, always whole.
 
 use std::io::Cursor;
 
@@ -35,8 +35,8 @@ pub(super) fn jpeg_dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
 
 /// Decodes a JPEG of any kind.
 ///
-/// Subsampled chroma is rounded after each direction of the triangle filter, where libjpeg rounds once:
-/// values may differ from Pillow's by up to 4 levels.
+/// The pixels of files with subsampled chroma can differ from Pillow's: `zune-jpeg` rounds after each direction of
+/// the triangle filter, where libjpeg rounds once, and differences of up to 12 levels were measured.
 pub(super) fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     let (mut decoder, (width, height)) = open_jpeg(bytes)?;
     // From here on strictly: by default, data that ends early becomes grey without a word.

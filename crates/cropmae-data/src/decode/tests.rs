@@ -9,10 +9,9 @@ use cropmae_config::{Seed, Stream};
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
 /// The reference's way.
-pub(super) const PLAIN: Options = Options {
+const PLAIN: Options = Options {
     max_megapixels: 200,
     exif_orientation: false,
-    decoder: Decoder::Rust,
 };
 
 fn whole(bytes: &[u8]) -> Result<RgbImage, String> {
@@ -57,13 +56,13 @@ fn golden_jpegs() {
         let most = differences.map(|(a, b)| a.abs_diff(*b)).max();
         // Baseline files equal libjpeg's pixels; zune-jpeg, for the others, is allowed the goldens' bound.
         let bytes = std::fs::read(&path).unwrap();
-        let bound = match Jpeg::open(&bytes) {
+        let bound = match Jpeg::parse(&bytes) {
             Ok(_) => 0,
             Err(_) => 2,
         };
         assert!(most <= Some(bound), "{case}: {most:?}");
     }
-    assert_eq!(cases.len(), 5);
+    assert!(!cases.is_empty());
 }
 
 #[test]
@@ -182,7 +181,7 @@ fn wide_and_transparent_pngs_become_rgb() {
 }
 
 /// Decodes regions of `bytes` and compares them with the whole.
-pub(super) fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
+fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
     let all = decode(bytes, options).unwrap();
     let encoded = Encoded::open(bytes, options).unwrap();
     assert_eq!(encoded.dimensions(), all.dimensions(), "{name}");
@@ -229,7 +228,7 @@ fn golden_exif_orientations_turn_pictures_when_asked() {
 }
 
 #[test]
-fn exif_orientation_of_other_formats_is_honoured() {
+fn exif_orientation_of_other_formats_is_honored() {
     // Little-endian TIFF with one entry: orientation 6.
     let exif = [
         &b"II*\0\x08\0\0\0\x01\0"[..],
@@ -251,13 +250,4 @@ fn exif_orientation_of_other_formats_is_honoured() {
     assert!(whole(&png).unwrap() == stored);
     assert!(decode(&png, turned).unwrap() == image::imageops::rotate90(&stored));
     regions_equal_the_whole("png", &png, turned, 3);
-}
-
-#[test]
-#[cfg(not(feature = "turbo"))]
-fn a_decoder_that_is_not_built_in_is_refused_with_what_to_do() {
-    let mut recipe = cropmae_config::Experiment::demo(&[]).unwrap().data;
-    recipe.decoder = Decoder::Turbo;
-    let error = crate::Dataset::open(Path::new("photos"), &recipe).unwrap_err();
-    assert!(error.to_string().contains("--features turbo"), "{error}");
 }

@@ -190,7 +190,6 @@ fn files_of_pyarrow_are_read() {
     let options = crate::decode::Options {
         max_megapixels: 1,
         exif_orientation: false,
-        decoder: cropmae_config::Decoder::Auto,
     };
     for row in [11, 0, 6, 5, 4] {
         let pixels = crate::decode::decode(&content(&*source, row).unwrap(), options).unwrap();

@@ -6,9 +6,9 @@ const fn fixed(value: f64) -> i32 {
     (value * 65536.0 + 0.5) as i32
 }
 
-/// Converts a row: `luma`, `blue` and `red` hold one value a pixel, `out` three.
+/// Converts a row: `luma`, `blue` and `red` hold one value per pixel, `out` three.
 #[inline(always)]
-pub(super) fn ycc_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
+pub(crate) fn ycc_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
     let chroma = blue.iter().zip(red);
     for ((rgb, &y), (&cb, &cr)) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(chroma) {
         let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
@@ -21,16 +21,16 @@ pub(super) fn ycc_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
 
 /// Interleaves a row of three components that are red, green and blue already.
 #[inline(always)]
-pub(super) fn interleave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
+pub(crate) fn interleave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     let others = green.iter().zip(blue);
     for ((rgb, &r), (&g, &b)) in out.as_chunks_mut::<3>().0.iter_mut().zip(red).zip(others) {
         *rgb = [r, g, b];
     }
 }
 
-/// A row of greys.
+/// Replicates a row of gray values.
 #[inline(always)]
-pub(super) fn grey_to_rgb(luma: &[u8], out: &mut [u8]) {
+pub(crate) fn gray_to_rgb(luma: &[u8], out: &mut [u8]) {
     for (rgb, &y) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma) {
         *rgb = [y; 3];
     }

@@ -4,21 +4,21 @@
 
 use std::ops::Range;
 
-use super::planes::Plane;
+use crate::planes::Plane;
 
 /// Narrower components are not interpolated across.
 const LEAST_WIDTH: usize = 3;
 
 /// Room for a row of interpolated values.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(crate) struct Room {
     sums: Vec<u16>,
     values: Vec<u8>,
 }
 
 /// Values of the pixels in `columns` of the picture's row `y`.
 #[inline(always)]
-pub(super) fn row<'a>(
+pub(crate) fn row<'a>(
     plane: &'a Plane,
     y: usize,
     columns: Range<usize>,

@@ -1,33 +1,34 @@
-//! Decodes the MCUs of a region, and passes over the others as cheaply as their codes allow.
+//! Decodes the MCUs (minimum coded units, groups of blocks) of a region, and skips the others as cheaply as their
+//! codes allow.
 
-use image::RgbImage;
 use pulp::{Simd, WithSimd};
 
-use super::bits::{BitReader, ScanData};
-use super::headers::Headers;
-use super::idct::Idct;
-use super::planes::{McuRange, Plane};
-use super::upsample::Room;
-use super::{Fault, block, color, upsample};
-use crate::boxes::CropBox;
+use crate::bits::{BitReader, ScanData};
+use crate::error::JpegError;
+use crate::headers::Headers;
+use crate::idct::Idct;
+use crate::planes::{McuRange, Plane};
+use crate::region::Region;
+use crate::upsample::Room;
+use crate::{block, color, upsample};
 
 /// Buffers that serve one picture after the other.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     data: ScanData,
     planes: Vec<Plane>,
     room: [Room; 3],
 }
 
-/// Decodes the pixels inside `area` into `out`, which is of its size.
-pub(super) fn decode(
+/// Decodes the pixels inside `region`, which is inside the picture, into `out`, which has its length.
+pub(crate) fn decode(
     headers: &Headers,
-    area: CropBox,
-    out: &mut RgbImage,
+    region: Region,
+    out: &mut [u8],
     scratch: &mut Scratch,
-) -> Result<(), Fault> {
+) -> Result<(), JpegError> {
     let Scratch { data, planes, room } = scratch;
-    let range = McuRange::of(headers, area);
+    let range = McuRange::of(headers, region);
     data.fill(headers.scan);
     planes.resize_with(headers.components.len(), Plane::default);
     for (plane, component) in planes.iter_mut().zip(&headers.components) {
@@ -35,7 +36,7 @@ pub(super) fn decode(
     }
     pulp::Arch::new().dispatch(Decode {
         headers,
-        area,
+        region,
         range,
         data,
         planes,
@@ -47,31 +48,26 @@ pub(super) fn decode(
 
 struct Decode<'a> {
     headers: &'a Headers<'a>,
-    area: CropBox,
+    region: Region,
     range: McuRange,
     data: &'a ScanData,
     planes: &'a mut [Plane],
     room: &'a mut [Room; 3],
-    out: &'a mut RgbImage,
+    out: &'a mut [u8],
     idct: Idct,
 }
 
 impl WithSimd for Decode<'_> {
-    type Output = Result<(), Fault>;
+    type Output = Result<(), JpegError>;
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) -> Self::Output {
         let mut rows_out = 0;
         let mut cursor = Cursor::new(self.headers, self.data)?;
         for row in 0..self.range.rows.end {
-            let broken = || {
-                Fault::Broken(format!(
-                    "its data ends or breaks in row {row} of its blocks"
-                ))
-            };
-            self.mcu_row(&mut cursor, row).ok_or_else(broken)?;
-            if cursor.bits.overran() {
-                return Err(broken());
+            let complete = self.mcu_row(&mut cursor, row).is_some();
+            if !complete || cursor.bits.overran() {
+                return Err(JpegError::BrokenData { row });
             }
             if self.range.rows.contains(&row) {
                 let done = self.finished_rows(row);
@@ -96,10 +92,12 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(headers: &Headers, data: &'a ScanData) -> Result<Self, Fault> {
+    fn new(headers: &Headers, data: &'a ScanData) -> Result<Self, JpegError> {
         let interval = headers.restart_interval.unwrap_or(usize::MAX);
         Ok(Self {
-            bits: data.segment(0).ok_or_else(|| Fault::short("the scan"))?,
+            bits: data
+                .segment(0)
+                .ok_or_else(|| JpegError::short("the scan"))?,
             data,
             segment: 0,
             left: interval,
@@ -188,25 +186,25 @@ impl Decode<'_> {
     /// Rows of the region that are complete once the MCUs of `row` are decoded.
     fn finished_rows(&self, row: usize) -> usize {
         if row + 1 == self.range.rows.end {
-            return self.area.height as usize;
+            return self.region.height as usize;
         }
         let below = (row + 1) * self.range.size[1];
         // The last rows of a subsampled component wait for the row below them.
         let margin = self.range.size[1] / 8 - 1;
-        let done = (below - margin).saturating_sub(self.area.top as usize);
-        done.min(self.area.height as usize)
+        let done = (below - margin).saturating_sub(self.region.top as usize);
+        done.min(self.region.height as usize)
     }
 
     /// Writes `rows` of the region.
     #[inline(always)]
     fn convert(&mut self, rows: std::ops::Range<usize>) {
-        let columns = self.area.left as usize..(self.area.left + self.area.width) as usize;
+        let columns = self.region.left as usize..(self.region.left + self.region.width) as usize;
         let row_bytes = columns.len() * 3;
-        let out = &mut self.out.as_mut()[rows.start * row_bytes..rows.end * row_bytes];
+        let out = &mut self.out[rows.start * row_bytes..rows.end * row_bytes];
         for (row, out) in rows.zip(out.chunks_exact_mut(row_bytes)) {
-            let y = self.area.top as usize + row;
+            let y = self.region.top as usize + row;
             match &*self.planes {
-                [luma] => color::grey_to_rgb(luma.row(y, columns.clone()), out),
+                [luma] => color::gray_to_rgb(luma.row(y, columns.clone()), out),
                 [first, second, third] => {
                     let [a, b, c] = &mut *self.room;
                     let first = upsample::row(first, y, columns.clone(), a);

@@ -3,74 +3,21 @@
 //! One look at the next bits gives a code's length together with what it stands for, so that code and
 //! value bits are consumed at once and the value is computed beside the search for the next code.
 
-use super::Fault;
-use super::bits::BitReader;
-use super::groups::Group;
+use crate::bits::BitReader;
+use crate::error::JpegError;
+use crate::groups::Group;
+use crate::symbol::{LOOK, Symbol};
 
-/// Bits looked at. Longer codes, which are rare by construction, are searched.
-pub(super) const LOOK: u32 = 10;
 /// Bits of the largest DC difference of pictures of 8 bits (F.1.2.1).
-pub(super) const LARGEST_DC: u8 = 11;
+pub(crate) const LARGEST_DC: u8 = 11;
 /// Bits of their largest AC coefficient (F.1.2.2).
-pub(super) const LARGEST_AC: u8 = 10;
+pub(crate) const LARGEST_AC: u8 = 10;
 // A full window holds a DC difference and a coefficient, or two coefficients, each with the longest code.
 const _: () = assert!(16 + LARGEST_DC as u32 + 16 + LARGEST_AC as u32 <= BitReader::REFILLED);
 
-/// What a code stands for, packed: the lookup table must stay in the nearest cache.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Symbol(u32);
-
-impl Symbol {
-    /// How far the end of a block lies at least: more than any run goes.
-    pub(super) const END: usize = 128;
-
-    fn new(code_bits: u32, symbol: u8) -> Self {
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        let advance = match (run, size) {
-            (15, 0) => 16,
-            (_, 0) => Self::END as u32,
-            _ => run + 1,
-        };
-        Self((code_bits + size) | code_bits << 8 | size << 16 | advance << 24)
-    }
-
-    /// Bits of code and value together; 0 if the code is longer than the bits looked at.
-    #[inline(always)]
-    pub(super) fn total_bits(self) -> u32 {
-        self.0 & 0xff
-    }
-
-    #[inline(always)]
-    pub(super) fn code_bits(self) -> u32 {
-        self.0 >> 8 & 0xff
-    }
-
-    #[inline(always)]
-    fn size(self) -> u32 {
-        self.0 >> 16 & 0xff
-    }
-
-    /// Coefficients to move on by, the last of which has the value; at least [`Self::END`] at the end of a
-    /// block.
-    #[inline(always)]
-    pub(super) fn advance(self) -> usize {
-        (self.0 >> 24) as usize
-    }
-
-    /// The value whose bits follow the code at the start of `window` (F.2.2.1, EXTEND).
-    #[inline(always)]
-    fn value(self, window: u64) -> i32 {
-        let bits = window << self.code_bits();
-        let size = self.size();
-        let magnitude = (bits >> 1 >> (63 - size)) as i32;
-        let negative = !(bits as i64 >> 63) as i32;
-        magnitude + (negative & (1 - (1 << size)))
-    }
-}
-
 /// A Huffman table of DC differences or of AC coefficients.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(crate) struct Table {
     look: Box<[Symbol; 1 << LOOK]>,
     /// Only of a table of AC coefficients.
     groups: Box<[Group; 1 << LOOK]>,
@@ -83,7 +30,7 @@ pub(super) struct Table {
 
 impl Table {
     /// The table with `counts[i]` codes of i + 1 bits, whose symbols are listed in order of the codes.
-    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, JpegError> {
         let mut table = Self {
             look: Box::new([Symbol::default(); 1 << LOOK]),
             groups: Box::new([Group::default(); 1 << LOOK]),
@@ -95,7 +42,7 @@ impl Table {
         for (length, &count) in (1..).zip(counts) {
             let count = u32::from(count);
             if code + count > 1 << length {
-                return Err(Fault::broken("a Huffman table has too many codes"));
+                return Err(JpegError::invalid("a Huffman table has too many codes"));
             }
             table.offsets[length as usize] = index as i32 - code as i32;
             for &symbol in &symbols[index..index + count as usize] {
@@ -114,7 +61,7 @@ impl Table {
     }
 
     /// The table with what it takes to pass over blocks fast.
-    pub(super) fn with_groups(mut self) -> Self {
+    pub(crate) fn with_groups(mut self) -> Self {
         for (index, group) in self.groups.iter_mut().enumerate() {
             *group = Group::new(&self.look, index);
         }
@@ -144,7 +91,7 @@ impl Table {
 
     /// Reads a code and the value behind it, which must be in the window.
     #[inline(always)]
-    pub(super) fn read(&self, bits: &mut BitReader) -> Option<(Symbol, i32)> {
+    pub(crate) fn read(&self, bits: &mut BitReader) -> Option<(Symbol, i32)> {
         let window = bits.window();
         let symbol = self.symbol(window)?;
         bits.consume(symbol.total_bits());
@@ -154,7 +101,7 @@ impl Table {
     /// Moves past codes and values of a block that is at `place` of its zigzag scan, and gives its place
     /// after them; at least [`Symbol::END`] at its end. The window must hold the longest code and value.
     #[inline(always)]
-    pub(super) fn skip(&self, bits: &mut BitReader, place: usize) -> Option<usize> {
+    pub(crate) fn skip(&self, bits: &mut BitReader, place: usize) -> Option<usize> {
         let window = bits.window();
         let group = self.groups[(window >> (64 - LOOK)) as usize];
         let next = place + group.advance();

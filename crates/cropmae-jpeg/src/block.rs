@@ -2,17 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use super::bits::BitReader;
-use super::huffman::{Symbol, Table};
+use crate::bits::BitReader;
+use crate::huffman::Table;
+use crate::symbol::Symbol;
 
 /// Quantised coefficients in natural order: row-major, rows by vertical frequency.
-pub(super) type Coefficients = [i16; 64];
+pub(crate) type Coefficients = [i16; 64];
 
 /// The last place of the zigzag scan, and of the natural order.
 const LAST: usize = 63;
 
 /// Natural place of each coefficient of the zigzag scan.
-pub(super) const ZIGZAG: [u8; 64] = [
+pub(crate) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
@@ -21,7 +22,7 @@ pub(super) const ZIGZAG: [u8; 64] = [
 /// Reads a block into `block`, which must be all zero but for its DC coefficient; answers with the last
 /// place of the zigzag scan that may be non-zero, or `None` for data that is no block.
 #[inline(always)]
-pub(super) fn read(
+pub(crate) fn read(
     bits: &mut BitReader,
     dc: &Table,
     ac: &Table,
@@ -71,7 +72,7 @@ fn read_coefficient(
 
 /// Moves past a block; only its DC coefficient matters to the blocks behind it.
 #[inline(always)]
-pub(super) fn skip(
+pub(crate) fn skip(
     bits: &mut BitReader,
     dc: &Table,
     ac: &Table,

@@ -1,7 +1,7 @@
 //! The inverse DCT on plain arrays, which the compiler vectorises as well as it can.
 
 use super::{AFTER_COLUMNS, AFTER_ROWS, Lanes, to_pixel, transform};
-use crate::jpeg::block::Coefficients;
+use crate::block::Coefficients;
 
 // Plain loops, here and below: the closures of `array::from_fn` and `array::map` stay calls, outside of the
 // instruction set that was chosen at run time.

@@ -2,25 +2,26 @@
 
 use std::ops::Range;
 
-use super::headers::{Component, Headers};
-use crate::boxes::CropBox;
+use crate::frame::Component;
+use crate::headers::Headers;
+use crate::region::Region;
 
 /// Pixels along the side of a block.
-pub(super) const BLOCK: usize = 8;
+pub(crate) const BLOCK: usize = 8;
 
 /// The MCUs that a region needs, and the size of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct McuRange {
-    pub(super) columns: Range<usize>,
-    pub(super) rows: Range<usize>,
+pub(crate) struct McuRange {
+    pub(crate) columns: Range<usize>,
+    pub(crate) rows: Range<usize>,
     /// MCUs in a row of the whole picture.
-    pub(super) per_row: usize,
+    pub(crate) per_row: usize,
     /// Width and height of an MCU in pixels.
-    pub(super) size: [usize; 2],
+    pub(crate) size: [usize; 2],
 }
 
 impl McuRange {
-    pub(super) fn of(headers: &Headers, area: CropBox) -> Self {
+    pub(crate) fn of(headers: &Headers, region: Region) -> Self {
         let most = |factors: fn(&Component) -> usize| {
             headers.components.iter().map(factors).max().unwrap_or(1)
         };
@@ -34,8 +35,8 @@ impl McuRange {
             first / size[axis]..end.div_ceil(size[axis])
         };
         Self {
-            columns: range(area.left, area.width, headers.width, 0),
-            rows: range(area.top, area.height, headers.height, 1),
+            columns: range(region.left, region.width, headers.width, 0),
+            rows: range(region.top, region.height, headers.height, 1),
             per_row: headers.width.div_ceil(size[0]),
             size,
         }
@@ -44,7 +45,7 @@ impl McuRange {
 
 /// Decoded values of one component, over the MCUs of a region.
 #[derive(Debug, Default)]
-pub(super) struct Plane {
+pub(crate) struct Plane {
     values: Vec<u8>,
     stride: usize,
     /// Column and row, in the whole component, of the first value.
@@ -52,12 +53,12 @@ pub(super) struct Plane {
     /// Width and height of the whole component without what fills up its last blocks.
     size: [usize; 2],
     /// Pixels for each value across and down, 1 or 2.
-    pub(super) pixels: [usize; 2],
+    pub(crate) pixels: [usize; 2],
 }
 
 impl Plane {
     /// Lays the plane out for a component whose MCUs have `blocks` across and down.
-    pub(super) fn lay_out(&mut self, headers: &Headers, range: &McuRange, blocks: [usize; 2]) {
+    pub(crate) fn lay_out(&mut self, headers: &Headers, range: &McuRange, blocks: [usize; 2]) {
         let picture = [headers.width, headers.height];
         let factors = range.size.map(|side| side / BLOCK);
         self.pixels = [0, 1].map(|axis| factors[axis] / blocks[axis]);
@@ -74,7 +75,7 @@ impl Plane {
 
     /// Puts the pixels of the block at `column` and `row`, in blocks from the plane's origin.
     #[inline(always)]
-    pub(super) fn put(&mut self, column: usize, row: usize, pixels: &[[u8; 8]; 8]) {
+    pub(crate) fn put(&mut self, column: usize, row: usize, pixels: &[[u8; 8]; 8]) {
         let mut start = row * BLOCK * self.stride + column * BLOCK;
         for row in pixels {
             self.values[start..start + BLOCK].copy_from_slice(row);
@@ -84,14 +85,14 @@ impl Plane {
 
     /// Values of the whole component's `row` in `columns`; a row below the last is the last.
     #[inline(always)]
-    pub(super) fn row(&self, row: usize, columns: Range<usize>) -> &[u8] {
+    pub(crate) fn row(&self, row: usize, columns: Range<usize>) -> &[u8] {
         let row = row.min(self.size[1] - 1) - self.origin[1];
         let row = &self.values[row * self.stride..][..self.stride];
         &row[columns.start - self.origin[0]..columns.end - self.origin[0]]
     }
 
     /// Width of the whole component.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.size[0]
     }
 }

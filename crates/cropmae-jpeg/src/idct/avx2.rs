@@ -6,7 +6,7 @@ use pulp::cast;
 use pulp::x86::V3;
 
 use super::{AFTER_COLUMNS, AFTER_ROWS, Lanes, transform};
-use crate::jpeg::block::Coefficients;
+use crate::block::Coefficients;
 
 /// Eight 32-bit lanes, with the proof that this processor has AVX2.
 #[derive(Clone, Copy)]

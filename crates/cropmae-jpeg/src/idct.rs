@@ -9,7 +9,7 @@
 mod avx2;
 mod portable;
 
-use super::block::Coefficients;
+use crate::block::Coefficients;
 
 /// Fractional bits of the constants.
 const CONST_BITS: i32 = 13;
@@ -140,7 +140,7 @@ fn to_pixel(value: i32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jpeg::block::ZIGZAG;
+    use crate::block::ZIGZAG;
     use proptest::prelude::*;
 
     proptest! {

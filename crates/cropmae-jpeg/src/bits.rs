@@ -7,7 +7,7 @@ const PADDING: usize = 8;
 
 /// The entropy-coded data of one scan without its stuffed zeros, cut at its restart markers.
 #[derive(Debug, Default)]
-pub(super) struct ScanData {
+pub(crate) struct ScanData {
     bytes: Vec<u8>,
     /// Where each segment ends in `bytes`; it starts where the one before ends.
     ends: Vec<usize>,
@@ -15,7 +15,7 @@ pub(super) struct ScanData {
 
 impl ScanData {
     /// Replaces the content with the scan that starts at `source`; any marker but a restart ends it.
-    pub(super) fn fill(&mut self, source: &[u8]) {
+    pub(crate) fn fill(&mut self, source: &[u8]) {
         self.bytes.clear();
         self.ends.clear();
         self.bytes.reserve(source.len() + PADDING);
@@ -45,7 +45,7 @@ impl ScanData {
     }
 
     /// The bits of a segment.
-    pub(super) fn segment(&self, index: usize) -> Option<BitReader<'_>> {
+    pub(crate) fn segment(&self, index: usize) -> Option<BitReader<'_>> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         Some(BitReader {
@@ -69,7 +69,7 @@ fn word(bytes: &[u8], start: usize) -> u64 {
 
 /// Reads bits, most significant first, through a 64-bit window.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Offset of the first byte of which no bit counts as being in the window.
     next: usize,
@@ -84,12 +84,12 @@ pub(super) struct BitReader<'a> {
 
 impl BitReader<'_> {
     /// Bits that the window holds at least after [`Self::refill`].
-    pub(super) const REFILLED: u32 = 56;
+    pub(crate) const REFILLED: u32 = 56;
 
     /// Fills the window up; behind the end of the buffer come zeros. Without a branch: whether it is needed
     /// can't be foretold.
     #[inline(always)]
-    pub(super) fn refill(&mut self) {
+    pub(crate) fn refill(&mut self) {
         self.bits |= self.ahead >> self.count;
         self.next += (63 - self.count as usize) >> 3;
         self.ahead = word(self.bytes, self.next);
@@ -98,19 +98,19 @@ impl BitReader<'_> {
 
     /// The window, its first bit the most significant.
     #[inline(always)]
-    pub(super) fn window(&self) -> u64 {
+    pub(crate) fn window(&self) -> u64 {
         self.bits
     }
 
     /// Moves on by `bits`, which must be in the window.
     #[inline(always)]
-    pub(super) fn consume(&mut self, bits: u32) {
+    pub(crate) fn consume(&mut self, bits: u32) {
         self.bits <<= bits;
         self.count -= bits;
     }
 
     /// Whether more was read than the segment holds.
-    pub(super) fn overran(&self) -> bool {
+    pub(crate) fn overran(&self) -> bool {
         self.next * 8 - self.count as usize > self.end * 8
     }
 }

@@ -1,15 +1,15 @@
 //! Several codes at one look, for blocks that are passed over.
 
-use super::huffman::{LOOK, Symbol};
+use crate::symbol::{LOOK, Symbol};
 
 /// The codes at the start of a window whose bits are all looked at, taken together; the value bits of the
 /// last may lie behind. Packed: bits in all, then coefficients, then whether the block ends there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Group(u16);
+pub(crate) struct Group(u16);
 
 impl Group {
     /// The group of the bits `index`, by the table of single codes.
-    pub(super) fn new(look: &[Symbol; 1 << LOOK], index: usize) -> Self {
+    pub(crate) fn new(look: &[Symbol; 1 << LOOK], index: usize) -> Self {
         let window = (index as u64) << (64 - LOOK);
         let (mut bits, mut advance, mut ends) = (0, 0, false);
         while bits < LOOK && !ends {
@@ -30,18 +30,18 @@ impl Group {
     }
 
     #[inline(always)]
-    pub(super) fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u32 {
         u32::from(self.0 & 63)
     }
 
     /// Coefficients to move on by; 0 if there is no group, or one that no block can hold.
     #[inline(always)]
-    pub(super) fn advance(self) -> usize {
+    pub(crate) fn advance(self) -> usize {
         usize::from(self.0 >> 6 & 63)
     }
 
     #[inline(always)]
-    pub(super) fn ends(self) -> bool {
+    pub(crate) fn ends(self) -> bool {
         self.0 >> 15 != 0
     }
 }
