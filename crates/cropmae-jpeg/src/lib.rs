@@ -152,3 +152,8 @@ impl<'a> Jpeg<'a> {
         })
     }
 }
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
