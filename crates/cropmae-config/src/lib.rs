@@ -8,6 +8,7 @@
 mod classes;
 mod error;
 mod experiment;
+pub mod imagenet;
 mod load;
 pub mod presets;
 mod protocol;

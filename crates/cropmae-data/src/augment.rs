@@ -1,10 +1,10 @@
-//! The optional augmentations of the reference: colour jitter, Gaussian blur and an elastic deformation
+//! The optional augmentations of the reference: color jitter, Gaussian blur and an elastic deformation
 //! of the view that is cut from the picture first, in this order.
 //!
 //! Each operation is torchvision's on values in `[0, 1]`; golden values of it lie in
 //! `fixtures/data/augment.json` beside the program that made them. Pixels are interleaved, `(H, W, 3)`.
 //!
-//! Deviations. The reference applies them after normalisation, where torchvision's clamping to `[0, 1]`
+//! Deviations. The reference applies them after normalization, where torchvision's clamping to `[0, 1]`
 //! cuts off everything darker than the mean; here they come before it, and the result is rounded to 8
 //! bits. Its blur asks for a kernel of 12, which torchvision refuses: ours has 13 taps.
 
@@ -70,7 +70,7 @@ fn jitter(pixels: &mut [f32], rng: &mut impl RngCore) {
     for last in (1..order.len()).rev() {
         order.swap(last, below(rng, last as u32 + 1) as usize);
     }
-    let mut around = |centre: f32, reach: f32| centre + (2.0 * uniform(rng) - 1.0) * reach;
+    let mut around = |center: f32, reach: f32| center + (2.0 * uniform(rng) - 1.0) * reach;
     let factors = [1.0, 1.0, 1.0].map(|one| around(one, JITTER));
     let turn = around(0.0, HUE);
     for operation in order {

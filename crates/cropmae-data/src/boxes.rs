@@ -113,7 +113,7 @@ impl BoxSampler {
                 };
             }
         }
-        self.centre(width, height)
+        self.center(width, height)
     }
 
     /// The area share that a uniform draw stands for.
@@ -136,7 +136,7 @@ impl BoxSampler {
     }
 
     /// The largest central box whose aspect ratio lies in range.
-    fn centre(&self, width: u32, height: u32) -> CropBox {
+    fn center(&self, width: u32, height: u32) -> CropBox {
         let ratio = f64::from(width) / f64::from(height);
         let [low, high] = self.ratio;
         let side = |exact: f64, limit: u32| (exact.round_ties_even() as u32).clamp(1, limit);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn images_without_a_fitting_box_get_their_centre() {
+    fn images_without_a_fitting_box_get_their_center() {
         let sampler = BoxSampler::new(Sampler::Rejection, [0.9, 1.0], [0.75, 4.0 / 3.0]);
         let mut rng = Seed(1).rng(Stream::Views, 0, 0);
         let wide = sampler.sample(300, 20, &mut rng);

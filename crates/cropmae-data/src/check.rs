@@ -36,7 +36,7 @@ pub struct DataReport {
     pub tiny: Vec<Finding>,
     /// Images with the bytes of an earlier one.
     pub duplicates: Vec<Finding>,
-    /// Usable images that are not what they seem: mislabelled, grey, CMYK, with alpha, 16-bit, rotated.
+    /// Usable images that are not what they seem: mislabeled, gray, CMYK, with alpha, 16-bit, rotated.
     pub odd: BTreeMap<String, Vec<PathBuf>>,
     /// Number of images by their shorter side: the bin's upper end in pixels (none for the last), count.
     pub shorter_sides: Vec<(Option<u32>, usize)>,

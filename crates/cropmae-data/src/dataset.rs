@@ -1,19 +1,19 @@
 //! A listed source and the recipe that turns its samples into views.
 
-mod frame;
+mod lazy_picture;
 mod preview;
 
 use std::path::{Path, PathBuf};
 
-use cropmae_config::{DataConfig, Samples, Seed, Stream, Views};
+use cropmae_config::{DataConfig, Samples, Seed, Views};
 use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
-use self::frame::Frame;
+use self::lazy_picture::LazyPicture;
 use crate::boxes::CropBox;
 use crate::fingerprint::Fingerprint;
-use crate::loader::stages::{Stage, StageClock};
 use crate::sources::{self, Pick, Picture, Source, Unit, count};
+use crate::stages::{Stage, StageClock};
 use crate::tolerance::{Known, Tolerance};
 use crate::views::{Plan, View, ViewSampler};
 use crate::{BadFile, DataError, Order, decode};
@@ -137,39 +137,6 @@ impl Dataset {
         self.source.name(index)
     }
 
-    /// The whole picture of a sample (a video's first frame), for showing.
-    ///
-    /// # Errors
-    /// [`DataError::BadFile`] when it cannot be read.
-    ///
-    /// # Panics
-    /// When `index` is not below [`Self::len`].
-    pub fn sample_rgb(&self, index: usize) -> Result<RgbImage, DataError> {
-        Ok(self.decode(&self.source.read(index)?)?)
-    }
-
-    /// The views of a sample in an epoch, `image_size` x `image_size` pixels each, as the model sees
-    /// them.
-    ///
-    /// # Errors
-    /// [`DataError::BadFile`] when a file cannot be read.
-    ///
-    /// # Panics
-    /// When `index` is not below [`Self::len`].
-    pub fn views_rgb(
-        &self,
-        seed: Seed,
-        epoch: u64,
-        index: usize,
-        image_size: usize,
-    ) -> Result<Vec<RgbImage>, DataError> {
-        let sampler = ViewSampler::new(&self.recipe, image_size as u32);
-        let mut rng = seed.rng(Stream::Views, epoch, index as u64);
-        let clock = StageClock::default();
-        let views = self.draw(index, &sampler, std::slice::from_mut(&mut rng), &clock)?;
-        Ok(views.into_iter().flatten().map(View::into_rgb).collect())
-    }
-
     /// What the views show of a sample.
     fn pick(&self) -> Pick {
         match self.recipe.views {
@@ -188,9 +155,9 @@ impl Dataset {
     ) -> Result<Vec<Vec<View>>, BadFile> {
         let pick = self.pick();
         let drawn = clock.time(Stage::Read, || self.source.draw(index, pick, rngs))?;
-        let mut frames: Vec<Frame> = Vec::with_capacity(drawn.pictures.len());
+        let mut frames: Vec<LazyPicture> = Vec::with_capacity(drawn.pictures.len());
         for picture in &drawn.pictures {
-            let open = || Frame::open(picture, decode::Options::from(&self.recipe));
+            let open = || LazyPicture::open(picture, decode::Options::from(&self.recipe));
             let frame = clock.time(Stage::Decode, open)?;
             if let Some(first) = frames.first() {
                 frame.require_size(first.dimensions())?;
@@ -228,7 +195,7 @@ impl Dataset {
 
     /// The pixels of a picture.
     pub(crate) fn decode(&self, picture: &Picture) -> Result<RgbImage, BadFile> {
-        let frame = Frame::open(picture, decode::Options::from(&self.recipe))?;
+        let frame = LazyPicture::open(picture, decode::Options::from(&self.recipe))?;
         let (width, height) = frame.dimensions();
         let pixels = frame.region(CropBox::full(width, height))?;
         Ok(pixels.into_owned())

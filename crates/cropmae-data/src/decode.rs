@@ -50,10 +50,7 @@ impl From<&DataConfig> for Options {
 /// # Errors
 /// [`BadFile`] with the reason: unreadable, empty, truncated, too large, or not a picture.
 pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
-    let bad = |reason| BadFile {
-        path: path.to_owned(),
-        reason,
-    };
+    let bad = |reason| BadFile::new(path, reason);
     let options = Options {
         max_megapixels,
         exif_orientation: false,

@@ -1,7 +1,7 @@
 //! What can be wrong with a folder of images or with the files in it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file that could not be turned into pixels, and why.
 ///
@@ -12,6 +12,16 @@ pub struct BadFile {
     pub path: PathBuf,
     /// What was found, in words.
     pub reason: String,
+}
+
+impl BadFile {
+    /// The file at `path`, which cannot be used for this `reason`.
+    pub(crate) fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }
 
 impl fmt::Display for BadFile {

@@ -37,7 +37,6 @@ impl Fingerprint {
     }
 
     pub(crate) fn finish(self) -> String {
-        let digest = self.0.finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", self.0.finalize())
     }
 }

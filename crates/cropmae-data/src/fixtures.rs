@@ -8,6 +8,7 @@ use image::RgbImage;
 use rand_chacha::rand_core::RngCore;
 use serde_json::Value;
 
+use crate::Dataset;
 use crate::boxes::{BoxSampler, CropBox};
 
 /// A path under the shared folder, or `None` (said aloud) where there is none.
@@ -68,6 +69,12 @@ pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
             (entry.path().display().to_string(), bytes)
         })
         .collect()
+}
+
+/// The whole picture of a sample; of a video its first frame.
+pub(crate) fn whole_picture(dataset: &Dataset, index: usize) -> RgbImage {
+    let picture = dataset.source().read(index).unwrap();
+    dataset.decode(&picture).unwrap()
 }
 
 /// Boxes of a picture: its whole, its four corners, and `more` anywhere.

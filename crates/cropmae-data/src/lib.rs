@@ -6,7 +6,7 @@
 //! the number of threads nor on what was loaded before it.
 //!
 //! Views leave the crate as *patches*: `(B, N, P*P*3)` f32, one row per patch, patches row-major over
-//! the grid, values in (row in patch, column in patch, channel) order, normalised with ImageNet's mean
+//! the grid, values in (row in patch, column in patch, channel) order, normalized with ImageNet's mean
 //! and standard deviation.
 
 mod augment;
@@ -21,6 +21,7 @@ mod fixtures;
 mod loader;
 pub mod masks;
 mod mirror;
+pub mod new_folder;
 pub mod normalize;
 mod order;
 pub mod pack;
@@ -29,10 +30,12 @@ mod random;
 pub mod resize;
 pub mod scenes;
 mod sources;
+mod stages;
 mod tolerance;
-pub mod views;
+mod views;
 
 pub use dataset::{Dataset, Preview};
 pub use error::{BadFile, DataError};
-pub use loader::{Batch, Buffer, Epoch, Loader, LoaderConfig, Patches, Pixels, StageSeconds};
+pub use loader::{Batch, Buffer, Epoch, Loader, LoaderConfig, Patches, Pixels};
 pub use order::Order;
+pub use stages::StageSeconds;

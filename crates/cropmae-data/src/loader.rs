@@ -17,10 +17,8 @@
 mod batch;
 mod epoch;
 mod patches;
-pub(crate) mod stages;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cropmae_config::{Experiment, Seed};
@@ -28,11 +26,10 @@ use cropmae_config::{Experiment, Seed};
 pub use batch::Batch;
 pub use epoch::Epoch;
 pub use patches::{Buffer, Patches, Pixels};
-pub use stages::StageSeconds;
 
 use patches::Memory;
-use stages::StageClock;
 
+use crate::stages::{StageClock, StageSeconds};
 use crate::tolerance::{Known, Tolerance};
 use crate::views::ViewSampler;
 use crate::{BadFile, DataError, Dataset};
@@ -46,7 +43,7 @@ pub struct LoaderConfig {
     pub image_size: usize,
     /// Width and height of a patch, in pixels.
     pub patch_size: usize,
-    /// What the pixels are: bytes where another device normalises them.
+    /// What the pixels are: bytes where another device normalizes them.
     pub pixels: Pixels,
     /// Root of all randomness.
     pub seed: Seed,
@@ -136,7 +133,6 @@ struct Shared {
     sampler: ViewSampler,
     bad_files: Mutex<Known>,
     tolerance: Tolerance,
-    waited_nanos: AtomicU64,
     clock: StageClock,
     memory: Memory,
 }
@@ -189,7 +185,6 @@ impl Loader {
             dataset,
             config,
             bad_files: Mutex::new(bad_files),
-            waited_nanos: AtomicU64::new(0),
             clock: StageClock::default(),
             memory,
         };
@@ -210,12 +205,6 @@ impl Loader {
     /// The iterator ends early after an error.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
         Epoch::start(self.shared.clone(), self.pool.clone(), epoch, first_batch)
-    }
-
-    /// Seconds that consumers have waited for batches so far: the time by which a faster source would
-    /// shorten the run.
-    pub fn wait_seconds(&self) -> f64 {
-        self.shared.waited_nanos.load(Ordering::Relaxed) as f64 * 1e-9
     }
 
     /// What the workers have spent their time on so far.

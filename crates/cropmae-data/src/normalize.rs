@@ -1,14 +1,20 @@
 //! From 8-bit values to the model's input: ImageNet's mean and standard deviation per channel.
 
-/// Mean of ImageNet's pixels per channel (red, green, blue), on the scale 0 to 1.
-pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Their standard deviation.
-pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
+use cropmae_config::imagenet;
 
-/// The normalised value of each 8-bit value, per channel.
+/// Mean of ImageNet's pixels per channel (red, green, blue), on the scale 0 to 1.
+pub const MEAN: [f32; 3] = narrow(imagenet::MEAN);
+/// Standard deviation of ImageNet's pixels per channel.
+pub const STD: [f32; 3] = narrow(imagenet::STD);
+
+const fn narrow([red, green, blue]: [f64; 3]) -> [f32; 3] {
+    [red as f32, green as f32, blue as f32]
+}
+
+/// The normalized value of each 8-bit value, per channel.
 pub static TABLE: [[f32; 256]; 3] = table();
 
-/// The normalised value of a byte.
+/// The normalized value of a byte.
 ///
 /// In the reference's order of operations, so that every bit agrees: a product with the reciprocal, a
 /// difference, a true division.
@@ -31,7 +37,15 @@ const fn table() -> [[f32; 256]; 3] {
     table
 }
 
-/// The 8-bit value nearest to a normalised one; values outside the range of pixels are clamped.
+/// The normalized values of interleaved RGB bytes.
+pub(crate) fn normalized(rgb: &[u8]) -> impl Iterator<Item = f32> {
+    let channels = TABLE.iter().cycle();
+    rgb.iter()
+        .zip(channels)
+        .map(|(&byte, table)| table[usize::from(byte)])
+}
+
+/// The 8-bit value nearest to a normalized one; values outside the range of pixels are clamped.
 pub fn to_byte(value: f32, channel: usize) -> u8 {
     // The cast saturates and takes NaN to 0.
     ((value * STD[channel] + MEAN[channel]) * 255.0).round() as u8

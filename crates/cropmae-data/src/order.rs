@@ -10,7 +10,7 @@
 use cropmae_config::{Seed, Stream};
 use rand_chacha::rand_core::RngCore;
 
-/// Enough that neighbouring positions and epochs look unrelated even on tiny domains.
+/// Enough that neighboring positions and epochs look unrelated even on tiny domains.
 const ROUNDS: usize = 8;
 
 /// Samples that are only read cheaply together, such as the row groups of Parquet files.
@@ -51,7 +51,7 @@ impl Order {
     }
 
     /// The order in which samples stand in for unusable ones: independent of [`Self::new`], so that a
-    /// replacement is not the neighbour in the same batch.
+    /// replacement is not the neighbor in the same batch.
     pub(crate) fn of_replacements(seed: Seed, epoch: u64, len: usize) -> Self {
         Self(Layout::Whole(Permutation::keyed(seed, epoch, 1, len)))
     }
@@ -153,7 +153,7 @@ impl Permutation {
     }
 }
 
-/// The finaliser of SplitMix64 (Steele et al., OOPSLA 2014): every input bit reaches every output bit.
+/// The finalizer of SplitMix64 (Steele et al., OOPSLA 2014): every input bit reaches every output bit.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -16,6 +16,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use rayon::prelude::*;
 
 use crate::boxes::CropBox;
+use crate::new_folder::NewFolder;
 use crate::resize::resize_crop;
 use crate::sources::Content;
 use crate::tolerance::{Known, Tolerance};
@@ -73,21 +74,11 @@ pub fn pack(
             path: out.to_owned(),
         });
     }
-    let beside = out.parent().filter(|path| !path.as_os_str().is_empty());
-    let beside = beside.unwrap_or(Path::new("."));
-    fs::create_dir_all(beside).map_err(failed)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".cropmae-pack-")
-        .tempdir_in(beside)
-        .map_err(failed)?;
-    // A folder inside the temporary one: that is private to the user, its contents need not be.
-    let made = temporary.path().join("shards");
-    fs::create_dir(&made).map_err(failed)?;
-
+    let folder = NewFolder::beside(out).map_err(failed)?;
     let tolerance = Tolerance::new(dataset.recipe().max_bad_fraction, dataset.file_count());
     let mut known = Known::new();
     tolerance.bear(&mut known, dataset.bad_files().iter().cloned())?;
-    let mut shards = ShardWriter::new(&made, options.shard_bytes);
+    let mut shards = ShardWriter::new(folder.path(), options.shard_bytes);
     let (mut images, mut resized) = (0, 0);
     for start in (0..dataset.len()).step_by(CHUNK) {
         let chunk = start..(start + CHUNK).min(dataset.len());
@@ -111,7 +102,7 @@ pub fn pack(
         progress((start + CHUNK).min(dataset.len()));
     }
     let (shards, bytes) = shards.finish().map_err(failed)?;
-    fs::rename(&made, out).map_err(failed)?;
+    folder.publish().map_err(failed)?;
     let bad = |(path, reason)| BadFile { path, reason };
     Ok(Some(Packed {
         images,
@@ -176,15 +167,9 @@ fn resize(pixels: &RgbImage, side: u32) -> RgbImage {
         let shorter = f64::from(width.min(height));
         (f64::from(length) * f64::from(side) / shorter).round() as u32
     };
-    let whole = CropBox {
-        top: 0,
-        left: 0,
-        height,
-        width,
-    };
     resize_crop(
         pixels,
-        whole,
+        CropBox::full(width, height),
         scaled(width),
         scaled(height),
         Interpolation::Bicubic,
@@ -282,6 +267,7 @@ impl<'a> ShardWriter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::whole_picture;
     use cropmae_config::{DataConfig, Experiment};
     use image::Rgb;
 
@@ -332,8 +318,7 @@ mod tests {
         assert_eq!(files.fingerprint(), shards.fingerprint());
         for index in 0..30 {
             assert_eq!(files.name(index), shards.name(index));
-            let (a, b) = (files.sample_rgb(index), shards.sample_rgb(index));
-            assert!(a.unwrap() == b.unwrap());
+            assert!(whole_picture(&files, index) == whole_picture(&shards, index));
         }
         let again = packed(&out, &place.path().join("again"), &options()).unwrap();
         assert_eq!(again, told, "shards of shards");
@@ -360,9 +345,9 @@ mod tests {
         assert_eq!((told.images, told.resized), (31, 30));
         let shards = Dataset::open(&out, &recipe(0.0)).unwrap();
         assert_eq!(shards.name(0), Path::new("n00/000.jpg"));
-        assert_eq!(shards.sample_rgb(0).unwrap().dimensions(), (36, 24));
+        assert_eq!(whole_picture(&shards, 0).dimensions(), (36, 24));
         assert_eq!(shards.name(7), Path::new("n00/tall.png"));
-        assert_eq!(shards.sample_rgb(7).unwrap().dimensions(), (20, 300));
+        assert_eq!(whole_picture(&shards, 7).dimensions(), (20, 300));
     }
 
     #[test]

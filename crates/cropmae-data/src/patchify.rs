@@ -1,10 +1,10 @@
 //! Between 8-bit views and the model's patches.
 //!
 //! Patches are `(N, P*P*3)`: row-major over the grid of N = (size / P)^2 patches, and inside a patch in
-//! (row, column, channel) order, channel fastest. Values are normalised f32, or the bytes themselves where
-//! the device normalises.
+//! (row, column, channel) order, channel fastest. Values are normalized f32, or the bytes themselves where
+//! the device normalizes.
 //!
-//! Normalised values are computed, not looked up: a division in every lane is faster than a load for every value.
+//! Normalized values are computed, not looked up: a division in every lane is faster than a load for every value.
 
 use image::RgbImage;
 use pulp::{Simd, WithSimd};
@@ -113,7 +113,7 @@ impl<T: Value> Patchify<'_, T> {
     }
 }
 
-/// The picture that normalised `patches` `(N, P*P*3)` show: `size` x `size` pixels, clamped to 8 bits.
+/// The picture that normalized `patches` `(N, P*P*3)` show: `size` x `size` pixels, clamped to 8 bits.
 ///
 /// `size` must be a multiple of `patch`, and `patches` must hold `size * size * 3` values.
 pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
@@ -122,17 +122,21 @@ pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
         size * size * 3,
         "patches do not fill the picture"
     );
-    let grid = size / patch;
     let mut picture = RgbImage::new(size as u32, size as u32);
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
-        let (x, y) = (x as usize, y as usize);
-        let index = (y / patch) * grid + x / patch;
-        let start = ((index * patch + y % patch) * patch + x % patch) * 3;
+        let start = place(x, y, size, patch);
         for (channel, byte) in pixel.0.iter_mut().enumerate() {
             *byte = to_byte(patches[start + channel], channel);
         }
     }
     picture
+}
+
+/// Where the values of the pixel at column `x` and row `y` start in the patches of a view of `size` x `size` pixels.
+fn place(x: u32, y: u32, size: usize, patch: usize) -> usize {
+    let (x, y) = (x as usize, y as usize);
+    let index = (y / patch) * (size / patch) + x / patch;
+    ((index * patch + y % patch) * patch + x % patch) * 3
 }
 
 #[cfg(test)]
@@ -197,11 +201,8 @@ mod tests {
             });
             let mut patches = vec![f32::NAN; size * size * 3];
             patchify(&view, patch, false, &mut patches);
-            let grid = size / patch;
             for (x, y, pixel) in view.enumerate_pixels() {
-                let (x, y) = (x as usize, y as usize);
-                let index = (y / patch) * grid + x / patch;
-                let start = ((index * patch + y % patch) * patch + x % patch) * 3;
+                let start = place(x, y, size, patch);
                 for channel in 0..3 {
                     let expected = TABLE[channel][usize::from(pixel.0[channel])];
                     assert_eq!(patches[start + channel].to_bits(), expected.to_bits());

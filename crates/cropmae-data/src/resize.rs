@@ -7,7 +7,7 @@
 //! That is the order of Pillow 10.2, the reference's version. Pillow 13 filters columns first where that is cheaper,
 //! which changes values by at most one level on crops that grow in one direction and shrink in the other.
 //!
-//! The inner loops run over fixed-width integer lanes that the compiler vectorises. `pulp` picks the
+//! The inner loops run over fixed-width integer lanes that the compiler vectorizes. `pulp` picks the
 //! instruction set at run time; the passes are types of their own (`FilterRows`, `FilterColumns`)
 //! because a closure would not be compiled for that instruction set.
 

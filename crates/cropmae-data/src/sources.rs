@@ -1,4 +1,4 @@
-//! Where samples come from. A path says what it is: [`open`] recognises it and answers with a
+//! Where samples come from. A path says what it is: [`open`] recognizes it and answers with a
 //! [`Source`]; the loader knows nothing else.
 //!
 //! A sample is a picture, or a video of which some frames are drawn. Sources list at opening, read
@@ -6,13 +6,13 @@
 //! computed permutation that can be entered anywhere.
 
 mod braces;
-mod buffer;
+mod file_bytes;
+mod file_kind;
 mod files;
 mod folder;
 mod frames;
 #[cfg(feature = "hub")]
 mod hub;
-mod kind;
 mod list;
 mod names;
 mod open;
@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
-pub(crate) use buffer::Buffer;
+pub(crate) use file_bytes::FileBytes;
 pub(crate) use open::open;
 
 use crate::BadFile;
@@ -92,7 +92,7 @@ pub(crate) struct Picture {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A file's bytes.
-    Encoded(Buffer),
+    Encoded(FileBytes),
     /// Pixels, of a decoded video.
     #[cfg_attr(
         not(feature = "video"),
@@ -110,7 +110,7 @@ pub(crate) struct Drawn {
     pub(crate) shown: Vec<[usize; 2]>,
 }
 
-/// A recognised source, and what of its path is not among its samples.
+/// A recognized source, and what of its path is not among its samples.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) source: Box<dyn Source>,

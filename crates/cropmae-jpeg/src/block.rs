@@ -6,7 +6,7 @@ use crate::bits::BitReader;
 use crate::huffman::Table;
 use crate::symbol::Symbol;
 
-/// Quantised coefficients in natural order: row-major, rows by vertical frequency.
+/// Quantized coefficients in natural order: row-major, rows by vertical frequency.
 pub(crate) type Coefficients = [i16; 64];
 
 /// The last place of the zigzag scan, and of the natural order.

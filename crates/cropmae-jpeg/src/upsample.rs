@@ -84,15 +84,14 @@ fn vertical_pair(plane: &Plane, y: usize, columns: Range<usize>) -> (&[u8], &[u8
     )
 }
 
-/// Two pixels for each of `sums` but the first and the last, which are neighbours only.
+/// Two pixels for each of `sums` but the first and the last, which are neighbors only.
 #[inline(always)]
 fn interpolate<const LEFT: u16, const RIGHT: u16, const SHIFT: u16>(
     sums: &[u16],
     pixels: &mut [u8],
 ) {
-    let neighbours = sums.iter().zip(&sums[1..]).zip(&sums[2..]);
-    for (pair, ((&before, &at), &behind)) in
-        pixels.as_chunks_mut::<2>().0.iter_mut().zip(neighbours)
+    let neighbors = sums.iter().zip(&sums[1..]).zip(&sums[2..]);
+    for (pair, ((&before, &at), &behind)) in pixels.as_chunks_mut::<2>().0.iter_mut().zip(neighbors)
     {
         *pair = [
             ((at * 3 + before + LEFT) >> SHIFT) as u8,

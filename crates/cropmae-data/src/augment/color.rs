@@ -1,12 +1,12 @@
 //! Brightness, contrast, saturation and hue of `(H, W, 3)` pixels in `[0, 1]`.
 
 /// ITU-R 601's weights of red, green and blue, as torchvision rounds them.
-const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
+const GRAY: [f32; 3] = [0.2989, 0.587, 0.114];
 
-fn grey(pixel: &[f32; 3]) -> f32 {
+fn gray(pixel: &[f32; 3]) -> f32 {
     pixel
         .iter()
-        .zip(GREY)
+        .zip(GRAY)
         .map(|(value, weight)| value * weight)
         .sum()
 }
@@ -27,22 +27,22 @@ pub(super) fn brightness(pixels: &mut [f32], factor: f32) {
         .for_each(|value| blend(value, 0.0, factor));
 }
 
-/// Scales distances from the mean grey of the picture.
+/// Scales distances from the mean gray of the picture.
 pub(super) fn contrast(pixels: &mut [f32], factor: f32) {
     let pixels = pixels_of(pixels);
-    let sum: f64 = pixels.iter().map(|pixel| f64::from(grey(pixel))).sum();
+    let sum: f64 = pixels.iter().map(|pixel| f64::from(gray(pixel))).sum();
     let mean = (sum / pixels.len() as f64) as f32;
     let values = pixels.iter_mut().flatten();
     values.for_each(|value| blend(value, mean, factor));
 }
 
-/// Scales distances from each pixel's grey.
+/// Scales distances from each pixel's gray.
 pub(super) fn saturation(pixels: &mut [f32], factor: f32) {
     for pixel in pixels_of(pixels) {
-        let grey = grey(pixel);
+        let gray = gray(pixel);
         pixel
             .iter_mut()
-            .for_each(|value| blend(value, grey, factor));
+            .for_each(|value| blend(value, gray, factor));
     }
 }
 

@@ -1,14 +1,14 @@
-//! Elastic deformation (Simard et al., ICDAR 2003): every pixel comes from a place nearby, and neighbours
-//! come from neighbouring places.
+//! Elastic deformation (Simard et al., ICDAR 2003): every pixel comes from a place nearby, and neighbors
+//! come from neighboring places.
 
 use super::filter::blur;
 
 /// Smooth displacements in pixels from uniform `noise` `(H, W)` in `[0, 1)`. `alpha` counts in halves of
 /// pixels, as coordinates from -1 to 1 make it.
 pub(super) fn displacements(noise: &[f32], width: usize, alpha: f32, sigma: f32) -> Vec<f32> {
-    let centred: Vec<f32> = noise.iter().map(|value| value * 2.0 - 1.0).collect();
+    let centered: Vec<f32> = noise.iter().map(|value| value * 2.0 - 1.0).collect();
     let taps = (8.0 * sigma + 1.0) as usize | 1;
-    let mut shifts = blur::<1>(&centred, width, taps, sigma);
+    let mut shifts = blur::<1>(&centered, width, taps, sigma);
     shifts.iter_mut().for_each(|shift| *shift *= alpha / 2.0);
     shifts
 }
@@ -36,7 +36,7 @@ pub(super) fn warp(
         );
         let (left, top) = (x.floor(), y.floor());
         let (right_share, bottom_share) = (x - left, y - top);
-        // The share of the four neighbours that lies inside.
+        // The share of the four neighbors that lies inside.
         let mut inside = 0.0;
         for (row, vertical) in [(top, 1.0 - bottom_share), (top + 1.0, bottom_share)] {
             for (column, horizontal) in [(left, 1.0 - right_share), (left + 1.0, right_share)] {
@@ -52,7 +52,7 @@ pub(super) fn warp(
                 }
             }
         }
-        // torchvision mixes the sampled value, zeros outside included, with its fill colour once more.
+        // torchvision mixes the sampled value, zeros outside included, with its fill color once more.
         target.iter_mut().for_each(|value| *value *= inside);
     }
     out

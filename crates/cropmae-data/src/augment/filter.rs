@@ -43,9 +43,9 @@ fn add_scaled(out: &mut [f32], values: &[f32], weight: f32) {
 }
 
 fn gaussian(taps: usize, sigma: f32) -> Vec<f32> {
-    let centre = (taps / 2) as f64;
+    let center = (taps / 2) as f64;
     let weight = |tap: usize| {
-        let distance = (tap as f64 - centre) / f64::from(sigma);
+        let distance = (tap as f64 - center) / f64::from(sigma);
         (-0.5 * distance * distance).exp()
     };
     let sum: f64 = (0..taps).map(weight).sum();

@@ -23,19 +23,19 @@ pub(super) fn oddities(name: &Path, bytes: &[u8]) -> Vec<String> {
     if !ending.is_empty() && !format.extensions_str().contains(&ending.as_str()) {
         odd.push(format!("called .{ending} but {format:?}"));
     }
-    odd.extend(colour(format, bytes).map(str::to_owned));
+    odd.extend(color(format, bytes).map(str::to_owned));
     if rotated(format, bytes) {
         odd.push("rotated by EXIF".to_owned());
     }
     odd
 }
 
-fn colour(format: ImageFormat, bytes: &[u8]) -> Option<&'static str> {
+fn color(format: ImageFormat, bytes: &[u8]) -> Option<&'static str> {
     if format == ImageFormat::Jpeg {
         let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
         decoder.decode_headers().ok()?;
         return match decoder.input_colorspace()? {
-            ColorSpace::Luma => Some("greyscale"),
+            ColorSpace::Luma => Some("grayscale"),
             ColorSpace::CMYK | ColorSpace::YCCK => Some("CMYK"),
             _ => None,
         };
@@ -43,7 +43,7 @@ fn colour(format: ImageFormat, bytes: &[u8]) -> Option<&'static str> {
     use ExtendedColorType::{L1, L2, L4, L8, L16, La8, La16, Rgb16, Rgba8, Rgba16};
     let reader = ImageReader::with_format(Cursor::new(bytes), format);
     match reader.into_decoder().ok()?.original_color_type() {
-        L1 | L2 | L4 | L8 => Some("greyscale"),
+        L1 | L2 | L4 | L8 => Some("grayscale"),
         La8 | Rgba8 => Some("with transparency"),
         L16 | La16 | Rgb16 | Rgba16 => Some("16-bit"),
         _ => None,

@@ -21,11 +21,11 @@ fn folder() -> tempfile::TempDir {
     }
     fs::copy(at("plain2.png"), at("copy.png")).unwrap();
     RgbImage::new(31, 400).save(at("narrow.png")).unwrap();
-    GrayImage::new(64, 300).save(at("grey.jpg")).unwrap();
+    GrayImage::new(64, 300).save(at("gray.jpg")).unwrap();
     RgbaImage::new(65, 300).save(at("clear.png")).unwrap();
     let picture = RgbImage::from_pixel(2000, 1200, Rgb([1, 2, 3]));
     picture
-        .save_with_format(at("mislabelled.jpg"), ImageFormat::Png)
+        .save_with_format(at("mislabeled.jpg"), ImageFormat::Png)
         .unwrap();
     fs::write(at("empty.jpg"), "").unwrap();
     fs::write(at("text.jpg"), "hello").unwrap();
@@ -56,12 +56,12 @@ fn everything_odd_is_found() {
         .map(|(what, files)| (what.as_str(), files[0].as_path()))
         .collect();
     let expected = [
-        ("called .jpg but Png", Path::new("mislabelled.jpg")),
-        ("greyscale", Path::new("grey.jpg")),
+        ("called .jpg but Png", Path::new("mislabeled.jpg")),
+        ("grayscale", Path::new("gray.jpg")),
         ("with transparency", Path::new("clear.png")),
     ];
     assert_eq!(odd, expected);
-    // narrow 31 and grey 64; clear 65 and the plain ones 70; mislabelled 1200.
+    // narrow 31 and gray 64; clear 65 and the plain ones 70; mislabeled 1200.
     let counts: Vec<usize> = report.shorter_sides.iter().map(|(_, n)| *n).collect();
     assert_eq!(counts, [2, 8, 0, 0, 0, 0, 0, 1]);
     let pixels = 7 * 7000 + 31 * 400 + 64 * 300 + 65 * 300 + 2000 * 1200;

@@ -90,6 +90,7 @@ fn boxes(views: Views, plan: &Plan, size: f32) -> Vec<[f32; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::StageClock;
     use cropmae_config::Experiment;
     use image::imageops;
 
@@ -111,7 +112,11 @@ mod tests {
             for epoch in 0..6 {
                 let preview = dataset.preview(Seed(3), epoch, 0, (64, 16)).unwrap();
                 assert!(preview.frames == [photo.clone()]);
-                assert!(preview.views == dataset.views_rgb(Seed(3), epoch, 0, 64).unwrap());
+                let sampler = ViewSampler::new(&recipe, 64);
+                let mut rngs = [Seed(3).rng(Stream::Views, epoch, 0)];
+                let draws = dataset.draw(0, &sampler, &mut rngs, &StageClock::default());
+                let drawn = draws.unwrap().remove(0).into_iter();
+                assert!(preview.views == drawn.map(View::into_rgb).collect::<Vec<_>>());
                 assert_eq!(preview.boxes.len(), preview.views.len());
                 assert_eq!(preview.ids_shuffle.len(), 16);
                 // Red is the column of the photo: the middle of a view shows the middle of its box.

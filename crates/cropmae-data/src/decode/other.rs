@@ -39,7 +39,7 @@ pub(super) fn jpeg_dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
 /// the triangle filter, where libjpeg rounds once, and differences of up to 12 levels were measured.
 pub(super) fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     let (mut decoder, (width, height)) = open_jpeg(bytes)?;
-    // From here on strictly: by default, data that ends early becomes grey without a word.
+    // From here on strictly: by default, data that ends early becomes gray without a word.
     decoder.set_options(jpeg_options().set_strict_mode(true));
     let mut image = RgbImage::new(width, height);
     decoder

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::epoch::EpochPlan;
 use super::patches::Place;
-use super::stages::Stage;
 use super::{Patches, Shared};
+use crate::stages::Stage;
 use crate::{BadFile, masks};
 
 /// Samples as the model takes them.

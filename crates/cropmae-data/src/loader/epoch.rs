@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
 use super::batch::Built;
-use super::stages::Stage;
 use super::{Batch, Shared};
+use crate::stages::Stage;
 use crate::{DataError, Order};
 
 /// Which samples an epoch visits when.
@@ -86,11 +85,7 @@ impl Epoch {
     /// Waits for the next batch in order.
     fn receive(&mut self) -> Option<Result<Batch, DataError>> {
         let receiver = self.pending.pop_front()?;
-        let start = Instant::now();
-        let built = receiver.recv();
-        let nanos = start.elapsed().as_nanos() as u64;
-        self.shared.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
-        let Ok(built) = built else {
+        let Ok(built) = receiver.recv() else {
             return Some(Err(DataError::WorkerPanicked { batch: self.next }));
         };
         Some(

@@ -1,29 +1,29 @@
 //! The memory of a batch, which goes round: what the consumer drops, the workers fill again. Fresh memory
-//! would have to be cleared and mapped for every batch, which costs more than normalising into it.
+//! would have to be cleared and mapped for every batch, which costs more than normalizing into it.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::normalize::TABLE;
+use crate::normalize;
 use crate::patchify::patchify;
 use crate::views::View;
 
 /// What a batch's pixels are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pixels {
-    /// Normalised f32, as models take them: least work where the model runs on the same processor.
+    /// Normalized f32, as models take them: least work where the model runs on the same processor.
     #[default]
     Normalized,
-    /// 8-bit, to be normalised by the device: a quarter of the bytes to move there.
+    /// 8-bit, to be normalized by the device: a quarter of the bytes to move there.
     Bytes,
 }
 
 /// Patches of one view of a batch, `(B, N, P*P*3)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Patches {
-    /// Normalised by ImageNet's mean and standard deviation.
+    /// Normalized by ImageNet's mean and standard deviation.
     Normalized(Buffer<f32>),
     /// 8-bit RGB.
     Bytes(Buffer<u8>),
@@ -42,15 +42,7 @@ impl Patches {
     pub fn normalized(&self) -> Cow<'_, [f32]> {
         match self {
             Self::Normalized(buffer) => Cow::Borrowed(buffer),
-            Self::Bytes(buffer) => {
-                let channels = TABLE.iter().cycle();
-                let values = buffer.iter().zip(channels);
-                Cow::Owned(
-                    values
-                        .map(|(&byte, table)| table[usize::from(byte)])
-                        .collect(),
-                )
-            }
+            Self::Bytes(buffer) => Cow::Owned(normalize::normalized(buffer).collect()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The stream's promises, on folders of flat pictures whose colour tells which file they are.
+//! The stream's promises, on folders of flat pictures whose color tells which file they are.
 
 mod bad_files;
 mod repeats;
@@ -219,7 +219,6 @@ fn dropping_an_epoch_stops_its_work() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(all(&loader, 1, 0).len(), 50, "the loader itself lives on");
-    assert!(loader.wait_seconds() > 0.0);
 }
 
 #[test]

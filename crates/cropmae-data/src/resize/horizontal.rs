@@ -55,7 +55,7 @@ impl WithSimd for FilterRows<'_> {
 /// Four rows that are filtered side by side. Pixels have four bytes here, of which the last counts for
 /// nothing: a whole register is cheaper than three quarters of one.
 ///
-/// Each step is a loop of its own, since the compiler vectorises them one by one only.
+/// Each step is a loop of its own, since the compiler vectorizes them one by one only.
 struct Band {
     /// The rows' pixels, then those of the results.
     rows: [Vec<u32>; ROWS],

@@ -28,11 +28,11 @@ impl Kernel {
         let support = radius * filter_scale;
         let inverse = 1.0 / filter_scale;
         let window = |x: u32| {
-            let centre = (f64::from(x) + 0.5) * scale;
+            let center = (f64::from(x) + 0.5) * scale;
             // A cast truncates, and takes negatives to 0, which is the lower bound.
-            let first = (centre - support + 0.5) as u32;
-            let last = ((centre + support + 0.5) as u32).min(input);
-            (centre, first, last)
+            let first = (center - support + 0.5) as u32;
+            let last = ((center + support + 0.5) as u32).min(input);
+            (center, first, last)
         };
         let lengths = (0..output).map(window).map(|(_, first, last)| last - first);
         let taps = lengths.max().unwrap_or(0);
@@ -40,9 +40,9 @@ impl Kernel {
         let mut weights = vec![0; (output * taps) as usize];
         let mut exact = Vec::new();
         for (x, row) in (0..output).zip(weights.chunks_exact_mut(taps as usize)) {
-            let (centre, first, last) = window(x);
+            let (center, first, last) = window(x);
             exact.clear();
-            exact.extend((first..last).map(|i| shape((f64::from(i) - centre + 0.5) * inverse)));
+            exact.extend((first..last).map(|i| shape((f64::from(i) - center + 0.5) * inverse)));
             let sum: f64 = exact.iter().sum();
             // A shorter window at the far end moves back, so that all of it lies inside the input.
             let moved = first.min(input - taps);

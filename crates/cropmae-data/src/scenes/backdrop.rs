@@ -43,7 +43,7 @@ struct Ridge {
     rise: f32,
     length: f32,
     texture: Texture,
-    /// Share of haze in its colour.
+    /// Share of haze in its color.
     haze: f32,
     seed: u32,
 }
@@ -124,7 +124,7 @@ impl Backdrop {
         }
     }
 
-    /// The colour at `p` (scene units, `footprint` a pixel) when the camera has panned by `pan`, linear RGB.
+    /// The color at `p` (scene units, `footprint` a pixel) when the camera has panned by `pan`, linear RGB.
     pub fn sample(&self, p: Vec2, pan: Vec2, footprint: f32) -> Vec3 {
         let moved = p + pan;
         let color = match &self.kind {

@@ -59,7 +59,7 @@ impl<'a> Piece<'a> {
 pub(super) enum Shadow {
     /// Its own outline, moved away from the light by this much times the light's slant.
     Drop(f32),
-    /// A soft ellipse under its feet: centre and half axes, scene units.
+    /// A soft ellipse under its feet: center and half axes, scene units.
     Ground(Vec2, Vec2),
 }
 
@@ -81,7 +81,7 @@ impl Body<'_> {
     }
 
     /// The same body with one id for all pieces.
-    pub fn labelled(mut self, id: u8) -> Self {
+    pub fn labeled(mut self, id: u8) -> Self {
         for piece in &mut self.pieces {
             piece.id = id;
         }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use glam::Vec3;
 use rand::Rng;
 
-/// Four related colours in linear RGB: dark, middle, light and an accent.
+/// Four related colors in linear RGB: dark, middle, light and an accent.
 #[derive(Debug, Clone)]
 pub(super) struct Palette {
     pub colors: [Vec3; 4],
@@ -19,7 +19,7 @@ impl Palette {
     /// A palette around a random hue.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let hue = rng.random_range(0.0..TAU);
-        // Muted colours are the rule and vivid ones the exception, as in photographs.
+        // Muted colors are the rule and vivid ones the exception, as in photographs.
         let chroma = 0.02 + 0.14 * rng.random_range(0.0f32..1.0).powi(2);
         Self::around(rng, hue, chroma)
     }
@@ -38,7 +38,7 @@ impl Palette {
     fn around(rng: &mut impl Rng, hue: f32, chroma: f32) -> Self {
         let spread = rng.random_range(0.0f32..0.9);
         let accent = [TAU / 2.0, TAU / 3.0, -TAU / 3.0, 0.6][rng.random_range(0..4)];
-        // A narrow span makes a low-contrast palette: told apart by texture rather than by colour.
+        // A narrow span makes a low-contrast palette: told apart by texture rather than by color.
         let middle = rng.random_range(0.42f32..0.72);
         let span = rng.random_range(0.10f32..0.28);
         let mut color = |l: f32, h: f32, c: f32| {
@@ -81,7 +81,7 @@ pub(super) fn oklch(lightness: f32, chroma: f32, hue: f32) -> Vec3 {
     .clamp(Vec3::splat(0.003), Vec3::ONE)
 }
 
-/// Steps of the transfer table: fine enough that neighbours differ by less than one 8-bit level.
+/// Steps of the transfer table: fine enough that neighbors differ by less than one 8-bit level.
 const STEPS: usize = 4096;
 
 static TRANSFER: LazyLock<Vec<f32>> = LazyLock::new(|| {
@@ -108,10 +108,10 @@ mod tests {
     use cropmae_config::{Seed, Stream};
 
     #[test]
-    fn grey_of_oklch_is_grey_and_white_is_white() {
+    fn gray_of_oklch_is_gray_and_white_is_white() {
         assert!(oklch(1.0, 0.0, 1.0).abs_diff_eq(Vec3::ONE, 1e-3));
-        let grey = oklch(0.5, 0.0, 2.0);
-        assert!((grey.x - 0.125).abs() < 1e-3 && (grey.max_element() - grey.min_element()) < 1e-3);
+        let gray = oklch(0.5, 0.0, 2.0);
+        assert!((gray.x - 0.125).abs() < 1e-3 && (gray.max_element() - gray.min_element()) < 1e-3);
     }
 
     #[test]

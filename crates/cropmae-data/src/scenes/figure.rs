@@ -63,10 +63,10 @@ impl Figure {
         painter.person();
         let pieces = painter.pieces;
         let feet = (pose.joints[joint::ANKLE] + pose.joints[joint::ANKLE + 1]) * 0.5;
-        let centre = ground + Vec2::new(feet.x * scale, 0.0);
+        let center = ground + Vec2::new(feet.x * scale, 0.0);
         Body {
             pieces,
-            shadow: Shadow::Ground(centre, Vec2::new(0.2, 0.045) * scale),
+            shadow: Shadow::Ground(center, Vec2::new(0.2, 0.045) * scale),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | train | `train/00000.jpg` | | |
 //! | DAVIS-2017 | `JPEGImages/480p/<sequence>/00000.jpg` | `Annotations/480p/<sequence>/00000.png`, palette | `ImageSets/2017/val.txt` |
-//! | VIP | `Images/<video>/000000000001.jpg` | `Annotations/Category_ids/<video>/000000000001.png`, grey | `lists/val_videos.txt` |
+//! | VIP | `Images/<video>/000000000001.jpg` | `Annotations/Category_ids/<video>/000000000001.png`, gray | `lists/val_videos.txt` |
 //! | JHMDB | `Rename_Images/<class>/<clip>/00001.png` | `joint_positions/<class>/<clip>/joint_positions.mat` | the folders |
 
 use std::fs;
@@ -63,7 +63,7 @@ pub(super) fn davis_frame(
     )
 }
 
-/// Writes one frame and its grey part ids below `VIP/`.
+/// Writes one frame and its gray part ids below `VIP/`.
 pub(super) fn vip_frame(
     root: &Path,
     video: usize,
@@ -118,7 +118,7 @@ pub(super) fn jhmdb_joints(
     clip: &Path,
     frames: &[[Vec2; JOINTS]],
 ) -> Result<(), DataError> {
-    // MATLAB's pixel (1, 1) is the centre of the first one, half a pixel from the corner.
+    // MATLAB's pixel (1, 1) is the center of the first one, half a pixel from the corner.
     let values: Vec<f64> = frames
         .iter()
         .flatten()
@@ -226,7 +226,7 @@ mod tests {
     fn the_first_pixel_is_one_one_to_matlab() {
         let dir = tempfile::tempdir().unwrap();
         let mut joints = [Vec2::ZERO; JOINTS];
-        joints[0] = Vec2::splat(0.5); // the centre of the first pixel
+        joints[0] = Vec2::splat(0.5); // the center of the first pixel
         joints[1] = Vec2::new(20.0, 7.5);
         jhmdb_joints(dir.path(), &clip(Action::Walk, 3), &[joints]).unwrap();
         let path = dir

@@ -1,4 +1,4 @@
-//! The light of a scene: direction, colour, exposure, and how they change in time.
+//! The light of a scene: direction, color, exposure, and how they change in time.
 
 use glam::{Vec2, Vec3};
 use rand::Rng;

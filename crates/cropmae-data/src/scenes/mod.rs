@@ -1,9 +1,9 @@
-//! A procedural data set, made on the spot: images to pre-train on and labelled videos to evaluate on.
+//! A procedural data set, made on the spot: images to pre-train on and labeled videos to evaluate on.
 //!
-//! Scenes are drawn from the experiment's seed and rendered by a small software rasteriser. Textured,
+//! Scenes are drawn from the experiment's seed and rendered by a small software rasterizer. Textured,
 //! bevelled and lit things lie over one another in front of a textured backdrop: toys, and people with
 //! limbs, clothes and something to do. In videos they move, turn, swell and pass behind each other while the camera
-//! pans and the light changes, among things of the same colours: colour alone does not tell them apart.
+//! pans and the light changes, among things of the same colors: color alone does not tell them apart.
 //!
 //! Images and videos come from one distribution of things, so what a model learns from the former is
 //! what it needs on the latter. The videos are written in the layouts of DAVIS-2017, VIP and JHMDB and are

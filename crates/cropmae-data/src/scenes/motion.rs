@@ -45,21 +45,21 @@ pub(super) struct Motion {
 }
 
 impl Motion {
-    /// A path around `centre` that goes as far as `reach` (scene units), turns up to `turn` radians and
+    /// A path around `center` that goes as far as `reach` (scene units), turns up to `turn` radians and
     /// swells by up to the share `swell`.
-    pub fn draw(rng: &mut impl Rng, centre: Vec2, reach: Vec2, turn: f32, swell: f32) -> Self {
+    pub fn draw(rng: &mut impl Rng, center: Vec2, reach: Vec2, turn: f32, swell: f32) -> Self {
         let tilt = rng.random_range(-0.7..0.7) * turn;
         let mut swing = |base, depth: f32| Swing::draw(rng, base, depth);
         Self {
-            x: swing(centre.x, reach.x),
-            y: swing(centre.y, reach.y),
+            x: swing(center.x, reach.x),
+            y: swing(center.y, reach.y),
             angle: swing(tilt, turn),
             scale: swing(1.0, swell),
         }
     }
 
     /// A thing that stays where it is, turned by `angle`.
-    pub fn still(centre: Vec2, angle: f32) -> Self {
+    pub fn still(center: Vec2, angle: f32) -> Self {
         let fixed = |base| Swing {
             base,
             depth: 0.0,
@@ -67,8 +67,8 @@ impl Motion {
             phase: 0.0,
         };
         Self {
-            x: fixed(centre.x),
-            y: fixed(centre.y),
+            x: fixed(center.x),
+            y: fixed(center.y),
             angle: fixed(angle),
             scale: fixed(1.0),
         }

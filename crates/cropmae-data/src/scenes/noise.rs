@@ -1,6 +1,6 @@
 //! Counter-based noise of the plane: gradient noise, its fractal sum, and cells.
 //!
-//! Every value is a pure function of position and seed, so neighbouring pixels can be rendered by any
+//! Every value is a pure function of position and seed, so neighboring pixels can be rendered by any
 //! thread in any order. Gradient noise after Perlin (SIGGRAPH 2002), cells after Worley (SIGGRAPH 1996).
 
 use glam::Vec2;
@@ -10,7 +10,7 @@ const KEY_X: u32 = 0x8da6_b343;
 const KEY_Y: u32 = 0xd816_3841;
 const KEY_SEED: u32 = 0xcb1a_b31f;
 
-/// A well-mixed 32-bit word for a lattice point (the finaliser of MurmurHash3 on a linear key).
+/// A well-mixed 32-bit word for a lattice point (the finalizer of MurmurHash3 on a linear key).
 pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = (x as u32).wrapping_mul(KEY_X)
         ^ (y as u32).wrapping_mul(KEY_Y)
@@ -96,9 +96,9 @@ pub(super) fn fractal(p: Vec2, octaves: u32, footprint: f32, seed: u32) -> f32 {
 pub(super) struct Cell {
     /// Random word of the cell.
     pub id: u32,
-    /// Distance to the cell's centre.
-    pub centre: f32,
-    /// Distance to the second nearest centre, minus `centre`: 0 on borders.
+    /// Distance to the cell's center.
+    pub center: f32,
+    /// Distance to the second nearest center, minus `center`: 0 on borders.
     pub border: f32,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn cells(p: Vec2, seed: u32) -> Cell {
     let (first, second) = (first.sqrt(), second.sqrt());
     Cell {
         id,
-        centre: first,
+        center: first,
         border: second - first,
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fractal_noise_is_centred_varied_and_bounded() {
+    fn fractal_noise_is_centered_varied_and_bounded() {
         let samples: Vec<f32> = (0..10_000)
             .map(|i| {
                 fractal(
@@ -168,7 +168,7 @@ mod tests {
             let (left, right) = (Vec2::new(x - 1e-4, 0.37), Vec2::new(x + 1e-4, 0.37));
             assert!((gradient(left, 3) - gradient(right, 3)).abs() < 1e-3);
             let (left, right) = (cells(left, 3), cells(right, 3));
-            assert!((left.centre - right.centre).abs() < 1e-3);
+            assert!((left.center - right.center).abs() < 1e-3);
         }
     }
 

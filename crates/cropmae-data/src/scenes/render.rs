@@ -1,6 +1,6 @@
-//! The rasteriser: backdrop, then bodies from back to front, into colours and exact masks.
+//! The rasterizer: backdrop, then bodies from back to front, into colors and exact masks.
 //!
-//! Colour is anti-aliased by the signed distance of the pixel's centre; the mask takes the pixel's centre
+//! Color is anti-aliased by the signed distance of the pixel's center; the mask takes the pixel's center
 //! alone, so each pixel has one id. Surfaces are bevelled towards their outline and lit as if they were
 //! cushions.
 
@@ -89,7 +89,7 @@ pub(super) fn render(posed: &Posed<'_>, width: u32, height: u32) -> Picture {
 }
 
 impl Canvas {
-    /// Pixels whose centres may lie within the bounds: first column and row, one past the last.
+    /// Pixels whose centers may lie within the bounds: first column and row, one past the last.
     fn window(&self, (low, high): (Vec2, Vec2), margin: f32) -> (usize, usize, usize, usize) {
         // The cast saturates, so that bounds outside the picture give an empty window.
         let clip = |x: f32, most: usize| (x.max(0.0) as usize).min(most);
@@ -103,12 +103,12 @@ impl Canvas {
         )
     }
 
-    /// The centre of a pixel, scene units.
-    fn centre(&self, x: usize, y: usize) -> Vec2 {
+    /// The center of a pixel, scene units.
+    fn center(&self, x: usize, y: usize) -> Vec2 {
         self.corner + Vec2::new(x as f32 + 0.5, y as f32 + 0.5) * self.pixel
     }
 
-    /// Calls `ink(centre, colour, id)` for the pixels of a window.
+    /// Calls `ink(center, color, id)` for the pixels of a window.
     fn paint(
         &mut self,
         (left, top, right, bottom): (usize, usize, usize, usize),
@@ -117,19 +117,19 @@ impl Canvas {
         for y in top..bottom {
             for x in left..right {
                 let at = y * self.width + x;
-                let centre = self.centre(x, y);
-                ink(centre, &mut self.colors[at], &mut self.ids[at]);
+                let center = self.center(x, y);
+                ink(center, &mut self.colors[at], &mut self.ids[at]);
             }
         }
     }
 
     fn shade(&mut self, body: &Body<'_>, light: &Light) {
         match body.shadow {
-            Shadow::Ground(centre, half) => {
-                let window = self.window((centre - half * 1.6, centre + half * 1.6), 0.0);
+            Shadow::Ground(center, half) => {
+                let window = self.window((center - half * 1.6, center + half * 1.6), 0.0);
                 let lean = -light.direction.x * half.x * 0.5;
                 self.paint(window, |p, color, _| {
-                    let q = (p - centre - Vec2::new(lean, 0.0)) / half;
+                    let q = (p - center - Vec2::new(lean, 0.0)) / half;
                     *color *= 1.0 - SHADOW * smoothstep(1.3, 0.2, q.length());
                 });
             }
@@ -185,7 +185,7 @@ impl Canvas {
         for (i, (out, color)) in rgb.pixels_mut().zip(&self.colors).enumerate() {
             let (x, y) = (i % self.width, i / self.width);
             let lit = *color
-                * posed.light.gain_at(self.centre(x, y))
+                * posed.light.gain_at(self.center(x, y))
                 * posed.light.vignette(Vec2::new(x as f32, y as f32) / size);
             for (channel, linear) in lit.to_array().into_iter().enumerate() {
                 // The sum of two uniform numbers is close enough to a bell.
@@ -267,11 +267,11 @@ mod tests {
     fn views_magnify_their_window() {
         let count = |picture: &Picture| picture.ids.iter().filter(|&&id| id == 3).count() as f32;
         let whole = count(&disc(3, None, View::WHOLE));
-        let centred = View {
+        let centered = View {
             corner: Vec2::splat(0.2),
             height: 0.6,
         };
-        let ratio = count(&disc(3, None, centred)) / whole;
+        let ratio = count(&disc(3, None, centered)) / whole;
         assert!((ratio - 1.0 / 0.36).abs() < 0.02, "{ratio}");
         // The quarter of the scene that holds the lower right quarter of the disc.
         let quarter = disc(

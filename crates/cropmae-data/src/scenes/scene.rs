@@ -111,7 +111,7 @@ impl Scene {
         stage.finish()
     }
 
-    /// A video of one or two people doing `actions`, their parts labelled with VIP's ids.
+    /// A video of one or two people doing `actions`, their parts labeled with VIP's ids.
     pub fn of_people(rng: &mut impl Rng, aspect: f32, actions: [Action; 2]) -> Self {
         let mut stage = Stage::set(rng, aspect, 1.0);
         stage.clutter(3..=8);
@@ -167,7 +167,7 @@ impl Scene {
         }
     }
 
-    /// Joints of each labelled person at a frame, in JHMDB's order, scene units.
+    /// Joints of each labeled person at a frame, in JHMDB's order, scene units.
     pub fn joints(&self, frame: f32) -> Vec<[Vec2; JOINTS]> {
         let people = self
             .actors
@@ -204,8 +204,8 @@ impl Actor {
             What::Figure(figure) => figure.pose(frame, shift),
         };
         match self.label {
-            Label::Background => body.labelled(0),
-            Label::Object(id) => body.labelled(id),
+            Label::Background => body.labeled(0),
+            Label::Object(id) => body.labeled(id),
             Label::Parts => body,
         }
     }

@@ -1,7 +1,7 @@
 //! Procedural surface textures with anti-aliased edges.
 //!
 //! A texture is a pattern laid over the plane in its own frame (rotation, period, offset), bent a little by
-//! noise, in three colours of a palette, with mottling and grain on top. It is sampled in the coordinates of
+//! noise, in three colors of a palette, with mottling and grain on top. It is sampled in the coordinates of
 //! the surface it belongs to, so it moves with it.
 
 use glam::{Affine2, Vec2, Vec3};
@@ -13,7 +13,7 @@ use super::noise::{cells, fractal, gradient, hash, smoothstep, unit};
 /// What is laid over the plane. Lengths are in periods of the texture.
 #[derive(Debug, Clone, Copy)]
 enum Pattern {
-    /// Fractal noise run through the three colours.
+    /// Fractal noise run through the three colors.
     Clouds,
     /// Veins: a sine bent by fractal noise.
     Marble,
@@ -142,7 +142,7 @@ impl Texture {
         }
     }
 
-    /// The colour at `p` (surface coordinates) for a pixel of size `footprint`, linear RGB.
+    /// The color at `p` (surface coordinates) for a pixel of size `footprint`, linear RGB.
     pub fn sample(&self, p: Vec2, footprint: f32) -> Vec3 {
         let mut q = self.frame.transform_point2(p);
         let width = footprint * self.frequency;
@@ -172,7 +172,7 @@ fn band(x: f32, duty: f32, width: f32) -> f32 {
     below(duty * 0.5, distance, width)
 }
 
-/// The three colours in a row, for `t` from 0 to 1.
+/// The three colors in a row, for `t` from 0 to 1.
 fn ramp(colors: &[Vec3; 3], t: f32) -> Vec3 {
     let t = t.clamp(0.0, 1.0) * 2.0;
     if t < 1.0 {
@@ -182,7 +182,7 @@ fn ramp(colors: &[Vec3; 3], t: f32) -> Vec3 {
     }
 }
 
-/// A shade of its own for a tile: from the first colour towards the second, lighter or darker.
+/// A shade of its own for a tile: from the first color towards the second, lighter or darker.
 fn shade(colors: &[Vec3; 3], id: u32) -> Vec3 {
     let (a, b) = ((id & 0xff) as f32 / 255.0, (id >> 8 & 0xff) as f32 / 255.0);
     colors[0].lerp(colors[1], a * 0.8) * (0.8 + 0.4 * b)
@@ -222,10 +222,10 @@ impl Pattern {
             Self::Dots { radius } => {
                 let row = q.y.floor();
                 let x = q.x + 0.5 * (row as i32).rem_euclid(2) as f32;
-                let centre = Vec2::new(x - x.floor() - 0.5, q.y - row - 0.5);
+                let center = Vec2::new(x - x.floor() - 0.5, q.y - row - 0.5);
                 let id = unit(x.floor() as i32, row as i32, seed);
                 let dot = if id < 0.25 { accent } else { figure };
-                ground.lerp(dot, below(radius, centre.length(), width))
+                ground.lerp(dot, below(radius, center.length(), width))
             }
             Self::Cells { border } => {
                 let cell = cells(q, seed);
@@ -253,8 +253,8 @@ impl Pattern {
                 for step in [1i32, 0] {
                     let row = q.y.floor() as i32 - step;
                     let x = q.x + 0.5 * row.rem_euclid(2) as f32;
-                    let centre = Vec2::new(x - x.floor() - 0.5, q.y - row as f32 - 0.4);
-                    let distance = centre.length();
+                    let center = Vec2::new(x - x.floor() - 0.5, q.y - row as f32 - 0.4);
+                    let distance = center.length();
                     let id = hash(x.floor() as i32, row, seed);
                     let scale = shade(colors, id).lerp(accent, below(0.12, 0.72 - distance, width));
                     color = color.lerp(scale, below(0.72, distance, width));
@@ -272,7 +272,7 @@ impl Pattern {
                 } else {
                     figure
                 };
-                ground.lerp(speck, below(size, cell.centre, width * 1.7))
+                ground.lerp(speck, below(size, cell.center, width * 1.7))
             }
             Self::Plain => ground,
         }
@@ -285,7 +285,7 @@ mod tests {
     use cropmae_config::{Seed, Stream};
 
     #[test]
-    fn colours_stay_finite_and_positive() {
+    fn colors_stay_finite_and_positive() {
         for i in 0..60 {
             let rng = &mut Seed(2).rng(Stream::Scenes, 8, i);
             let palette = Palette::draw(rng);

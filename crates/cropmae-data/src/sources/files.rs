@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::names::Names;
-use super::{Buffer, Content, Picture, Source, count};
+use super::{Content, FileBytes, Picture, Source, count};
 use crate::BadFile;
 use crate::fingerprint::Fingerprint;
 
@@ -69,7 +69,7 @@ impl Source for ImageFiles {
 
     fn read(&self, sample: usize) -> Result<Picture, BadFile> {
         let path = self.root.join(self.images.get(sample));
-        let read = Buffer::filled(|bytes| File::open(&path)?.read_to_end(bytes).map(drop));
+        let read = FileBytes::filled(|bytes| File::open(&path)?.read_to_end(bytes).map(drop));
         match read {
             Ok(bytes) => Ok(Picture {
                 path,

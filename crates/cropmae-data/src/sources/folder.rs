@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::kind::{self, Kind};
+use super::file_kind::{self, FileKind};
 use super::names::Names;
 use crate::DataError;
 
 /// What a folder holds.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// Kind of the samples.
-    pub(crate) kind: Kind,
+    /// FileKind of the samples.
+    pub(crate) kind: FileKind,
     /// Relative paths of their files, sorted by their bytes; there is at least one.
     pub(crate) files: Names,
     /// Files of any other kind.
@@ -29,7 +29,7 @@ pub(crate) struct Listing {
 impl Listing {
     /// Lists all files under the folder `root`.
     pub(crate) fn of(root: &Path) -> Result<Self, DataError> {
-        let mut found: BTreeMap<Kind, Vec<PathBuf>> = BTreeMap::new();
+        let mut found: BTreeMap<FileKind, Vec<PathBuf>> = BTreeMap::new();
         let mut others = 0;
         let entries = WalkDir::new(root).follow_links(true).into_iter();
         for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
@@ -47,7 +47,7 @@ impl Listing {
                 },
             };
             let path = path.strip_prefix(root).unwrap_or(&path);
-            match Kind::of(path) {
+            match FileKind::of(path) {
                 Some(kind) => found.entry(kind).or_default().push(path.to_owned()),
                 None => others += 1,
             }
@@ -58,7 +58,7 @@ impl Listing {
         let Some((kind, mut files)) = largest else {
             return Err(DataError::NothingInFolder {
                 path: root.to_owned(),
-                known: kind::known(|_| true),
+                known: file_kind::known(|_| true),
                 other_files: others,
             });
         };
@@ -153,11 +153,15 @@ mod tests {
     #[test]
     fn the_kind_with_most_files_is_meant() {
         for (files, kind, left_out) in [
-            (&["1.tar", "2.tar", "preview.png"][..], Kind::Shard, 1),
-            (&["a/1.jpg", "a/2.jpg", "a.tar", "b.mp4"], Kind::Image, 2),
-            (&["a.jpg", "a.tar"], Kind::Image, 1),
-            (&["data/train-0.parquet", "README.md"], Kind::Parquet, 1),
-            (&["x/1.mp4", "x/2.avi", "notes"], Kind::Video, 1),
+            (&["1.tar", "2.tar", "preview.png"][..], FileKind::Shard, 1),
+            (
+                &["a/1.jpg", "a/2.jpg", "a.tar", "b.mp4"],
+                FileKind::Image,
+                2,
+            ),
+            (&["a.jpg", "a.tar"], FileKind::Image, 1),
+            (&["data/train-0.parquet", "README.md"], FileKind::Parquet, 1),
+            (&["x/1.mp4", "x/2.avi", "notes"], FileKind::Video, 1),
         ] {
             let dir = tree(files);
             let listing = Listing::of(dir.path()).unwrap();

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
+use super::file_kind::FileKind;
 use super::folder::by_bytes;
-use super::kind::Kind;
 use super::{Drawn, Opened, Pick, Picture, Source, count};
 use crate::fingerprint::Fingerprint;
 use crate::random::below;
@@ -30,14 +30,14 @@ struct Video {
 pub(crate) struct FrameFolders {
     pictures: Box<dyn Source>,
     /// What holds the pictures.
-    kind: Kind,
+    kind: FileKind,
     videos: Vec<Video>,
 }
 
 impl FrameFolders {
     /// Groups pictures into videos by the folders in their names, sorted by the folders' bytes. Pictures
     /// that are alone in their folder are left out.
-    pub(crate) fn group(root: &Path, opened: Opened, kind: Kind) -> Result<Opened, DataError> {
+    pub(crate) fn group(root: &Path, opened: Opened, kind: FileKind) -> Result<Opened, DataError> {
         let pictures = opened.source;
         let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
         for index in 0..pictures.len() {
@@ -93,7 +93,7 @@ impl Source for FrameFolders {
         let (videos, frames) = (self.len(), self.file_count());
         let text = format!("{} with {}", count(videos, "video"), count(frames, "frame"));
         match self.kind {
-            Kind::Image => text,
+            FileKind::Image => text,
             kind => format!("{text} in {kind}s"),
         }
     }
@@ -234,7 +234,7 @@ mod tests {
             "c/d/2.png",
             "c/d/3.png",
         ]);
-        let opened = FrameFolders::group(Path::new("root"), pictures, Kind::Image).unwrap();
+        let opened = FrameFolders::group(Path::new("root"), pictures, FileKind::Image).unwrap();
         let (found, alone) = (opened.source, opened.left_out);
         let seen: Vec<_> = (0..found.len()).map(|video| found.name(video)).collect();
         assert_eq!(seen, [Path::new("a"), Path::new("c/d")]);
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(alone, 1);
         assert!(found.read(1).unwrap().path.ends_with("c/d/1.png"));
         let (_dir, pictures) = folder(&["b/only.jpg"]);
-        let error = FrameFolders::group(Path::new("root"), pictures, Kind::Image)
+        let error = FrameFolders::group(Path::new("root"), pictures, FileKind::Image)
             .unwrap_err()
             .to_string();
         assert!(

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::kind::Kind;
+use super::file_kind::FileKind;
 use crate::DataError;
 
 /// Where data sets come from.
@@ -37,8 +37,8 @@ impl<'a> Address<'a> {
             Some((end, _)) => (&text[..end], text[end + 1..].trim_matches('/')),
             None => (text, ""),
         };
-        let (organisation, set) = name.split_once('/')?;
-        let whole = [organisation, set, revision]
+        let (organization, set) = name.split_once('/')?;
+        let whole = [organization, set, revision]
             .iter()
             .all(|part| !part.is_empty());
         (whole && is_inside(text) && is_inside(revision)).then_some(Self {
@@ -160,9 +160,9 @@ fn is_inside(name: &str) -> bool {
 
 /// The files of the kind that a folder of all of them would be taken for.
 fn samples<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut by_kind: BTreeMap<Kind, Vec<&str>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<FileKind, Vec<&str>> = BTreeMap::new();
     for name in names.filter(|name| is_inside(name)) {
-        if let Some(kind) = Kind::of(Path::new(name)) {
+        if let Some(kind) = FileKind::of(Path::new(name)) {
             by_kind.entry(kind).or_default().push(name);
         }
     }

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::file_kind::{self, FileKind};
 use super::files::{ImageFiles, Listed};
 use super::folder::Listing;
 use super::frames::FrameFolders;
-use super::kind::{self, Kind};
 use super::names::Names;
 use super::parquet::Parquet;
 use super::shards::Shards;
 use super::{Opened, Unit, braces, list};
 use crate::DataError;
 
-/// Recognises `path` and lists it: a folder, a list file, one file of samples, or braces that stand for
+/// Recognizes `path` and lists it: a folder, a list file, one file of samples, or braces that stand for
 /// several.
 pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     if let Some(address) = path.to_str().and_then(|text| text.strip_prefix("hf://")) {
@@ -44,8 +44,8 @@ pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
         opened.left_out += left_out;
         return Ok(opened);
     }
-    match Kind::of(path) {
-        Some(kind) if kind != Kind::Image => {
+    match FileKind::of(path) {
+        Some(kind) if kind != FileKind::Image => {
             let name = path.file_name().map(PathBuf::from).unwrap_or_default();
             let names = [name].iter().collect();
             let root = list::base(path);
@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
         None if list::is_list(path) => open_list(path, unit),
         _ => Err(DataError::UnknownSource {
             path: path.to_owned(),
-            known: kind::known(|kind| kind != Kind::Image),
+            known: file_kind::known(|kind| kind != FileKind::Image),
         }),
     }
 }
@@ -78,7 +78,7 @@ fn open_list(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     let names = list::read(path)?;
     let base = list::base(path);
     list::require_some(path, &base, &names)?;
-    let kind = Kind::of(&names.get(0)).unwrap_or(Kind::Image);
+    let kind = FileKind::of(&names.get(0)).unwrap_or(FileKind::Image);
     open_files(path, &base, kind, names, Listed::ByFile, unit)
 }
 
@@ -92,7 +92,7 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
         pattern: pattern.to_owned(),
         reason,
     })?;
-    let kind = Kind::of(Path::new(&names[0])).filter(|&kind| kind != Kind::Image);
+    let kind = FileKind::of(Path::new(&names[0])).filter(|&kind| kind != FileKind::Image);
     let kind = kind.ok_or_else(missing)?;
     open_files(
         path,
@@ -108,22 +108,22 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
 fn open_files(
     given: &Path,
     root: &Path,
-    kind: Kind,
+    kind: FileKind,
     names: Names,
     listed: Listed,
     unit: Unit,
 ) -> Result<Opened, DataError> {
     let paths = || names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
     let opened = match kind {
-        Kind::Image => Opened::whole(ImageFiles::new(root, names, listed)),
-        Kind::Shard => Shards::list(given, &paths())?,
-        Kind::Parquet if unit == Unit::Videos => {
+        FileKind::Image => Opened::whole(ImageFiles::new(root, names, listed)),
+        FileKind::Shard => Shards::list(given, &paths())?,
+        FileKind::Parquet if unit == Unit::Videos => {
             return Err(DataError::NoFramesInParquet {
                 path: given.to_owned(),
             });
         }
-        Kind::Parquet => Parquet::list(given, &paths())?,
-        Kind::Video => return open_videos(given, root, names),
+        FileKind::Parquet => Parquet::list(given, &paths())?,
+        FileKind::Video => return open_videos(given, root, names),
     };
     match unit {
         Unit::Pictures => Ok(opened),

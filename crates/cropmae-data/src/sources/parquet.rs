@@ -18,7 +18,7 @@ use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
 use self::cache::Cache;
 use self::column::image_column;
-use super::{Buffer, Content, Opened, Picture, Source, count};
+use super::{Content, FileBytes, Opened, Picture, Source, count};
 use crate::fingerprint::Fingerprint;
 use crate::order::Groups;
 use crate::{BadFile, DataError};
@@ -221,7 +221,7 @@ impl Source for Parquet {
                 let rows = pictures.as_ref().map_err(String::clone)?;
                 let picture = rows.get(row).and_then(Option::as_ref);
                 let picture = picture.ok_or_else(|| "no image bytes".to_owned())?;
-                Buffer::filled(|bytes| {
+                FileBytes::filled(|bytes| {
                     bytes.extend_from_slice(picture.data());
                     Ok(())
                 })

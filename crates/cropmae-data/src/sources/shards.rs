@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use self::index::Index;
 use super::names::Names;
-use super::{Buffer, Content, Opened, Picture, Source, count, positioned};
+use super::{Content, FileBytes, Opened, Picture, Source, count, positioned};
 use crate::fingerprint::Fingerprint;
 use crate::{BadFile, DataError};
 
@@ -151,7 +151,7 @@ impl Source for Shards {
         let (shard, index) = self.place(sample);
         let (offset, size) = shard.spans[index];
         let path = || shard.path.join(shard.names.get(index));
-        let read = Buffer::filled(|bytes| {
+        let read = FileBytes::filled(|bytes| {
             bytes.resize(size as usize, 0);
             match &shard.open {
                 Some(file) => positioned::read_exact_at(file, bytes, offset),

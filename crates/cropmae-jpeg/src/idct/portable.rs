@@ -1,4 +1,4 @@
-//! The inverse DCT on plain arrays, which the compiler vectorises as well as it can.
+//! The inverse DCT on plain arrays, which the compiler vectorizes as well as it can.
 
 use super::{AFTER_COLUMNS, AFTER_ROWS, Lanes, to_pixel, transform};
 use crate::block::Coefficients;

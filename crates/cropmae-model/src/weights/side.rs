@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
+use cropmae_config::imagenet;
 use serde::Deserialize;
 
 use crate::{ModelError, Result};
 
 /// ImageNet's mean and deviation of the channels, in which images reach every encoder here.
 pub(crate) const PIXELS: PixelStatistics = PixelStatistics {
-    mean: [0.485, 0.456, 0.406],
-    std: [0.229, 0.224, 0.225],
+    mean: imagenet::MEAN,
+    std: imagenet::STD,
 };
 
 /// Mean and deviation that images are normalised with, per channel, of pixels from 0 to 1.

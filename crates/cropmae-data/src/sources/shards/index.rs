@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
 
-use super::super::kind::Kind;
+use super::super::file_kind::FileKind;
 use super::super::names::Names;
 
 /// Archives are made of blocks of this many bytes.
@@ -85,7 +85,7 @@ impl Index {
             let reason = "its name leads out of the archive";
             self.bad_entries
                 .push((name.into_owned(), reason.to_owned()));
-        } else if Kind::of(&name) != Some(Kind::Image) {
+        } else if FileKind::of(&name) != Some(FileKind::Image) {
             self.other_files += 1;
             pairs.other(&name);
         } else if !matches!(kind, EntryType::Regular | EntryType::Continuous) {

@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn braces_folders_and_single_files_are_recognised() {
+fn braces_folders_and_single_files_are_recognized() {
     let shard = |name: &str| tar(&[(name, b"x")]);
     let dir = folder(&[
         ("s-000.tar", shard("a.jpg")),

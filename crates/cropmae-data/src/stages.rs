@@ -15,7 +15,7 @@ pub struct StageSeconds {
     pub decode: f64,
     /// Cropping and resizing, and augmenting where the recipe does.
     pub crop: f64,
-    /// Normalising into patches.
+    /// Normalizing into patches.
     pub patchify: f64,
     /// Drawing masks, making room for a batch and giving it to the consumer.
     pub hand_over: f64,
@@ -28,7 +28,7 @@ impl StageSeconds {
             ("read", self.read),
             ("decode", self.decode),
             ("crop and resize", self.crop),
-            ("normalise, patchify", self.patchify),
+            ("normalize, patchify", self.patchify),
             ("hand-over", self.hand_over),
         ]
     }

@@ -13,9 +13,9 @@ thread_local! {
 
 /// Bytes whose memory goes back to the thread that drops them.
 #[derive(Debug, Default)]
-pub(crate) struct Buffer(Vec<u8>);
+pub(crate) struct FileBytes(Vec<u8>);
 
-impl Buffer {
+impl FileBytes {
     /// Bytes that `fill` appends to an empty buffer.
     pub(crate) fn filled<E>(fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Self, E> {
         let mut bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -26,7 +26,7 @@ impl Buffer {
     }
 }
 
-impl Deref for Buffer {
+impl Deref for FileBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -34,7 +34,7 @@ impl Deref for Buffer {
     }
 }
 
-impl Drop for Buffer {
+impl Drop for FileBytes {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.0);
         // A thread that ends has no spares any more.
@@ -51,8 +51,8 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
-    fn filled(bytes: &[u8]) -> Buffer {
-        Buffer::filled(|buffer| {
+    fn filled(bytes: &[u8]) -> FileBytes {
+        FileBytes::filled(|buffer| {
             buffer.extend_from_slice(bytes);
             Ok::<_, ()>(())
         })
@@ -69,6 +69,6 @@ mod tests {
         assert_eq!(second.as_ptr(), memory);
         let both = filled(b"another");
         assert_ne!(both.as_ptr(), memory);
-        assert!(Buffer::filled(|_| Err("refused")).is_err());
+        assert!(FileBytes::filled(|_| Err("refused")).is_err());
     }
 }

@@ -10,56 +10,58 @@ use crate::boxes::CropBox;
 use crate::decode::{Encoded, Options};
 use crate::sources::{Content, Picture};
 
-pub(super) struct Frame<'a> {
+/// A picture whose size is known and whose pixels are decoded on demand.
+pub(super) struct LazyPicture<'a> {
     path: &'a Path,
-    pixels: Pixels<'a>,
+    state: State<'a>,
 }
 
-enum Pixels<'a> {
+enum State<'a> {
     Encoded(Encoded<'a>),
     Decoded(&'a RgbImage),
 }
 
-impl<'a> Frame<'a> {
+impl<'a> LazyPicture<'a> {
     /// Reads the headers of a picture.
     pub(super) fn open(picture: &'a Picture, options: Options) -> Result<Self, BadFile> {
-        let pixels = match &picture.content {
-            Content::Decoded(pixels) => Pixels::Decoded(pixels),
-            Content::Encoded(bytes) => Pixels::Encoded(
-                Encoded::open(bytes, options).map_err(|reason| bad(&picture.path, reason))?,
+        let state = match &picture.content {
+            Content::Decoded(pixels) => State::Decoded(pixels),
+            Content::Encoded(bytes) => State::Encoded(
+                Encoded::open(bytes, options)
+                    .map_err(|reason| BadFile::new(&picture.path, reason))?,
             ),
         };
         Ok(Self {
             path: &picture.path,
-            pixels,
+            state,
         })
     }
 
-    /// Width and height.
+    /// Width and height in pixels.
     pub(super) fn dimensions(&self) -> (u32, u32) {
-        match &self.pixels {
-            Pixels::Encoded(encoded) => encoded.dimensions(),
-            Pixels::Decoded(pixels) => pixels.dimensions(),
+        match &self.state {
+            State::Encoded(encoded) => encoded.dimensions(),
+            State::Decoded(pixels) => pixels.dimensions(),
         }
     }
 
-    /// The box around `area` whose pixels are cheapest to have.
+    /// The box around `area` whose pixels are cheapest to get.
     pub(super) fn cheapest(&self, area: CropBox) -> CropBox {
-        match &self.pixels {
-            Pixels::Encoded(_) => area,
-            Pixels::Decoded(pixels) => CropBox::full(pixels.width(), pixels.height()),
+        match &self.state {
+            State::Encoded(_) => area,
+            State::Decoded(pixels) => CropBox::full(pixels.width(), pixels.height()),
         }
     }
 
     /// The pixels inside `area`.
     pub(super) fn region(&self, area: CropBox) -> Result<Cow<'a, RgbImage>, BadFile> {
-        match &self.pixels {
-            Pixels::Encoded(encoded) => encoded
+        match &self.state {
+            State::Encoded(encoded) => encoded
                 .region(area)
                 .map(Cow::Owned)
-                .map_err(|reason| bad(self.path, reason)),
-            Pixels::Decoded(pixels) if area == self.cheapest(area) => Ok(Cow::Borrowed(pixels)),
-            Pixels::Decoded(pixels) => {
+                .map_err(|reason| BadFile::new(self.path, reason)),
+            State::Decoded(pixels) if area == self.cheapest(area) => Ok(Cow::Borrowed(pixels)),
+            State::Decoded(pixels) => {
                 let part = image::imageops::crop_imm(
                     *pixels,
                     area.left,
@@ -80,13 +82,6 @@ impl<'a> Frame<'a> {
         }
         let reason =
             format!("{found:?} pixels, but an earlier frame of its video has {expected:?}");
-        Err(bad(self.path, reason))
-    }
-}
-
-fn bad(path: &Path, reason: String) -> BadFile {
-    BadFile {
-        path: path.to_owned(),
-        reason,
+        Err(BadFile::new(self.path, reason))
     }
 }

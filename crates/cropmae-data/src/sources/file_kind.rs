@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Kinds of files that samples come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// A picture.
     Image,
     /// A video file.
@@ -17,14 +17,17 @@ pub(crate) enum Kind {
 }
 
 /// Endings of each kind, compared without regard to case.
-const ENDINGS: [(Kind, &[&str]); 4] = [
-    (Kind::Image, &["jpg", "jpeg", "png", "webp"]),
-    (Kind::Video, &["mp4", "mkv", "avi", "webm", "mov", "m4v"]),
-    (Kind::Shard, &["tar", "tar.gz", "tgz"]),
-    (Kind::Parquet, &["parquet"]),
+const ENDINGS: [(FileKind, &[&str]); 4] = [
+    (FileKind::Image, &["jpg", "jpeg", "png", "webp"]),
+    (
+        FileKind::Video,
+        &["mp4", "mkv", "avi", "webm", "mov", "m4v"],
+    ),
+    (FileKind::Shard, &["tar", "tar.gz", "tgz"]),
+    (FileKind::Parquet, &["parquet"]),
 ];
 
-impl Kind {
+impl FileKind {
     /// The kind of the file called `path`, if it is of use.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
@@ -39,7 +42,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Image => "image",
@@ -51,7 +54,7 @@ impl fmt::Display for Kind {
 }
 
 /// The endings of the `wanted` kinds, for messages.
-pub(crate) fn known(wanted: impl Fn(Kind) -> bool) -> String {
+pub(crate) fn known(wanted: impl Fn(FileKind) -> bool) -> String {
     let kinds = ENDINGS.iter().filter(|(kind, _)| wanted(*kind));
     let endings = kinds.flat_map(|(_, endings)| endings.iter());
     endings
@@ -67,22 +70,22 @@ mod tests {
     #[test]
     fn endings_decide_in_any_case() {
         for (name, kind) in [
-            ("a/b.JPEG", Some(Kind::Image)),
-            ("b.webp", Some(Kind::Image)),
-            ("shard-0001.tar", Some(Kind::Shard)),
-            ("shard.TAR.GZ", Some(Kind::Shard)),
-            ("x.tgz", Some(Kind::Shard)),
-            ("train-00000-of-00294.parquet", Some(Kind::Parquet)),
-            ("clip.Mp4", Some(Kind::Video)),
+            ("a/b.JPEG", Some(FileKind::Image)),
+            ("b.webp", Some(FileKind::Image)),
+            ("shard-0001.tar", Some(FileKind::Shard)),
+            ("shard.TAR.GZ", Some(FileKind::Shard)),
+            ("x.tgz", Some(FileKind::Shard)),
+            ("train-00000-of-00294.parquet", Some(FileKind::Parquet)),
+            ("clip.Mp4", Some(FileKind::Video)),
             ("notes.txt", None),
             ("x.json.gz", None),
             ("jpg", None),
             ("notajpg", None),
         ] {
-            assert_eq!(Kind::of(Path::new(name)), kind, "{name}");
+            assert_eq!(FileKind::of(Path::new(name)), kind, "{name}");
         }
         let all = known(|_| true);
         assert!(all.contains(".jpeg, ") && all.ends_with(".parquet"));
-        assert!(!known(|kind| kind != Kind::Image).contains(".jpeg"));
+        assert!(!known(|kind| kind != FileKind::Image).contains(".jpeg"));
     }
 }
