@@ -1,12 +1,13 @@
 //! What a data set holds: the sequences of its list, and their files.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use cropmae_data::fingerprint;
 
+use crate::benchmarks::{davis, jhmdb, vip};
 use crate::error::EvalError;
 use crate::evaluate::{EvalOptions, Task};
-use crate::tasks::{davis, jhmdb, vip};
+use crate::files::read_list;
 
 /// The sequences to evaluate, in the order of their list.
 pub(crate) struct Catalogue {
@@ -98,35 +99,4 @@ fn select(
         .into_iter()
         .filter(|name| wanted.contains(name))
         .collect())
-}
-
-/// Names of a list file, one a line; a name must be a plain relative path.
-pub(crate) fn read_list(path: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
-    let text = std::fs::read_to_string(path).map_err(|_| EvalError::Layout {
-        path: path.into(),
-        expected: expected.into(),
-    })?;
-    let names: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(String::from)
-        .collect();
-    // Names become paths below the data set and below the output folder: none may lead out of them.
-    let plain = |name: &&String| {
-        Path::new(name.as_str())
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
-    };
-    match names.iter().find(|name| !plain(name)) {
-        Some(name) => Err(EvalError::Layout {
-            path: path.join(name),
-            expected: "a plain sequence name in the list".into(),
-        }),
-        None if names.is_empty() => Err(EvalError::Layout {
-            path: path.into(),
-            expected: expected.into(),
-        }),
-        None => Ok(names),
-    }
 }

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::benchmarks::{davis, jhmdb};
 use crate::catalogue::{Catalogue, SequenceFiles};
-use crate::error::{EvalError, Size};
+use crate::error::EvalError;
 use crate::evaluate::{EvalOptions, Task};
-use crate::frames::{read_frame, stem, unpaired};
+use crate::files::{stem, unpaired};
+use crate::frames::read_frame;
 use crate::labels::{Mask, Storage};
 use crate::metrics::VIP_CLASSES;
 use crate::official::{DAVIS_VAL, JHMDB_TEST, VIP_VAL};
 use crate::palette::Palette;
 use crate::report::Failure;
-use crate::tasks::{davis, jhmdb};
+use crate::size::Size;
 
 /// What a check of a data set found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::evaluate::{EvalOptions, compute};
-use crate::output::write_json;
+use crate::files::replace_json;
 use crate::report::Failure;
 use crate::table::Table;
 
@@ -102,7 +102,7 @@ impl ClassesReport {
     /// # Errors
     /// [`EvalError::Write`], naming the file.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
-        write_json(&out.join("report.json"), self)?;
+        replace_json(&out.join("report.json"), self)?;
         let rows = self.headline().into_iter();
         let table = Table {
             file: "top1",

@@ -12,9 +12,10 @@ use candle_core::{DType, Device, Tensor};
 use cropmae_model::{FeatureExtractor, ModelError};
 use rayon::prelude::*;
 
-use crate::error::{EvalError, Size};
+use crate::error::EvalError;
 use crate::frames::{batch_len, encoder_input};
 use crate::propagation::{Grid, PackedFeatures};
+use crate::size::Size;
 
 /// What decides the features of a frame.
 #[derive(Clone, Copy)]

@@ -1,6 +1,8 @@
-//! What can go wrong in an evaluation, worded so that the user can mend it.
+//! What can go wrong in an evaluation, worded so that the user can fix it.
 
 use std::path::PathBuf;
+
+use crate::size::Size;
 
 /// A problem with a data set, a video, a protocol or an encoder.
 #[derive(Debug, thiserror::Error)]
@@ -49,17 +51,17 @@ pub enum EvalError {
         /// The image that sets the size.
         reference: PathBuf,
     },
-    /// A colour mask uses a colour that stands for no object.
+    /// A color mask uses a color that stands for no object.
     #[error(
-        "{path}: colour (r, g, b) = ({}, {}, {}) is not in the DAVIS palette; expected a palette PNG, \
-         a grey PNG of ids, or an RGB PNG in DAVIS colours",
-        .colour[0], .colour[1], .colour[2]
+        "{path}: color (r, g, b) = ({}, {}, {}) is not in the DAVIS palette; expected a palette PNG, \
+         a gray PNG of ids, or an RGB PNG in DAVIS colors",
+        .color[0], .color[1], .color[2]
     )]
-    UnknownColour {
+    UnknownColor {
         /// The mask.
         path: PathBuf,
-        /// The first such colour, (r, g, b).
-        colour: [u8; 3],
+        /// The first such color, (r, g, b).
+        color: [u8; 3],
     },
     /// A mask holds an id that its task has no meaning for.
     #[error("{path}: id {found}: expected {expected}")]
@@ -145,26 +147,4 @@ pub enum EvalError {
         /// Why the first one failed.
         source: Box<EvalError>,
     },
-}
-
-/// Height and width of an image in pixels, displayed as `480x854`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}", self.height, self.width)
-    }
-}
-
-impl Size {
-    /// Pixels.
-    pub fn area(self) -> usize {
-        self.height * self.width
-    }
 }

@@ -7,13 +7,13 @@ use cropmae_config::{Compute, Protocol};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
+use crate::benchmarks::{davis, jhmdb, vip};
 use crate::catalogue::{Catalogue, SequenceFiles};
 use crate::error::EvalError;
 use crate::observer::{Observer, SequenceInfo};
 use crate::protocol::{Run, validate};
 use crate::report::{Failure, TaskReport};
 use crate::scores::{DavisScores, JhmdbScores, Scores, VipScores};
-use crate::tasks::{davis, jhmdb, vip};
 
 /// A label-propagation task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,15 +5,15 @@
 //! RGB values in 0..1 (f32). Pixels of baseline JPEGs equal libjpeg's, those of progressive ones may differ by
 //! 1 or 2 levels.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cropmae_data::decode;
 use cropmae_data::normalize::{MEAN, STD};
 use image::RgbImage;
 
-use crate::error::{EvalError, Size};
+use crate::error::EvalError;
 use crate::resize::{bilinear, widen};
+use crate::size::Size;
 
 /// Cells of the frames that go through the encoder together, at most: its memory grows with them.
 const BATCH_CELLS: usize = 8192;
@@ -112,10 +112,7 @@ pub(crate) fn encoder_input(
     size: Size,
 ) -> Result<Vec<f32>, EvalError> {
     let frame = read_frame(path)?;
-    let found = Size {
-        height: frame.height() as usize,
-        width: frame.width() as usize,
-    };
+    let found = Size::of(&frame);
     if found != original {
         return Err(EvalError::Size {
             path: path.into(),
@@ -127,130 +124,6 @@ pub(crate) fn encoder_input(
     let mut pixels = resize_frame(&frame, size);
     normalise(&mut pixels);
     Ok(pixels)
-}
-
-/// Files of a folder with one of the `extensions`, in the order of their names, where digits count as
-/// numbers: frames taken from a video may be called `2.png` and `10.png`.
-///
-/// # Errors
-/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
-pub(crate) fn list_files(
-    folder: &Path,
-    extensions: &[&str],
-    expected: &str,
-) -> Result<Vec<PathBuf>, EvalError> {
-    let layout = || EvalError::Layout {
-        path: folder.into(),
-        expected: expected.into(),
-    };
-    if !folder.is_dir() {
-        return Err(layout());
-    }
-    let read = |source| EvalError::Read {
-        path: folder.into(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        let wanted = path
-            .extension()
-            .is_some_and(|found| extensions.iter().any(|e| found.eq_ignore_ascii_case(e)));
-        // Dot files are other systems' side files ("._00000.jpg"), not frames.
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if wanted && !hidden {
-            files.push(path);
-        }
-    }
-    if files.is_empty() {
-        return Err(layout());
-    }
-    files.sort_by(|a, b| natural(stem(a)).cmp(natural(stem(b))).then(a.cmp(b)));
-    Ok(files)
-}
-
-/// Names of the folders inside a folder, in order.
-///
-/// # Errors
-/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
-pub(crate) fn list_folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
-    let entries = std::fs::read_dir(parent).map_err(|_| EvalError::Layout {
-        path: parent.into(),
-        expected: expected.into(),
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        return Err(EvalError::Layout {
-            path: parent.into(),
-            expected: expected.into(),
-        });
-    }
-    Ok(names)
-}
-
-/// A name as text and numbers in turn, for sorting.
-fn natural(name: &str) -> impl Iterator<Item = (&str, u128)> {
-    let mut rest = name;
-    std::iter::from_fn(move || {
-        let text = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (text, after) = rest.split_at(text);
-        let digits = after
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(after.len());
-        let (digits, after) = after.split_at(digits);
-        let more = !rest.is_empty();
-        rest = after;
-        more.then(|| (text, digits.parse().unwrap_or(0)))
-    })
-}
-
-/// File name without extension, for pairing frames with annotations.
-pub(crate) fn stem(path: &Path) -> &str {
-    path.file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default()
-}
-
-/// Checks that every frame has an annotation of the same name and no annotation is left over.
-///
-/// # Errors
-/// [`EvalError::Layout`], naming the first file that is missing.
-pub(crate) fn require_pairs(frames: &[PathBuf], annotations: &[PathBuf]) -> Result<(), EvalError> {
-    unpaired(frames, annotations)
-        .into_iter()
-        .next()
-        .map_or(Ok(()), Err)
-}
-
-/// One [`EvalError::Layout`] for every frame without an annotation and every annotation without a frame.
-pub(crate) fn unpaired(frames: &[PathBuf], annotations: &[PathBuf]) -> Vec<EvalError> {
-    let missing = |from: &[PathBuf], to: &[PathBuf], what: &str| -> Vec<EvalError> {
-        let names: BTreeSet<&str> = to.iter().map(|path| stem(path)).collect();
-        let lacks = |path: &&PathBuf| !names.contains(stem(path));
-        let error = |path: &PathBuf| {
-            let like = &to[0];
-            EvalError::Layout {
-                path: like
-                    .with_file_name(stem(path))
-                    .with_extension(like.extension().unwrap_or_default()),
-                expected: format!("the {what} that belongs to {}", path.display()),
-            }
-        };
-        from.iter().filter(lacks).map(error).collect()
-    };
-    let mut errors = missing(frames, annotations, "annotation");
-    errors.extend(missing(annotations, frames, "frame"));
-    errors
 }
 
 #[cfg(test)]
@@ -278,35 +151,5 @@ mod tests {
                 assert_eq!(value, f32::from(pixel.0[channel]) / 255.0);
             }
         }
-    }
-
-    #[test]
-    fn numbers_in_names_count_as_numbers() {
-        let before = |a: &str, b: &str| natural(a).lt(natural(b));
-        assert!(before("2", "10") && before("00009", "00010") && before("frame2", "frame10"));
-        assert!(before("a1_b2", "a1_b10") && before("", "0") && !before("7", "007"));
-    }
-
-    #[test]
-    fn a_gap_in_the_frames_is_named() {
-        let paths = |names: &[&str], ext: &str| -> Vec<PathBuf> {
-            names
-                .iter()
-                .map(|n| format!("seq/{n}.{ext}").into())
-                .collect()
-        };
-        let masks = paths(&["00000", "00001", "00002"], "png");
-        let error = require_pairs(&paths(&["00000", "00002"], "jpg"), &masks).unwrap_err();
-        assert!(
-            error.to_string().starts_with("seq/00001.jpg: not found"),
-            "{error}"
-        );
-        let error = require_pairs(&paths(&["00000", "00001", "00002"], "jpg"), &masks[..2]);
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .starts_with("seq/00002.png: not found")
-        );
     }
 }

@@ -3,7 +3,7 @@
 //! [`evaluate`] reads a data set in its official layout, sends its frames through a
 //! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the
 //! result. The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
-//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`mat5`].
+//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`mat`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -23,36 +23,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod benchmarks;
 mod catalogue;
 mod check;
 mod classes;
 mod encode;
 mod error;
 mod evaluate;
+mod files;
 pub mod frames;
+pub mod joints;
 pub mod labels;
-pub mod mat5;
+pub mod mat;
 pub mod metrics;
 mod nan;
 mod observer;
 mod official;
-mod output;
-mod palette;
+pub mod palette;
 pub mod pose;
 pub mod propagation;
 mod protocol;
 mod report;
 mod resize;
 mod scores;
+mod size;
 mod table;
-mod tasks;
 
 #[cfg(test)]
 mod golden;
 
 pub use check::{DataCheck, check};
 pub use classes::{ClassesReport, LinearScore, Measures, NeighboursScore, evaluate_classes};
-pub use error::{EvalError, Size};
+pub use error::EvalError;
 pub use evaluate::{EvalOptions, Task, evaluate, sweep};
 pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
 pub use palette::Palette;
@@ -62,3 +64,4 @@ pub use scores::{
     DavisObject, DavisScores, DavisSequence, JhmdbClip, JhmdbScores, PckAt, Scores, VipScores,
     VipVideo,
 };
+pub use size::Size;

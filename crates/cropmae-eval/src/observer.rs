@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::error::EvalError;
+use crate::joints::Pose;
 use crate::labels::LabelMap;
-use crate::pose::JOINTS;
 
 /// Told about every sequence and frame, in order. All methods do nothing unless implemented.
 pub trait Observer {
@@ -61,8 +61,8 @@ pub enum Prediction<'a> {
     /// JHMDB: joints at (x, y) in pixels of the frame.
     Joints {
         /// Negative where a joint was lost.
-        predicted: &'a [[f32; 2]; JOINTS],
+        predicted: &'a Pose<f32>,
         /// Those of the annotation.
-        annotated: &'a [[f64; 2]; JOINTS],
+        annotated: &'a Pose<f64>,
     },
 }

@@ -2,10 +2,8 @@
 //!
 //! Channel 0 is the background, 1 where no joint is; channel j + 1 is joint j.
 
+use crate::joints::{JOINTS, Pose};
 use crate::propagation::Grid;
-
-/// Joints of a JHMDB puppet.
-pub const JOINTS: usize = 15;
 
 /// Channels of the soft maps: background and joints.
 pub const POSE_CHANNELS: usize = JOINTS + 1;
@@ -16,8 +14,8 @@ const SIGMA: f64 = 0.5;
 /// Cells that decide a key point.
 const STRONGEST: usize = 5;
 
-/// Soft labels (h*w, 16) of joints at (x, y) on the grid, where a cell's centre has integer coordinates.
-pub fn joint_maps(joints: &[[f64; 2]; JOINTS], grid: Grid) -> Vec<f32> {
+/// Soft labels (h*w, 16) of joints at (x, y) on the grid, where a cell's center has integer coordinates.
+pub fn joint_maps(joints: &Pose<f64>, grid: Grid) -> Vec<f32> {
     let mut labels = vec![0.0; grid.cells() * POSE_CHANNELS];
     for (joint, &at) in joints.iter().enumerate() {
         for (cell, value) in stamp(at, grid) {
@@ -56,7 +54,7 @@ fn stamp([x, y]: [f64; 2], grid: Grid) -> impl Iterator<Item = (usize, f64)> {
 
 /// Key points (x, y) on the grid from soft maps (h*w, 16): the mean of the 5 strongest cells, weighted by
 /// their values. A joint whose whole map is zero is at (-1, -1).
-pub fn key_points(soft: &[f32], grid: Grid) -> [[f32; 2]; JOINTS] {
+pub fn key_points(soft: &[f32], grid: Grid) -> Pose<f32> {
     let cells = soft.as_chunks::<POSE_CHANNELS>().0;
     std::array::from_fn(|joint| {
         let mut strongest = [(0.0f32, 0usize); STRONGEST];

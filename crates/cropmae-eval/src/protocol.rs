@@ -9,10 +9,11 @@ use cropmae_config::{FrameSize, Protocol};
 use cropmae_model::FeatureExtractor;
 
 use crate::encode::{Encoding, for_each_frame};
-use crate::error::{EvalError, Size};
+use crate::error::EvalError;
 use crate::evaluate::EvalOptions;
 use crate::frames::read_size;
 use crate::propagation::{Grid, VideoPropagation};
+use crate::size::Size;
 
 /// What every sequence of an evaluation shares.
 pub(crate) struct Run<'a> {

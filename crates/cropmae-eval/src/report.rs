@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::evaluate::Task;
+use crate::files::replace_json;
 use crate::metrics::THRESHOLDS;
-use crate::output::write_json;
 use crate::scores::{DavisObject, DavisScores, JhmdbScores, Scores, VipScores};
 use crate::table::{TOOLKIT_DECIMALS, Table};
 
@@ -55,7 +55,7 @@ impl TaskReport {
     /// # Errors
     /// [`EvalError::Write`], naming the file.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
-        write_json(&out.join("report.json"), self)?;
+        replace_json(&out.join("report.json"), self)?;
         self.tables().iter().try_for_each(|table| table.write(out))
     }
 

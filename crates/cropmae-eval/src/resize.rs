@@ -16,7 +16,7 @@ impl Tap {
     }
 }
 
-/// Bilinear, half-pixel centres, edges clamped: `s = (i + 0.5) * input / output - 0.5`.
+/// Bilinear, half-pixel centers, edges clamped: `s = (i + 0.5) * input / output - 0.5`.
 pub(crate) fn bilinear(input: usize, output: usize) -> Vec<Tap> {
     let scale = input as f64 / output as f64;
     (0..output)
@@ -32,14 +32,14 @@ pub(crate) fn bilinear(input: usize, output: usize) -> Vec<Tap> {
         .collect()
 }
 
-/// Nearest without half-pixel centres, as OpenCV does it: `floor(i * input / output)`.
+/// Nearest without half-pixel centers, as OpenCV does it: `floor(i * input / output)`.
 pub(crate) fn nearest_corner(input: usize, output: usize) -> Vec<usize> {
     (0..output).map(|i| i * input / output).collect()
 }
 
-/// Nearest with half-pixel centres, as Pillow does it: `floor((i + 0.5) * input / output)`, where Pillow
+/// Nearest with half-pixel centers, as Pillow does it: `floor((i + 0.5) * input / output)`, where Pillow
 /// adds up steps in f64. Where the exact position is a whole number its rounding decides, so it is repeated.
-pub(crate) fn nearest_centre(input: usize, output: usize) -> Vec<usize> {
+pub(crate) fn nearest_center(input: usize, output: usize) -> Vec<usize> {
     let step = input as f64 / output as f64;
     let positions = std::iter::successors(Some(step * 0.5), |position| Some(position + step));
     positions
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn nearest_conventions_differ_by_half_a_pixel() {
         assert_eq!(nearest_corner(4, 2), [0, 2]);
-        assert_eq!(nearest_centre(4, 2), [1, 3]);
+        assert_eq!(nearest_center(4, 2), [1, 3]);
         assert_eq!(nearest_corner(2, 4), [0, 0, 1, 1]);
-        assert_eq!(nearest_centre(2, 4), [0, 0, 1, 1]);
+        assert_eq!(nearest_center(2, 4), [0, 0, 1, 1]);
     }
 
     proptest! {
@@ -81,7 +81,7 @@ mod tests {
                 prop_assert!((0.0..=1.0).contains(&tap.weight));
             }
             prop_assert!(nearest_corner(input, output).into_iter().all(|i| i < input));
-            prop_assert!(nearest_centre(input, output).into_iter().all(|i| i < input));
+            prop_assert!(nearest_center(input, output).into_iter().all(|i| i < input));
             for (i, tap) in bilinear(input, input).into_iter().enumerate() {
                 prop_assert_eq!((tap.low, tap.weight), (i, 0.0));
             }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::joints::JOINTS;
 use crate::metrics::{Confusion, Pck, Statistics, THRESHOLDS};
 use crate::nan;
-use crate::pose::JOINTS;
 
 /// Scores of one task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

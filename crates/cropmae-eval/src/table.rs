@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::EvalError;
-use crate::output::{write_file, write_json};
+use crate::files::{replace, replace_json};
 
 /// Decimals of the official toolkits' tables.
 pub(crate) const TOOLKIT_DECIMALS: usize = 3;
@@ -29,8 +29,8 @@ impl Table {
     /// Writes `FILE.csv` and `FILE.json` into the folder `out`.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
         let file = |extension| out.join(format!("{}.{extension}", self.file));
-        write_file(&file("csv"), self.csv().as_bytes())?;
-        write_json(&file("json"), &self.json())
+        replace(&file("csv"), self.csv().as_bytes())?;
+        replace_json(&file("json"), &self.json())
     }
 
     /// Comma separated; a missing score is an empty field.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cropmae_data::fingerprint;
 
 use crate::error::EvalError;
-use crate::frames::{list_files, list_folders};
+use crate::files::{list_files, list_folders};
 
 const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 

@@ -3,8 +3,8 @@
 use cropmae_config::FrameSize;
 
 use super::fixtures::{assert_close, count, folders, json, number, tensors};
-use crate::error::Size;
 use crate::frames::{normalise, read_frame, resize_frame};
+use crate::size::Size;
 
 #[test]
 fn golden_resized_frames() {

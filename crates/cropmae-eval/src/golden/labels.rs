@@ -1,12 +1,13 @@
 //! Group H: label sets, soft labels, the way back to annotation ids, Gaussian joint maps.
 
 use super::fixtures::{assert_close, count, folders, json, number, tensors};
-use crate::error::Size;
+use crate::benchmarks::jhmdb::to_grid;
+use crate::joints::{self, JOINTS};
 use crate::labels::{LabelMap, LabelSet, Mask};
 use crate::palette::Palette;
-use crate::pose::{JOINTS, joint_maps};
+use crate::pose::joint_maps;
 use crate::propagation::Grid;
-use crate::tasks::jhmdb::{read_joints, to_grid};
+use crate::size::Size;
 
 #[test]
 fn golden_label_sets_and_soft_labels() {
@@ -104,7 +105,7 @@ fn golden_conversion_to_annotation_ids() {
             // What this crate writes must read back as the reference's file does.
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("mask.png");
-            crate::output::write_palette_png(&path, &found, &palette).unwrap();
+            found.write_palette(&path, &palette).unwrap();
             let back = Mask::read(&path).unwrap();
             assert!(back.map == output.map && back.palette == palette);
         }
@@ -129,7 +130,7 @@ fn golden_joint_maps() {
             assert_close(&format!("draw {point}"), &map, &expected.values, 1e-7);
         }
 
-        let joints = read_joints(&folder.join("joint_positions.mat")).unwrap();
+        let joints = joints::read(&folder.join("joint_positions.mat")).unwrap();
         let stored = &t["dataset/pos_img_as_stored"];
         for (frame, joints) in joints.iter().enumerate() {
             for (joint, &[x, y]) in joints.iter().enumerate() {

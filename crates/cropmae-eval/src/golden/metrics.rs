@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use super::fixtures::{assert_close, count, folders, json, number, numbers, tensors};
-use crate::error::Size;
-use crate::frames::list_files;
+use crate::benchmarks::davis::SequenceScore;
+use crate::benchmarks::jhmdb::to_pixels;
+use crate::files::list_files;
+use crate::joints;
+use crate::joints::JOINTS;
 use crate::labels::Mask;
 use crate::metrics::boundary::{boundary, dilate};
 use crate::metrics::pck::normaliser;
 use crate::metrics::{
     BitMask, Confusion, Pck, Statistics, THRESHOLDS, boundary_measure, dilation_radius, jaccard,
 };
-use crate::pose::JOINTS;
 use crate::propagation::Grid;
 use crate::scores::DavisScores;
-use crate::tasks::davis::SequenceScore;
-use crate::tasks::jhmdb::{read_joints, to_pixels};
+use crate::size::Size;
 
 /// The entry whose key starts with `prefix`; the rest of the key counts frames.
 fn keyed<'a>(object: &'a serde_json::Value, prefix: &str) -> &'a serde_json::Value {
@@ -242,7 +243,7 @@ fn golden_key_point_accuracy() {
         let t = tensors(&folder.join("inputs.safetensors"));
         let mut pck = Pck::default();
         for (index, clip) in expected["clips"].as_array().unwrap().iter().enumerate() {
-            let gt = read_joints(&folder.join(clip["mat"].as_str().unwrap())).unwrap();
+            let gt = joints::read(&folder.join(clip["mat"].as_str().unwrap())).unwrap();
             let frames = count(&clip["frames"]);
             assert_eq!(gt.len(), frames);
             let stored = &t[&format!("clip{index}/pos_img_as_stored")];

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::fixtures::{Tensor, assert_close, count, folders, json, number, numbers, tensors};
-use crate::error::Size;
 use crate::labels::{LabelSet, WideLabels};
 use crate::propagation::inspect::{affinity_matrix, within_radius};
 use crate::propagation::{
     Grid, Neighbour, PackedFeatures, Propagator, Source, VideoPropagation, stretched,
 };
+use crate::size::Size;
 use cropmae_config::{FrameSize, Protocol};
 
 /// DAVIS's protocol with other numbers.

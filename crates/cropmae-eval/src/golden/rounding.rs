@@ -9,9 +9,10 @@ use cropmae_model::{FeatureExtractor, RawPixels};
 use super::fixtures::shared;
 use super::propagation::protocol;
 use super::search::unit_rows;
-use crate::error::Size;
-use crate::frames::{list_files, normalise, read_frame, resize_frame};
+use crate::files::list_files;
+use crate::frames::{normalise, read_frame, resize_frame};
 use crate::propagation::{Grid, PackedFeatures, VideoPropagation};
+use crate::size::Size;
 
 const SIZE: Size = Size {
     height: 480,

@@ -5,7 +5,7 @@
 //! neighbour. A mask that touches the image border has no boundary there.
 
 use super::BitMask;
-use crate::error::Size;
+use crate::size::Size;
 
 /// Tolerance as a share of the image diagonal.
 const BOUND: f64 = 0.008;

@@ -1,6 +1,6 @@
 //! Binary masks, 64 pixels a word.
 
-use crate::error::Size;
+use crate::size::Size;
 
 /// A binary mask. Rows start on a word; the bits beyond the last column are 0.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Percentage of correct key points (Yang and Ramanan, PAMI 2013), as JHMDB's evaluation computes it.
 
-use crate::pose::JOINTS;
+use crate::joints::{JOINTS, Pose};
 
 /// Distances, in units of the normaliser, up to which a key point is correct.
 pub const THRESHOLDS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
@@ -19,7 +19,7 @@ impl Pck {
     ///
     /// A joint counts unless its predicted x is negative. Distances are divided by 0.6 times the diagonal
     /// of the box around the annotated joints that count.
-    pub fn add_clip(&mut self, gt: &[[[f64; 2]; JOINTS]], pred: &[[[f32; 2]; JOINTS]]) {
+    pub fn add_clip(&mut self, gt: &[Pose<f64>], pred: &[Pose<f32>]) {
         for (gt, pred) in gt.iter().zip(pred).skip(1) {
             let normaliser = normaliser(gt, pred);
             for (joint, (gt, pred)) in gt.iter().zip(pred).enumerate() {
@@ -73,7 +73,7 @@ impl Pck {
 }
 
 /// 0.6 times the diagonal of the box around the annotated joints whose predicted x is not negative.
-pub(crate) fn normaliser(gt: &[[f64; 2]; JOINTS], pred: &[[f32; 2]; JOINTS]) -> f64 {
+pub(crate) fn normaliser(gt: &Pose<f64>, pred: &Pose<f32>) -> f64 {
     let extent = |axis: usize| {
         let counted = gt.iter().zip(pred).filter(|(_, pred)| pred[0] >= 0.0);
         let (low, high) = counted.fold(

@@ -5,7 +5,7 @@
 //! either inside or outside: 60 % of all pairs are computed where 45 % lie within the radius.
 
 use super::affinity::{PANEL, QUERIES};
-use crate::error::Size;
+use crate::size::Size;
 
 /// Height and width of a feature map in cells (patches).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,7 +62,7 @@ fn broken_sequences_are_named_and_the_others_kept() {
             .unwrap();
     });
     assert!(
-        message.contains("00001.png: colour (r, g, b) = (1, 2, 3) is not"),
+        message.contains("00001.png: color (r, g, b) = (1, 2, 3) is not"),
         "{message}"
     );
 

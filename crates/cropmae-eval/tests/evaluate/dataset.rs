@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use cropmae_eval::benchmarks::jhmdb::joint_positions;
+use cropmae_eval::joints;
 use image::{Rgb, RgbImage};
 
 const HEIGHT: u32 = 60;
@@ -105,43 +107,9 @@ pub fn jhmdb(root: &Path, clips: &[&str], frames: usize) {
                 0,
             );
         }
-        let mut values = Vec::new();
-        for _ in 0..frames {
-            for joint in 0..15 {
-                // On and around the squares, from 1 as MATLAB counts.
-                values.extend([12.0 + 4.0 * f64::from(joint), 10.0 + 3.0 * f64::from(joint)]);
-            }
-        }
-        let folder = root.join("joint_positions").join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let dims = [2, 15, frames as u32];
-        fs::write(folder.join("joint_positions.mat"), mat5(&dims, &values)).unwrap();
+        // On and around the squares.
+        let pose =
+            std::array::from_fn(|joint| [11.0 + 4.0 * joint as f64, 9.0 + 3.0 * joint as f64]);
+        joints::write(&joint_positions(root, name), &vec![pose; frames]).unwrap();
     }
-}
-
-/// A MATLAB 5 file with the array `pos_img`.
-fn mat5(dims: &[u32], values: &[f64]) -> Vec<u8> {
-    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
-        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    }
-    let words = |words: &[u32]| {
-        words
-            .iter()
-            .flat_map(|w| w.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    let matrix = [
-        element(6, &words(&[6, 0])),
-        element(5, &words(dims)),
-        element(1, b"pos_img"),
-        element(9, &data),
-    ];
-    let mut bytes = vec![b' '; 124];
-    bytes.extend([0, 1, b'I', b'M']);
-    bytes.extend(element(14, &matrix.concat()));
-    bytes
 }

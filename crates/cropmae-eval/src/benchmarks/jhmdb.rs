@@ -6,27 +6,44 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{SequenceFiles, read_list};
-use crate::error::{EvalError, Size};
-use crate::frames::{list_files, list_folders, stem};
-use crate::mat5;
+use crate::catalogue::SequenceFiles;
+use crate::error::EvalError;
+use crate::files::{self, list_files, list_folders, read_list, stem};
+use crate::joints::{self, Pose};
 use crate::metrics::Pck;
 use crate::observer::{FrameDone, Observer, Prediction};
-use crate::output;
-use crate::pose::{JOINTS, POSE_CHANNELS, joint_maps, key_points};
+use crate::pose::{POSE_CHANNELS, joint_maps, key_points};
 use crate::propagation::Grid;
 use crate::protocol::{Run, require_frames};
 use crate::scores::JhmdbClip;
-
-/// Annotated joints of a clip: per frame (x, y) in pixels, from 0.
-type Joints = Vec<[[f64; 2]; JOINTS]>;
+use crate::size::Size;
 
 /// Folders that hold the frames: the renamed ones, and those that people extract from the videos.
 const FRAME_FOLDERS: [&str; 2] = ["Rename_Images", "Frames"];
 
+/// The folder that holds the frames of a clip `<action>/<clip>`.
+pub fn frames_of(root: &Path, clip: &str) -> PathBuf {
+    root.join(FRAME_FOLDERS[0]).join(clip)
+}
+
+/// The file of a clip's frame; `index` counts from 0.
+pub fn frame(root: &Path, clip: &str, index: usize) -> PathBuf {
+    frames_of(root, clip).join(format!("{:05}.png", index + 1))
+}
+
+/// The folder of joint positions, which also lists the clips where there are no splits.
+fn positions(root: &Path) -> PathBuf {
+    root.join("joint_positions")
+}
+
+/// The file of a clip's joints, as [`joints::read`] reads and [`joints::write`] writes it.
+pub fn joint_positions(root: &Path, clip: &str) -> PathBuf {
+    positions(root).join(clip).join("joint_positions.mat")
+}
+
 /// Clips `<action>/<clip>` to evaluate in name order, and where they were listed.
 pub(crate) fn list(root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
-    let positions = root.join("joint_positions");
+    let positions = positions(root);
     let splits = root.join("splits");
     let expected = "JHMDB's joint positions, joint_positions/<action>/<clip>/joint_positions.mat";
     let actions = list_folders(&positions, expected)?;
@@ -63,10 +80,7 @@ pub(crate) fn files(root: &Path, name: &str) -> Result<SequenceFiles, EvalError>
     let candidates = FRAME_FOLDERS.map(|folder| root.join(folder).join(name));
     let folder = candidates.iter().find(|folder| folder.is_dir());
     let folder = folder.unwrap_or(&candidates[0]).clone();
-    let annotation = root
-        .join("joint_positions")
-        .join(name)
-        .join("joint_positions.mat");
+    let annotation = joint_positions(root, name);
     if !annotation.is_file() {
         return Err(EvalError::Layout {
             path: annotation,
@@ -113,7 +127,7 @@ pub(crate) fn evaluate(
         Ok(())
     })?;
     if let Some(out) = run.predictions() {
-        output::write_joints(&out.join("joints"), name, &video.frames, &predicted[0])?;
+        write_joints(&out.join("joints"), name, &video.frames, &predicted[0])?;
     }
     let score = |predicted: Vec<_>| {
         let mut pck = Pck::default();
@@ -129,9 +143,9 @@ pub(crate) fn evaluate(
 }
 
 /// The joints of a clip, as many as it has frames.
-pub(crate) fn clip_joints(files: &SequenceFiles) -> Result<Joints, EvalError> {
+pub(crate) fn clip_joints(files: &SequenceFiles) -> Result<Vec<Pose<f64>>, EvalError> {
     let annotation = &files.annotations[0];
-    let joints = read_joints(annotation)?;
+    let joints = joints::read(annotation)?;
     if joints.len() == files.frames.len() {
         return Ok(joints);
     }
@@ -146,49 +160,13 @@ pub(crate) fn clip_joints(files: &SequenceFiles) -> Result<Joints, EvalError> {
     })
 }
 
-/// `pos_img` (2, 15, T) of a clip, made to count from 0.
-pub(crate) fn read_joints(path: &Path) -> Result<Joints, EvalError> {
-    let array = mat5::read_array(path, "pos_img")?;
-    let frames = match array.dims[..] {
-        [2, JOINTS, frames] => frames,
-        [2, JOINTS] => 1, // MATLAB drops a last dimension of 1
-        _ => {
-            return Err(EvalError::Mat {
-                path: path.into(),
-                message: format!(
-                    "pos_img is {:?}, expected [2, {JOINTS}, frames]",
-                    array.dims
-                ),
-            });
-        }
-    };
-    let at = |frame: usize, joint: usize, axis: usize| {
-        array.values[(frame * JOINTS + joint) * 2 + axis] - 1.0
-    };
-    let joints: Joints = (0..frames)
-        .map(|t| std::array::from_fn(|joint| [at(t, joint, 0), at(t, joint, 1)]))
-        .collect();
-    if joints
-        .as_flattened()
-        .as_flattened()
-        .iter()
-        .all(|v| v.is_finite())
-    {
-        return Ok(joints);
-    }
-    Err(EvalError::Mat {
-        path: path.into(),
-        message: "pos_img has a value that is not finite".into(),
-    })
-}
-
 /// Pixels of the frame -> cells of the grid, in the reference's order of operations.
 pub(crate) fn to_grid(
-    joints: &[[f64; 2]; JOINTS],
+    joints: &Pose<f64>,
     original: Size,
     input: Size,
     patch_size: usize,
-) -> [[f64; 2]; JOINTS] {
+) -> Pose<f64> {
     let cell = |position: f64, input: usize, original: usize| {
         position * input as f64 / original as f64 / patch_size as f64
     };
@@ -201,15 +179,51 @@ pub(crate) fn to_grid(
 }
 
 /// Cells of the grid -> pixels of the frame, without a half-pixel shift; lost joints stay negative.
-pub(crate) fn to_pixels(
-    points: &[[f32; 2]; JOINTS],
-    grid: Grid,
-    original: Size,
-) -> [[f32; 2]; JOINTS] {
+pub(crate) fn to_pixels(points: &Pose<f32>, grid: Grid, original: Size) -> Pose<f32> {
     points.map(|[x, y]| {
         [
             x / grid.width as f32 * original.width as f32,
             y / grid.height as f32 * original.height as f32,
         ]
     })
+}
+
+/// Predicted joints of a clip.
+#[derive(serde::Serialize)]
+struct ClipJoints<'a> {
+    clip: &'a str,
+    /// What the numbers are.
+    unit: &'static str,
+    frames: Vec<FrameJoints<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct FrameJoints<'a> {
+    file: std::borrow::Cow<'a, str>,
+    joints: &'a Pose<f32>,
+}
+
+/// Writes `<folder>/<action>/<clip>.json`.
+fn write_joints(
+    folder: &Path,
+    clip: &str,
+    files: &[PathBuf],
+    joints: &[Pose<f32>],
+) -> Result<(), EvalError> {
+    // Not `with_extension`: clip names may hold dots.
+    let path = folder.join(format!("{clip}.json"));
+    let frames = files.iter().zip(joints).map(|(file, joints)| FrameJoints {
+        file: file.file_name().unwrap_or_default().to_string_lossy(),
+        joints,
+    });
+    let clip = ClipJoints {
+        clip,
+        unit: "(x, y) in pixels of the frame, from 0; negative for a lost joint",
+        frames: frames.collect(),
+    };
+    let json = serde_json::to_vec(&clip).map_err(|error| EvalError::Write {
+        path: path.clone(),
+        source: error.into(),
+    })?;
+    files::write(&path, &json)
 }

@@ -2,48 +2,92 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{SequenceFiles, read_list};
-use crate::error::{EvalError, Size};
-use crate::frames::{list_files, require_pairs};
+use crate::catalogue::SequenceFiles;
+use crate::error::EvalError;
+use crate::files::{list_files, read_list, require_pairs};
 use crate::labels::{LabelMap, LabelSet, Mask};
 use crate::observer::{FrameDone, Observer, Prediction};
 use crate::protocol::{Run, Video, require_frames};
+use crate::size::Size;
 
-/// Where a data set with a mask for every frame keeps its files. The second text of a pair says what should
-/// be there.
-pub(crate) struct Layout {
-    /// The list of sequences.
-    pub list: (&'static str, &'static str),
-    /// The folder of folders of frames; what one of them holds.
-    pub frames: (&'static str, &'static str),
+/// Where a data set with a mask for every frame keeps its files, below its root.
+///
+/// Frames and masks are `FOLDER/SEQUENCE/NUMBER.jpg` and `.png`.
+#[derive(Debug, Clone, Copy)]
+pub struct MaskLayout {
+    /// The file that lists the sequences, one name per line.
+    pub list: &'static str,
+    /// The folder of folders of frames.
+    pub frames: &'static str,
     /// The folder of folders of masks.
-    pub annotations: (&'static str, &'static str),
-    /// What one of them holds.
     pub masks: &'static str,
+    /// Digits of a frame's number in the names of its files.
+    pub digits: usize,
+    /// Number of a sequence's first frame.
+    pub first: usize,
+    /// What a message calls the list, the folder of folders of masks, and the masks in one of these.
+    pub called: [&'static str; 3],
 }
 
-impl Layout {
+impl MaskLayout {
+    /// The file that lists the sequences.
+    pub fn list_file(&self, root: &Path) -> PathBuf {
+        root.join(self.list)
+    }
+
+    /// The folder that holds the frames of a sequence.
+    pub fn frames_of(&self, root: &Path, sequence: &str) -> PathBuf {
+        root.join(self.frames).join(sequence)
+    }
+
+    /// The folder that holds the masks of a sequence.
+    pub fn masks_of(&self, root: &Path, sequence: &str) -> PathBuf {
+        root.join(self.masks).join(sequence)
+    }
+
+    /// The file of a sequence's frame; `index` counts from 0.
+    pub fn frame(&self, root: &Path, sequence: &str, index: usize) -> PathBuf {
+        let name = self.number(index) + ".jpg";
+        self.frames_of(root, sequence).join(name)
+    }
+
+    /// The file of the mask of a sequence's frame; `index` counts from 0.
+    pub fn mask(&self, root: &Path, sequence: &str, index: usize) -> PathBuf {
+        let name = self.number(index) + ".png";
+        self.masks_of(root, sequence).join(name)
+    }
+
+    fn number(&self, index: usize) -> String {
+        format!("{:0digits$}", self.first + index, digits = self.digits)
+    }
+
     /// The official list in the data set at `root`, and its names.
-    pub fn list(&self, root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
-        let list = root.join(self.list.0);
-        let names = read_list(&list, self.list.1)?;
-        let annotations = root.join(self.annotations.0);
-        if !annotations.is_dir() {
+    pub(crate) fn list(&self, root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
+        let [list_called, folders_called, _] = self.called;
+        let list = self.list_file(root);
+        let names = read_list(&list, list_called)?;
+        let masks = root.join(self.masks);
+        if !masks.is_dir() {
             return Err(EvalError::Layout {
-                path: annotations,
-                expected: self.annotations.1.into(),
+                path: masks,
+                expected: folders_called.into(),
             });
         }
         Ok((list, names))
     }
 
-    /// Files of a sequence.
-    pub fn files(&self, root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
-        let folder = root.join(self.frames.0).join(name);
-        let masks = root.join(self.annotations.0).join(name);
+    /// The files of a sequence. Their names need not be those of a download, only alike.
+    pub(crate) fn files(&self, root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
+        let [_, _, masks_called] = self.called;
+        let folder = self.frames_of(root, name);
+        let frames = list_files(
+            &folder,
+            &["jpg", "jpeg", "png"],
+            "the frames of the sequence",
+        )?;
         Ok(SequenceFiles {
-            frames: list_files(&folder, &["jpg", "jpeg", "png"], self.frames.1)?,
-            annotations: list_files(&masks, &["png"], self.masks)?,
+            frames,
+            annotations: list_files(&self.masks_of(root, name), &["png"], masks_called)?,
             folder,
         })
     }
@@ -150,5 +194,44 @@ impl<'a> MaskVideo<'a> {
                 Ok(())
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::benchmarks::{davis, jhmdb, vip};
+
+    #[test]
+    fn paths_are_those_of_the_downloads() {
+        let root = Path::new("R");
+        let is = |found: std::path::PathBuf, expected: &str| assert_eq!(found, Path::new(expected));
+        is(davis::LAYOUT.list_file(root), "R/ImageSets/2017/val.txt");
+        is(
+            davis::LAYOUT.frame(root, "cows", 0),
+            "R/JPEGImages/480p/cows/00000.jpg",
+        );
+        is(
+            davis::LAYOUT.mask(root, "cows", 12),
+            "R/Annotations/480p/cows/00012.png",
+        );
+        is(vip::LAYOUT.list_file(root), "R/lists/val_videos.txt");
+        is(
+            vip::LAYOUT.frame(root, "videos1", 0),
+            "R/Images/videos1/000000000001.jpg",
+        );
+        is(
+            vip::LAYOUT.mask(root, "videos1", 1),
+            "R/Annotations/Category_ids/videos1/000000000002.png",
+        );
+        is(
+            jhmdb::frame(root, "run/one", 0),
+            "R/Rename_Images/run/one/00001.png",
+        );
+        is(
+            jhmdb::joint_positions(root, "run/one"),
+            "R/joint_positions/run/one/joint_positions.mat",
+        );
     }
 }

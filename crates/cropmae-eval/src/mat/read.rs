@@ -1,35 +1,24 @@
-//! Reader of real numeric arrays in MATLAB 5 files, plain or zlib-compressed.
+//! Reads arrays that may be compressed with zlib.
 //!
-//! Written from the format's public description (MAT-File Format, Level 5). It reads what JHMDB's
-//! `joint_positions.mat` needs and skips the rest: no cells, structs, strings, sparse or complex arrays.
-//! Sizes come from the file and are never trusted: nothing is allocated before the bytes are there, and a
-//! compressed element may not unfold to more than 64 MiB.
+//! It skips what JHMDB does not need: cells, structs, strings, sparse and complex arrays. Sizes come from the file and
+//! are never trusted: nothing is allocated before the bytes are there, and a compressed element may not unfold to more
+//! than 64 MiB.
 
 use std::io::Read;
 use std::path::Path;
 
+use super::{Array, HEADER, kind};
 use crate::error::EvalError;
 
 /// Compressed elements that unfold to more are refused.
 const MAX_UNFOLDED: u64 = 64 << 20;
 
-const COMPRESSED: u32 = 15;
-const MATRIX: u32 = 14;
-
-/// A numeric array, first dimension fastest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Array {
-    /// Length of each dimension.
-    pub dims: Vec<usize>,
-    /// Values, column-major.
-    pub values: Vec<f64>,
-}
-
 /// Reads the array called `name` from a MATLAB 5 file.
 ///
 /// # Errors
-/// [`EvalError::Read`]; [`EvalError::Mat`] if the file is damaged or has no numeric array of that name.
-pub fn read_array(path: &Path, name: &str) -> Result<Array, EvalError> {
+/// [`EvalError::Read`] if the system refuses; [`EvalError::Mat`] if the file is damaged or has no numeric array of
+/// that name.
+pub fn read(path: &Path, name: &str) -> Result<Array, EvalError> {
     let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
         path: path.into(),
         source,
@@ -42,7 +31,7 @@ pub fn read_array(path: &Path, name: &str) -> Result<Array, EvalError> {
 
 fn find_array(bytes: &[u8], name: &str) -> Result<Array, String> {
     let header = bytes
-        .get(..128)
+        .get(..HEADER)
         .ok_or("shorter than its 128-byte header: copy it again")?;
     let big_endian = match &header[126..] {
         b"IM" => false,
@@ -53,13 +42,13 @@ fn find_array(bytes: &[u8], name: &str) -> Result<Array, String> {
     };
     let mut names = Vec::new();
     let mut elements = Reader {
-        bytes: &bytes[128..],
+        bytes: &bytes[HEADER..],
         big_endian,
     };
     while !elements.bytes.is_empty() {
         let element = elements.element()?;
         let found = match element.kind {
-            COMPRESSED => {
+            kind::COMPRESSED => {
                 let unfolded = inflate(element.bytes)?;
                 let mut inner = Reader {
                     bytes: &unfolded,
@@ -67,11 +56,11 @@ fn find_array(bytes: &[u8], name: &str) -> Result<Array, String> {
                 };
                 let element = inner.element()?;
                 match element.kind {
-                    MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
+                    kind::MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
                     _ => None,
                 }
             }
-            MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
+            kind::MATRIX => matrix(element.bytes, big_endian, name, &mut names)?,
             _ => None,
         };
         if let Some(array) = found {
@@ -138,23 +127,23 @@ impl<'a> Reader<'a> {
     /// The next element; data are padded to 8 bytes, except those of compressed elements.
     fn element(&mut self) -> Result<Element<'a>, String> {
         let tag = self.take(8)?;
-        let kind = self.word(tag);
-        if kind >> 16 != 0 {
+        let found = self.word(tag);
+        if found >> 16 != 0 {
             // Small element: its length, type and up to 4 bytes of data share the tag.
-            let length = (kind >> 16) as usize;
+            let length = (found >> 16) as usize;
             let bytes = tag[4..]
                 .get(..length)
                 .ok_or_else(|| format!("a small element of {length} bytes, at most 4 fit"))?;
-            let kind = kind & 0xffff;
+            let kind = found & 0xffff;
             return Ok(Element { kind, bytes });
         }
         let length = self.word(&tag[4..]) as usize;
         let bytes = self.take(length)?;
-        if kind != COMPRESSED {
+        if found != kind::COMPRESSED {
             let padding = length.wrapping_neg() % 8;
             self.take(padding.min(self.bytes.len()))?;
         }
-        Ok(Element { kind, bytes })
+        Ok(Element { kind: found, bytes })
     }
 }
 
@@ -240,37 +229,23 @@ fn numbers(element: &Element<'_>, big_endian: bool) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::to_bytes;
+    use super::super::write::element;
     use super::*;
     use proptest::prelude::*;
 
-    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
-        let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes
-    }
-
-    /// A file with one array of doubles.
-    fn file(name: &str, dims: &[u32], values: &[f64]) -> Vec<u8> {
-        let le =
-            |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
-        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let matrix = [
-            element(6, &le(&[6, 0])),
-            element(5, &le(dims)),
-            element(1, name.as_bytes()),
-            element(9, &data),
-        ]
-        .concat();
-        let mut bytes = vec![b' '; 124];
-        bytes.extend([0, 1, b'I', b'M']);
-        bytes.extend(element(14, &matrix));
-        bytes
+    /// A file with one small array of doubles.
+    fn file(name: &str) -> Vec<u8> {
+        let array = Array {
+            dims: vec![2, 3],
+            values: vec![1.0, 2.5, -3.0, 0.0, 1e9, 7.0],
+        };
+        to_bytes(name, &array)
     }
 
     #[test]
     fn reads_what_was_written_and_names_what_is_there() {
-        let bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+        let bytes = file("pos_img");
         let array = find_array(&bytes, "pos_img").unwrap();
         assert_eq!(array.dims, [2, 3]);
         assert_eq!(array.values, [1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
@@ -285,21 +260,21 @@ mod tests {
         for _ in 0..65 {
             encoder.write_all(&vec![0; 1 << 20]).unwrap();
         }
-        let mut bytes = file("x", &[1], &[1.0]);
-        bytes.truncate(128);
-        bytes.extend(element(COMPRESSED, &encoder.finish().unwrap()));
+        let mut bytes = file("x");
+        bytes.truncate(HEADER);
+        element(&mut bytes, kind::COMPRESSED, &encoder.finish().unwrap());
         assert!(find_array(&bytes, "x").unwrap_err().contains("64 MiB"));
     }
 
     proptest! {
         #[test]
         fn damaged_files_are_errors(cut in 0usize..300, at in 128usize..300, byte in any::<u8>()) {
-            let mut bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+            let mut bytes = file("pos_img");
             let whole = bytes.len();
             let at = at.min(whole - 1);
             bytes[at] = byte;
             let _ = find_array(&bytes, "pos_img");
-            let mut bytes = file("pos_img", &[2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, 7.0]);
+            let mut bytes = file("pos_img");
             bytes.truncate(cut.min(whole - 1));
             prop_assert!(find_array(&bytes, "pos_img").is_err());
         }

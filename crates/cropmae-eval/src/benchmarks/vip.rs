@@ -4,29 +4,28 @@
 //! `Annotations/Category_ids/<video>/000000000001.png` with part ids 0 to 19 as grey levels or palette
 //! indices, 255 where a later frame is not annotated. Every frame counts, frame 0 included.
 
+use crate::benchmarks::masks::{MaskLayout, MaskVideo};
 use crate::catalogue::SequenceFiles;
 use crate::error::EvalError;
-use crate::frames::stem;
+use crate::files::stem;
 use crate::labels::{LabelMap, Mask};
 use crate::metrics::{Confusion, VIP_CLASSES};
 use crate::observer::Observer;
-use crate::output;
 use crate::protocol::Run;
 use crate::scores::VipVideo;
-use crate::tasks::masks::{Layout, MaskVideo};
 
-/// Of the official download.
-pub(crate) const LAYOUT: Layout = Layout {
-    list: (
-        "lists/val_videos.txt",
-        "VIP's list of val videos, one a line",
-    ),
-    frames: ("Images", "the frames of the video"),
-    annotations: (
-        "Annotations/Category_ids",
-        "VIP's part annotations, one folder of PNGs of ids a video",
-    ),
-    masks: "the part annotations of the video",
+/// The layout of the official download.
+pub const LAYOUT: MaskLayout = MaskLayout {
+    list: "lists/val_videos.txt",
+    frames: "Images",
+    masks: "Annotations/Category_ids",
+    digits: 12,
+    first: 1,
+    called: [
+        "VIP's list of val videos, one per line",
+        "VIP's part annotations, a folder of PNGs of ids for each video",
+        "the part annotations of the video",
+    ],
 };
 
 /// The video's scores under each setting.
@@ -55,7 +54,7 @@ pub(crate) fn evaluate(
     video.follow(run, observer, restore, |index, setting, prediction| {
         if let Some(out) = run.predictions() {
             let file = format!("{}_mask.png", stem(&video.files.annotations[index]));
-            output::write_grey_png(&out.join("masks").join(name).join(file), prediction)?;
+            prediction.write_gray(&out.join("masks").join(name).join(file))?;
         }
         if setting == 0 {
             gt = Some(video.mask(index)?);

@@ -11,32 +11,32 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::benchmarks::masks::{MaskLayout, MaskVideo};
 use crate::catalogue::SequenceFiles;
-use crate::error::{EvalError, Size};
+use crate::error::EvalError;
 use crate::labels::{LabelMap, Mask, Storage};
 use crate::metrics::{BitMask, Statistics, boundary_measure, jaccard};
 use crate::observer::Observer;
-use crate::output;
 use crate::palette::Palette;
 use crate::protocol::Run;
 use crate::scores::{DavisObject, DavisSequence};
-use crate::tasks::masks::{Layout, MaskVideo};
+use crate::size::Size;
 
 /// Pixels that belong to nothing.
 pub(crate) const VOID: u8 = 255;
 
-/// Of the official download.
-pub(crate) const LAYOUT: Layout = Layout {
-    list: (
-        "ImageSets/2017/val.txt",
-        "DAVIS-2017's list of val sequences, one a line",
-    ),
-    frames: ("JPEGImages/480p", "the frames of the sequence"),
-    annotations: (
-        "Annotations/480p",
-        "DAVIS-2017's annotations, one folder of palette PNGs a sequence",
-    ),
-    masks: "the palette PNGs of the sequence",
+/// The layout of the official 480p download.
+pub const LAYOUT: MaskLayout = MaskLayout {
+    list: "ImageSets/2017/val.txt",
+    frames: "JPEGImages/480p",
+    masks: "Annotations/480p",
+    digits: 5,
+    first: 0,
+    called: [
+        "DAVIS-2017's list of val sequences, one per line",
+        "DAVIS-2017's annotations, a folder of palette PNGs for each sequence",
+        "the palette PNGs of the sequence",
+    ],
 };
 
 /// Reads a mask of DAVIS-2017, or of DAVIS-2016 as object 1.
@@ -92,7 +92,7 @@ pub(crate) fn evaluate(
                 .file_name()
                 .unwrap_or_default();
             let path = out.join("masks").join(name).join(file);
-            output::write_palette_png(&path, prediction, &palette)?;
+            prediction.write_palette(&path, &palette)?;
         }
         if (1..frames - 1).contains(&index) {
             if setting == 0 {

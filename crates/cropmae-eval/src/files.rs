@@ -1,0 +1,7 @@
+//! Files and folders: listed by name, and written.
+
+mod list;
+mod write;
+
+pub(crate) use list::{list_files, list_folders, read_list, require_pairs, stem, unpaired};
+pub(crate) use write::{replace, replace_json, write};

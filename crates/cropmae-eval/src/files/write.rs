@@ -1,0 +1,54 @@
+//! Writes files, and the folders in which they lie.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use atomic_write_file::AtomicWriteFile;
+use serde::Serialize;
+
+use crate::error::EvalError;
+
+/// Writes one of the many files of a data set or of a prediction.
+///
+/// # Errors
+/// [`EvalError::Write`], naming the file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
+    make_folder(path)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(|source| failed(path, source))
+}
+
+/// Writes a file of a report, which is there as a whole or not at all.
+///
+/// # Errors
+/// [`EvalError::Write`], naming the file.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
+    let replace = || {
+        make_folder(path)?;
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    replace().map_err(|source| failed(path, source))
+}
+
+/// Writes `value` as indented JSON, as [`replace`] does.
+///
+/// # Errors
+/// As [`replace`].
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), EvalError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|error| failed(path, error.into()))?;
+    replace(path, &json)
+}
+
+fn make_folder(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+fn failed(path: &Path, source: std::io::Error) -> EvalError {
+    EvalError::Write {
+        path: path.into(),
+        source,
+    }
+}
