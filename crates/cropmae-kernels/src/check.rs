@@ -1,66 +1,214 @@
-//! What the ops ask of their inputs, with messages that name the op and the tensor.
+//! What ops require of their inputs. Every check runs before the op is dispatched, so that all backends refuse
+//! the same calls with the same messages, which name the op and the tensor.
 
-use candle_core::{D, DType, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-/// The tensor must hold f32.
-pub(crate) fn float(op: &'static str, name: &str, x: &Tensor) -> Result<()> {
-    if x.dtype() != DType::F32 {
-        bail!("{op}: {name} is {:?}, expected f32", x.dtype());
-    }
-    Ok(())
+use crate::backend::Backend;
+use crate::compute::Policy;
+use crate::ops::{Dropout, Norm};
+
+/// The checks of one call of an op. Its first tensor decides on the backend, the device and the number type.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    op: &'static str,
+    device: &'a Device,
+    dtype: DType,
+    /// The backend that the call is dispatched to.
+    pub(crate) backend: Backend,
 }
 
-/// The tensor must be f32 of just this shape.
-pub(crate) fn shape(op: &'static str, name: &str, x: &Tensor, expected: &[usize]) -> Result<()> {
-    float(op, name, x)?;
-    if x.dims() != expected {
-        bail!(
-            "{op}: {name} has shape {:?}, expected {expected:?}",
-            x.dims()
-        );
+impl<'a> Inputs<'a> {
+    /// Starts with the tensor `first`, which must be f32. The reference also takes f64, so that tests can
+    /// compare in it.
+    pub(crate) fn new(op: &'static str, name: &str, first: &'a Tensor) -> Result<Self> {
+        let (device, backend) = (first.device(), Backend::of(first.device()));
+        let dtype = match (backend, first.dtype()) {
+            (_, DType::F32) => DType::F32,
+            (Backend::Reference, DType::F64) => DType::F64,
+            (_, other) => bail!("{op}: {name} is {other:?}, expected f32"),
+        };
+        Ok(Self {
+            op,
+            device,
+            dtype,
+            backend,
+        })
     }
-    Ok(())
-}
 
-/// The tensor must be f32 with three dimensions, which are returned.
-pub(crate) fn dims3(op: &'static str, name: &str, x: &Tensor) -> Result<(usize, usize, usize)> {
-    float(op, name, x)?;
-    match *x.dims() {
-        [a, b, c] => Ok((a, b, c)),
-        _ => bail!(
-            "{op}: {name} has shape {:?}, expected three dimensions",
-            x.dims()
-        ),
+    /// The tensor must have the type and the device of the first one.
+    pub(crate) fn float(&self, name: &str, x: &Tensor) -> Result<()> {
+        let op = self.op;
+        if x.dtype() != self.dtype {
+            let expected = self.dtype.as_str();
+            bail!("{op}: {name} is {:?}, expected {expected}", x.dtype());
+        }
+        self.device(name, x)
     }
-}
 
-/// Indices (B, K) u32, each below `limit`; K is returned.
-pub(crate) fn ids(op: &'static str, name: &str, ids: &Tensor, batch: usize) -> Result<usize> {
-    match *ids.dims() {
-        [b, k] if b == batch && ids.dtype() == DType::U32 => Ok(k),
-        _ => bail!(
-            "{op}: {name} is {:?} of shape {:?}, expected u32 of ({batch}, K)",
-            ids.dtype(),
-            ids.dims()
-        ),
+    fn device(&self, name: &str, x: &Tensor) -> Result<()> {
+        if !x.device().same_device(self.device) {
+            bail!(
+                "{}: {name} is on {:?}, expected {:?} like the first tensor",
+                self.op,
+                x.device().location(),
+                self.device.location()
+            );
+        }
+        Ok(())
     }
-}
 
-/// Every index must be below `limit`.
-pub(crate) fn ids_below(op: &'static str, name: &str, ids: &[u32], limit: usize) -> Result<()> {
-    match ids.iter().find(|&&id| id as usize >= limit) {
-        Some(id) => bail!("{op}: {name} holds {id}, expected indices below {limit}"),
-        None => Ok(()),
+    /// The tensor must be a float of exactly this shape.
+    pub(crate) fn shape(&self, name: &str, x: &Tensor, expected: &[usize]) -> Result<()> {
+        self.float(name, x)?;
+        if x.dims() != expected {
+            bail!(
+                "{}: {name} has shape {:?}, expected {expected:?}",
+                self.op,
+                x.dims()
+            );
+        }
+        Ok(())
     }
-}
 
-/// The size of the last dimension, not 0.
-pub(crate) fn last_dim(op: &'static str, name: &str, x: &Tensor) -> Result<usize> {
-    match x.dim(D::Minus1) {
-        Ok(d) if d > 0 => Ok(d),
-        _ => bail!(
-            "{op}: {name} has shape {:?}, expected a last dimension of 1 or more",
-            x.dims()
-        ),
+    /// The tensor must be a float with three dimensions, which are returned.
+    pub(crate) fn dims3(&self, name: &str, x: &Tensor) -> Result<(usize, usize, usize)> {
+        self.float(name, x)?;
+        match *x.dims() {
+            [a, b, c] => Ok((a, b, c)),
+            _ => bail!(
+                "{}: {name} has shape {:?}, expected three dimensions",
+                self.op,
+                x.dims()
+            ),
+        }
+    }
+
+    /// The size of the last dimension, which must not be 0.
+    pub(crate) fn last_dim(&self, name: &str, x: &Tensor) -> Result<usize> {
+        self.float(name, x)?;
+        match x.dim(D::Minus1) {
+            Ok(d) if d > 0 => Ok(d),
+            _ => bail!(
+                "{}: {name} has shape {:?}, expected a last dimension of 1 or more",
+                self.op,
+                x.dims()
+            ),
+        }
+    }
+
+    /// The indices must be u32 of shape (`batch`, K), each below `limit`. Returns their values, row after row;
+    /// reading them waits for the device.
+    pub(crate) fn ids(
+        &self,
+        name: &str,
+        ids: &Tensor,
+        (batch, limit): (usize, usize),
+    ) -> Result<Vec<u32>> {
+        let op = self.op;
+        match *ids.dims() {
+            [b, _] if b == batch && ids.dtype() == DType::U32 => {}
+            _ => bail!(
+                "{op}: {name} is {:?} of shape {:?}, expected u32 of ({batch}, K)",
+                ids.dtype(),
+                ids.dims()
+            ),
+        }
+        self.device(name, ids)?;
+        let ids = ids.flatten_all()?.to_vec1::<u32>()?;
+        match ids.iter().find(|&&id| id as usize >= limit) {
+            Some(id) => bail!("{op}: {name} holds {id}, expected indices below {limit}"),
+            None => Ok(ids),
+        }
+    }
+
+    /// The weight must be a variable or a constant. The gradient of another op's result would be lost: candle
+    /// passes gradients on to three inputs of an op at most.
+    pub(crate) fn leaf(&self, name: &str, weight: &Tensor) -> Result<()> {
+        if weight.track_op() && !weight.is_variable() {
+            bail!(
+                "{}: {name} is the result of another op, its gradient would be lost: \
+                 pass the variable itself, or detach it",
+                self.op
+            );
+        }
+        Ok(())
+    }
+
+    /// The tensor must not be tracked, as the op gives it no gradient.
+    pub(crate) fn untracked(&self, name: &str, x: &Tensor) -> Result<()> {
+        if x.track_op() {
+            bail!(
+                "{}: {name} is tracked, but it gets no gradient: detach it",
+                self.op
+            );
+        }
+        Ok(())
+    }
+
+    /// A linear layer on rows of `d_in` elements: weight (Dout, Din), bias (Dout), both leaves. Returns Dout.
+    pub(crate) fn layer(
+        &self,
+        name: &str,
+        (weight, bias): (&Tensor, &Tensor),
+        d_in: usize,
+    ) -> Result<usize> {
+        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let d_out = self.last_dim(&bias_name, bias)?;
+        self.shape(&bias_name, bias, &[d_out])?;
+        self.shape(&weight_name, weight, &[d_out, d_in])?;
+        self.leaf(&weight_name, weight)?;
+        self.leaf(&bias_name, bias)?;
+        Ok(d_out)
+    }
+
+    /// A layer norm over `d` elements inside of a block: weight (D), bias (D), both leaves.
+    pub(crate) fn norm(&self, norm: Norm, d: usize) -> Result<()> {
+        for (name, weight) in [("norm.weight", norm.weight), ("norm.bias", norm.bias)] {
+            self.shape(name, weight, &[d])?;
+            self.leaf(name, weight)?;
+        }
+        Ok(())
+    }
+
+    /// Attention of `queries` on `keys` tokens in each of `batch` samples.
+    pub(crate) fn heads(
+        &self,
+        (batch, queries, keys): (usize, usize, usize),
+        width: usize,
+        num_heads: usize,
+    ) -> Result<()> {
+        let op = self.op;
+        if num_heads == 0 || width == 0 || !width.is_multiple_of(num_heads) {
+            bail!("{op}: width {width} does not divide into {num_heads} heads");
+        }
+        if batch == 0 || queries == 0 || keys == 0 {
+            bail!(
+                "{op}: batch {batch}, {queries} queries, {keys} keys: expected at least one of each"
+            );
+        }
+        Ok(())
+    }
+
+    /// The chance of dropping an element must be in 0..1.
+    pub(crate) fn dropout(&self, dropout: Option<Dropout>) -> Result<()> {
+        match dropout {
+            Some(Dropout { p, .. }) if !(0.0..1.0).contains(&p) => {
+                bail!("{}: dropout p is {p}, expected 0 <= p < 1", self.op)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The backend must be able to recompute if it is asked to.
+    pub(crate) fn policy(&self, policy: Policy) -> Result<()> {
+        if policy.recompute && !self.backend.recomputes() {
+            bail!(
+                "{}: blocks cannot be computed again in the backward pass on {:?}, where all activations \
+                 are kept: run without recomputation",
+                self.op,
+                self.device.location()
+            );
+        }
+        Ok(())
     }
 }

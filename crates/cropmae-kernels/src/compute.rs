@@ -1,6 +1,8 @@
-//! In which number type the matrix products run, and what is kept for the backward pass.
+//! The number type of matrix products, and what is kept for the backward pass.
 
-use crate::cpu::product;
+use candle_core::Device;
+
+use crate::backend::Backend;
 
 /// Type of the operands of matrix products. Products are summed in f32, and everything else (weights,
 /// gradients of weights, residual sums, layer norms, softmax statistics, losses) is f32 with either.
@@ -9,29 +11,30 @@ pub enum Compute {
     /// Single precision.
     #[default]
     F32,
-    /// Operands rounded to bfloat16: about twice as fast where the machine has instructions for it.
+    /// Operands rounded to bfloat16: about twice as fast where kernels and instructions for it exist.
     Bf16,
 }
 
 impl Compute {
-    /// What this machine's CPU runs when asked for `self`: [`Compute::F32`] where it has no bf16
-    /// instructions. Ops make the same choice by themselves; ask here to tell the user.
+    /// What ops on tensors of `device` run when asked for `self`: [`Compute::F32`] where the device has no
+    /// bfloat16. Ops make the same choice by themselves; ask here to tell the user.
     #[must_use]
-    pub fn available(self) -> Self {
-        match self {
-            Self::Bf16 if product::kernels(Self::Bf16).is_some() => Self::Bf16,
-            _ => Self::F32,
+    pub fn available_on(self, device: &Device) -> Self {
+        if Backend::of(device).supports(self) {
+            self
+        } else {
+            Self::F32
         }
     }
 }
 
-/// How the ops of a block run. Neither choice changes what is computed, but for rounding.
+/// How the ops of a block run. Neither choice changes what is computed, except for rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// Type of the products' operands.
+    /// Type of the operands of products.
     pub compute: Compute,
-    /// Keep only the block's input and form the rest again in the backward pass: a third more work for a
-    /// fraction of the memory.
+    /// Keep only the input of the block and compute the rest again in the backward pass: a third more work
+    /// for a fraction of the memory. Ops refuse it where [`Backend::recomputes`] is false.
     pub recompute: bool,
 }
 

@@ -10,7 +10,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
-use cropmae_kernels::{self as kernels, Compute, Dropout, Policy};
+use cropmae_kernels::{self as kernels, Backend, Compute, Dropout, Policy};
 
 use crate::decoder::DecoderEnds;
 use crate::dropout::{DropoutStream, Site};
@@ -101,9 +101,11 @@ impl CrossLayer {
         self.multihead_attn.set_compute(policy.compute);
         // The hidden layer is eight times as wide as the decoder. In bfloat16 its product is fast enough to
         // be formed twice, for 6 % of a step's memory.
-        let fast = policy.compute.available() == Compute::Bf16;
+        let device = self.feed_forward.device();
+        let fast = policy.compute.available_on(device) == Compute::Bf16;
+        let again = fast && Backend::of(device).recomputes();
         self.feed_forward.set_policy(Policy {
-            recompute: policy.recompute || fast,
+            recompute: policy.recompute || again,
             ..policy
         });
         self.self_attn.set_compute(policy.compute);

@@ -6,10 +6,7 @@ use rand::RngCore;
 
 /// Gives each call site of a forward pass its own dropout mask, whatever the order of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DropoutStream {
-    p: f32,
-    key: u64,
-}
+pub struct DropoutStream(Dropout);
 
 /// Where a decoder layer drops; the discriminants are part of the result.
 #[derive(Debug, Clone, Copy)]
@@ -27,24 +24,17 @@ impl DropoutStream {
     /// two samples of an update share a mask). `None` when `p` is 0 and nothing is dropped.
     #[must_use]
     pub fn new(p: f64, seed: Seed, step: u64, part: u64) -> Option<Self> {
-        (p > 0.0).then(|| Self {
-            p: p as f32,
-            key: seed.rng(Stream::Dropout, step, part).next_u64(),
+        (p > 0.0).then(|| {
+            Self(Dropout {
+                p: p as f32,
+                key: seed.rng(Stream::Dropout, step, part).next_u64(),
+            })
         })
     }
 
+    /// The dropout of one call site in decoder layer `layer`.
     pub(crate) fn site(self, layer: usize, site: Site) -> Dropout {
-        let index = layer as u64 * 6 + site as u64 + 1;
-        // SplitMix64 (Steele et al., OOPSLA 2014): neighbouring indices give unrelated keys.
-        let mut z = self
-            .key
-            .wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Dropout {
-            p: self.p,
-            key: z ^ (z >> 31),
-        }
+        self.0.derive(layer as u64 * 6 + site as u64)
     }
 }
 

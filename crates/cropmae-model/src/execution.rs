@@ -12,16 +12,16 @@ use cropmae_kernels::{Compute, Policy};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Execution {
-    /// Type of the operands of matrix products. A machine without instructions for it computes in f32:
-    /// [`Compute::available`] tells.
+    /// Type of the operands of matrix products. A device that has no bfloat16 computes in f32:
+    /// [`Compute::available_on`] tells.
     pub compute: Compute,
     /// That many blocks, the encoder's first, then the decoder's, keep only their input and compute the
-    /// rest again in the backward pass.
+    /// rest again in the backward pass. Devices without kernels refuse any but 0 when a block runs.
     pub recompute_blocks: usize,
 }
 
 impl Execution {
-    /// Of block `index`, counted through encoder and decoder.
+    /// The policy of block `index`, counted through encoder and decoder.
     pub(crate) fn block(self, index: usize) -> Policy {
         Policy {
             compute: self.compute,

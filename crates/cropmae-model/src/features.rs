@@ -33,7 +33,7 @@ pub trait FeatureExtractor: Send + Sync {
     /// Channels C.
     fn dim(&self) -> usize;
 
-    /// Type of the operands of its matrix products, as they run on this machine.
+    /// Type of the operands of its matrix products, as they run on its device.
     fn compute(&self) -> Compute {
         Compute::F32
     }
@@ -191,12 +191,8 @@ impl FeatureExtractor for VitFeatures {
     }
 
     fn compute(&self) -> Compute {
-        let asked = self.encoder.compute();
-        match self.encoder.pos_embed().device() {
-            Device::Cpu => asked.available(),
-            // Composed of candle's own operations, which know f32 alone.
-            Device::Cuda(_) | Device::Metal(_) => Compute::F32,
-        }
+        let device = self.encoder.pos_embed().device();
+        self.encoder.compute().available_on(device)
     }
 
     fn features(&self, images: &Tensor) -> Result<Features> {

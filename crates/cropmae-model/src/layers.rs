@@ -4,7 +4,7 @@
 //! inputs, and both would bypass the fused kernels. Initialisation hints are the reference's:
 //! Xavier-uniform matrices (packed projections as one matrix), zero biases, unit gains.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use cropmae_kernels::{self as kernels, Compute, Dropout, Norm, Policy};
 
@@ -196,6 +196,11 @@ impl Mlp {
 
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+    }
+
+    /// Where the weights are.
+    pub(crate) fn device(&self) -> &Device {
+        self.fc1.weight.device()
     }
 
     /// (B, N, D) -> (B, N, D); `dropout` acts on the hidden activations.

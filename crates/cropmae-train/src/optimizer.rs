@@ -134,11 +134,8 @@ impl AdamW {
     /// # Errors
     /// [`TrainError::Compute`] from the device.
     pub fn grad_norm(&self, batches: usize) -> Result<f64, TrainError> {
-        let gradients: Vec<&Tensor> = self
-            .parameters
-            .values()
-            .filter_map(|parameter| self.gradients.get(&parameter.var))
-            .collect();
+        let parameters = self.parameters.values().map(|parameter| &parameter.var);
+        let gradients: Vec<&Tensor> = self.gradients.tensors(parameters).flatten().collect();
         let norm = cropmae_kernels::grad_norm(&gradients)
             .map_err(TrainError::compute("the norm of the gradients"))?;
         Ok(norm / batches as f64)

@@ -75,8 +75,11 @@ fn execution(experiment: &Experiment, device: &Device) -> Execution {
         cropmae_config::Compute::F32 => Compute::F32,
         cropmae_config::Compute::Bf16 => Compute::Bf16,
     };
-    if asked == Compute::Bf16 && !(device.is_cpu() && asked.available() == asked) {
-        tracing::warn!("train.compute = \"bf16\": no such instructions here, products run in f32");
+    if asked.available_on(device) != asked {
+        let device = device.location();
+        tracing::warn!(
+            "train.compute = \"bf16\": {device:?} has no such instructions, products run in f32"
+        );
     }
     Execution {
         compute: asked,

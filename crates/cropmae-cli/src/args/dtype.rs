@@ -1,5 +1,6 @@
 //! `--dtype`.
 
+use candle_core::Device;
 use clap::{Args, ValueEnum};
 use cropmae_model::{Compute, Execution};
 
@@ -46,9 +47,9 @@ impl DtypeArgs {
         }
     }
 
-    /// What runs on this machine, as the flag's value.
-    pub fn name(&self) -> &'static str {
-        dtype_name(self.compute().available())
+    /// What runs on `device`, as the flag's value.
+    pub fn name_on(&self, device: &Device) -> &'static str {
+        dtype_name(self.compute().available_on(device))
     }
 }
 

@@ -145,7 +145,10 @@ fn contestants(args: &EvalArgs, device: &Device) -> Result<Vec<Contestant>> {
     }
     let network = contestants.first().map(|first| first.encoder.as_ref());
     if network.is_some_and(|network| network.compute() != execution.compute) {
-        tracing::warn!("--dtype bf16: no such instructions here, encoders compute in f32");
+        let device = device.location();
+        tracing::warn!(
+            "--dtype bf16: {device:?} has no such instructions, encoders compute in f32"
+        );
     }
     if args.pixels {
         let patch_size = network.map_or(16, FeatureExtractor::patch_size);
@@ -362,7 +365,7 @@ mod tests {
             names.collect::<Vec<_>>()
         };
         assert_eq!(named(Compute::F32), ["a", "a-2", "raw-pixels"]);
-        if Compute::Bf16.available() == Compute::Bf16 {
+        if Compute::Bf16.available_on(&Device::Cpu) == Compute::Bf16 {
             let expected = ["a-bf16", "a-bf16-2", "raw-pixels"];
             assert_eq!(named(Compute::Bf16), expected);
         }

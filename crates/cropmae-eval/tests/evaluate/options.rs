@@ -207,7 +207,7 @@ fn the_report_names_the_number_type_that_ran() {
     };
     let (exact, asked) = (follow(Compute::F32), follow(Compute::Bf16));
     assert_eq!(exact.0, cropmae_config::Compute::F32);
-    match Compute::Bf16.available() {
+    match Compute::Bf16.available_on(&Device::Cpu) {
         Compute::F32 => assert_eq!(asked, exact, "no such instructions: the same in f32"),
         Compute::Bf16 => {
             assert_eq!(asked.0, cropmae_config::Compute::Bf16);

@@ -5,8 +5,9 @@
 
 use std::marker::PhantomData;
 
+use super::output::Unset;
 use super::product;
-pub(crate) use super::product::ROWS;
+pub(super) use super::product::ROWS;
 use crate::compute::Compute;
 
 /// A matrix to read: rows at any stride, or its transpose.
@@ -88,6 +89,8 @@ pub(crate) struct MatMut<'a> {
     /// Elements of each row that may be written: more than `cols` where its end is padding.
     room: usize,
     row_stride: usize,
+    /// Whether its elements have been written before, and so may be read.
+    written: bool,
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
@@ -101,6 +104,21 @@ impl<'a> MatMut<'a> {
             cols,
             room: cols,
             row_stride: cols,
+            written: true,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Row-major `rows` x `cols` of which nothing has been written.
+    pub(crate) fn unset(mut data: Unset<'a>, rows: usize, cols: usize) -> Self {
+        assert_eq!(rows * cols, data.len());
+        Self {
+            data: data.as_mut_ptr(),
+            rows,
+            cols,
+            room: cols,
+            row_stride: cols,
+            written: false,
             lifetime: PhantomData,
         }
     }
@@ -116,12 +134,12 @@ impl<'a> MatMut<'a> {
 
     /// # Safety
     /// The rows must lie in memory that is valid for reads and writes for `'a` and that nothing else
-    /// accesses meanwhile.
+    /// accesses meanwhile. If `written` their elements must have been written.
     pub(crate) unsafe fn from_raw(
         data: *mut f32,
-        rows: usize,
-        cols: usize,
+        (rows, cols): (usize, usize),
         row_stride: usize,
+        written: bool,
     ) -> Self {
         Self {
             data,
@@ -129,6 +147,7 @@ impl<'a> MatMut<'a> {
             cols,
             room: cols,
             row_stride,
+            written,
             lifetime: PhantomData,
         }
     }
@@ -180,11 +199,35 @@ impl<'a> MatMut<'a> {
     }
 
     /// Its rows.
+    ///
+    /// # Panics
+    /// If it has not been written.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        assert!(self.written);
         let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
-        // SAFETY: rows lie inside the view (constructors) and do not overlap as cols <= row_stride.
+        // SAFETY: rows lie inside the view (constructors), are written (asserted) and do not overlap as
+        // cols <= row_stride.
         (0..self.rows)
             .map(move |i| unsafe { std::slice::from_raw_parts_mut(data.add(i * row_stride), cols) })
+    }
+
+    /// Its rows, to be written.
+    pub(super) fn unset_rows(&mut self) -> impl Iterator<Item = Unset<'_>> {
+        let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
+        (0..self.rows).map(move |i| {
+            // SAFETY: rows lie inside the view (constructors) and do not overlap as cols <= row_stride.
+            unsafe { Unset::from_raw(data.add(i * row_stride), cols) }
+        })
+    }
+
+    /// Its elements, if rows follow on one another.
+    ///
+    /// # Panics
+    /// If it has not been written, or its rows lie apart.
+    pub(crate) fn into_slice(self) -> &'a mut [f32] {
+        assert!(self.written && self.row_stride == self.cols);
+        // SAFETY: the rows lie inside the view (constructors), without gaps and written (asserted).
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.rows * self.cols) }
     }
 }
 
@@ -212,7 +255,7 @@ pub(crate) struct Right<'a> {
 impl<'a> Right<'a> {
     /// Products will multiply by `source`.
     pub(crate) fn new(source: Mat<'a>, threads: Threads, compute: Compute) -> Self {
-        let kernels = product::kernels(compute.available());
+        let kernels = product::kernels(compute).or_else(|| product::kernels(Compute::F32));
         let packed = kernels
             .filter(|_| source.rows > 0 && source.cols > 0)
             .map(|kernels| (kernels, product::Panels::pack(kernels, source, threads)));
@@ -244,16 +287,33 @@ pub(crate) fn gemm(
     );
 }
 
-/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
-pub(crate) fn multiply(c: MatMut, (beta, alpha): (f32, f32), a: Mat, b: &Right, threads: Threads) {
+/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read. Returns the written `c`.
+///
+/// # Panics
+/// If shapes do not fit, or `c` would be read but has not been written.
+pub(crate) fn multiply<'c>(
+    mut c: MatMut<'c>,
+    scales: (f32, f32),
+    a: Mat,
+    b: &Right,
+    threads: Threads,
+) -> MatMut<'c> {
     assert_eq!(
         (c.rows, c.cols, a.cols),
         (a.rows, b.source.cols, b.source.rows)
     );
-    if let Some((kernels, panels)) = b.packed.as_ref().filter(|_| c.rows > 0) {
-        return product::product(kernels, c, (beta, alpha), a, panels, threads);
+    assert!(c.written || scales.0 == 0.0);
+    match b.packed.as_ref().filter(|_| c.rows > 0) {
+        Some((kernels, panels)) => {
+            product::product(kernels, c.reborrow(), scales, a, panels, threads);
+        }
+        None => multiply_by_crate(c.reborrow(), scales, a, b.source, threads),
     }
-    let b = b.source;
+    MatMut { written: true, ..c }
+}
+
+/// [`multiply`] with the `gemm` crate; shapes have been compared.
+fn multiply_by_crate(c: MatMut, (beta, alpha): (f32, f32), a: Mat, b: Mat, threads: Threads) {
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
         Threads::All => gemm::Parallelism::Rayon(0),

@@ -1,7 +1,10 @@
-//! Temporary buffers that a thread keeps from call to call, so that their pages are cleared once.
+//! Temporary buffers that a thread keeps from call to call, so that their pages are cleared once: a new buffer is
+//! zeros, a used one holds what it held.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+
+use super::output::Unset;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
@@ -10,7 +13,7 @@ thread_local! {
 /// Elements of a cache line.
 const LINE: usize = 16;
 
-/// A temporary buffer with unspecified contents that begins with a cache line.
+/// A temporary buffer with arbitrary values that begins with a cache line.
 pub(crate) struct Scratch {
     data: Vec<f32>,
     start: usize,
@@ -38,6 +41,11 @@ impl Scratch {
         // Any start is correct, so it does not matter that the offset may be unknown (under Miri).
         let start = data.as_ptr().align_offset(64).min(LINE);
         Self { data, start, len }
+    }
+
+    /// The elements, to be written before they are read.
+    pub(super) fn unset(&mut self) -> Unset<'_> {
+        Unset::from(&mut **self)
     }
 }
 

@@ -4,6 +4,7 @@ use std::array;
 use std::marker::PhantomData;
 
 use super::gemm::MatMut;
+use super::output::Unset;
 
 /// One of the parts that lie side by side in the rows of a matrix, such as q, k and v, for outputs whose
 /// pieces interleave in memory (heads inside of rows) and so cannot be split with `chunks_mut`.
@@ -23,7 +24,10 @@ unsafe impl Sync for PartMut<'_> {}
 
 impl<'a> PartMut<'a> {
     /// Splits `data` (rows, `PARTS` * `width`) into its parts.
-    pub(crate) fn split<const PARTS: usize>(data: &'a mut [f32], width: usize) -> [Self; PARTS] {
+    pub(crate) fn split<const PARTS: usize>(
+        data: &'a mut Unset<'_>,
+        width: usize,
+    ) -> [Self; PARTS] {
         let row_stride = PARTS * width;
         let rows = data.len() / row_stride;
         let data = data.as_mut_ptr();
@@ -40,18 +44,20 @@ impl<'a> PartMut<'a> {
     /// The block of `rows` x `cols` at (`row`, `col`).
     ///
     /// # Safety
-    /// No other block of this part with an element in common may be alive.
+    /// No other block of this part with an element in common may be alive. If `written` its elements must have
+    /// been written.
     pub(crate) unsafe fn block(
         &self,
         (row, col): (usize, usize),
         (rows, cols): (usize, usize),
+        written: bool,
     ) -> MatMut<'_> {
         assert!(row + rows <= self.rows && col + cols <= self.width);
         // SAFETY: the assertion keeps the block inside this part, parts do not overlap, and the caller
         // keeps blocks apart.
         unsafe {
             let first = self.data.wrapping_add(row * self.row_stride + col);
-            MatMut::from_raw(first, rows, cols, self.row_stride)
+            MatMut::from_raw(first, (rows, cols), self.row_stride, written)
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
-    Compute, Dropout, Gradients, Norm, Policy, attention_block, backward, cross_attention, dropout,
-    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
+    Backend, Compute, Dropout, Gradients, Norm, Policy, attention_block, backward, cross_attention,
+    dropout, layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
     residual_layer_norm, self_attention,
 };
 
-use crate::support::{assert_close, bits, in_pool, tensor, var};
+use crate::support::{BACKENDS, assert_close, bits, in_pool, on_every_backend, tensor, var};
 
 /// A small network that uses every op and owns every kind of weight.
 struct Network {
@@ -108,6 +108,10 @@ impl Network {
 
 #[test]
 fn every_variable_gets_a_gradient() {
+    on_every_backend(|_| gradients_of_every_variable());
+}
+
+fn gradients_of_every_variable() {
     let network = Network::new();
     let store = backward(&network.loss(1).unwrap()).unwrap();
     for (i, var) in network.vars.iter().enumerate() {
@@ -127,6 +131,10 @@ fn every_variable_gets_a_gradient() {
 
 #[test]
 fn gradients_sum_over_losses_and_restart_after_clear() {
+    on_every_backend(|_| sums_over_losses());
+}
+
+fn sums_over_losses() {
     let network = Network::new();
     let losses = [network.loss(1).unwrap(), network.loss(2).unwrap()];
     let stores = losses.each_ref().map(|loss| backward(loss).unwrap());
@@ -142,8 +150,11 @@ fn gradients_sum_over_losses_and_restart_after_clear() {
         gradients.clear();
         assert!(network.vars.iter().all(|var| gradients.get(var).is_none()));
     }
+    assert!(gradients.tensors(&network.vars).all(|sum| sum.is_none()));
     gradients.accumulate(&losses[0]).unwrap();
-    for var in &network.vars {
+    for (var, sum) in network.vars.iter().zip(gradients.tensors(&network.vars)) {
+        assert_eq!(sum.unwrap().id(), gradients.get(var).unwrap().id());
+        assert!(sum.unwrap().is_contiguous() && sum.unwrap().dims() == var.dims());
         assert_eq!(
             bits(gradients.get(var).unwrap()),
             bits(stores[0].get(var).unwrap())
@@ -153,6 +164,10 @@ fn gradients_sum_over_losses_and_restart_after_clear() {
 
 #[test]
 fn a_weight_used_twice_gets_both_shares() {
+    on_every_backend(|_| both_shares());
+}
+
+fn both_shares() {
     let (weight, bias, x) = (var(&[4, 4], 1), var(&[4], 2), tensor(&[3, 4], 3));
     let once = |x: &Tensor| linear(x, &weight, &bias, Compute::F32).unwrap();
     let both = (once(&x) + once(&(&x * 2.0).unwrap()))
@@ -173,6 +188,10 @@ fn a_weight_used_twice_gets_both_shares() {
 
 #[test]
 fn weights_of_a_first_layer_train_without_a_tracked_input() {
+    on_every_backend(|_| train_a_first_layer());
+}
+
+fn train_a_first_layer() {
     let x = tensor(&[1, 3, 8], 1);
     let constant = |shape: &[usize]| tensor(shape, 2);
     let (square, row) = (constant(&[8, 8]), constant(&[8]));
@@ -262,6 +281,28 @@ fn weights_of_a_first_layer_train_without_a_tracked_input() {
             "layer {i} has gradients of constants"
         );
     }
+}
+
+/// An op keeps the backend that it was called on.
+#[test]
+fn the_backward_pass_runs_where_the_forward_pass_ran() {
+    let (weight, bias, x) = (var(&[4, 4], 1), var(&[4], 2), tensor(&[3, 4], 3));
+    let loss = |backend: Backend| {
+        let y = backend
+            .with(|| linear(&x, &weight, &bias, Compute::F32))
+            .unwrap();
+        y.sqr().unwrap().sum_all().unwrap()
+    };
+    let grads = |loss: &Tensor| bits(backward(loss).unwrap().get(&weight).unwrap());
+    for backend in BACKENDS {
+        let expected = backend.with(|| grads(&loss(backend)));
+        for other in BACKENDS {
+            assert_eq!(other.with(|| grads(&loss(backend))), expected);
+        }
+    }
+    // The kernels need `Gradients`, and the reference is candle's own graph.
+    assert!(loss(Backend::Cpu).backward().is_err());
+    assert!(loss(Backend::Reference).backward().is_ok());
 }
 
 /// At sizes where the products are shared out over threads.
@@ -371,6 +412,10 @@ impl candle_core::CustomOp1 for NoBackward {
 
 #[test]
 fn nan_reaches_the_loss() {
+    on_every_backend(|_| follow_nan());
+}
+
+fn follow_nan() {
     let network = Network::new();
     for var in &network.vars {
         let good = var.as_tensor().copy().unwrap();

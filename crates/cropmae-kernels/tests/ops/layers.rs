@@ -2,12 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_kernels::{
-    Compute, Dropout, Norm, Policy, attention_block, dropout, layer_norm, linear, mlp, mlp_block,
+    Compute, Dropout, Norm, Policy, attention_block, layer_norm, linear, mlp, mlp_block,
     patch_embed, residual_layer_norm,
 };
 
-use crate::reference;
-use crate::support::{check, tensor, var};
+use crate::support::{BACKENDS, assert_close, bits, check, like, tensor, var};
 
 const EPS: f64 = 1e-6;
 
@@ -26,11 +25,9 @@ const SHAPES: [&[usize]; 7] = [
 fn layer_norm_matches() {
     for shape in SHAPES {
         let d = shape[shape.len() - 1];
-        check(
-            &[var(shape, 1), var(&[d], 2), var(&[d], 3)],
-            |i| layer_norm(&i[0], &i[1], &i[2], EPS),
-            |i| reference::layer_norm(&i[0], &i[1], &i[2], EPS),
-        );
+        check(&[var(shape, 1), var(&[d], 2), var(&[d], 3)], |i| {
+            layer_norm(&i[0], &i[1], &i[2], EPS)
+        });
     }
 }
 
@@ -39,15 +36,9 @@ fn residual_layer_norm_matches() {
     for shape in SHAPES {
         let d = shape[shape.len() - 1];
         for drop in [None, Some(Dropout { p: 0.3, key: 5 })] {
-            let ones = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
-            let mask = drop.map(|d| dropout(&ones, d).unwrap()).unwrap_or(ones);
             check(
                 &[var(shape, 1), var(shape, 2), var(&[d], 3), var(&[d], 4)],
                 |i| residual_layer_norm(&i[0], &i[1], &i[2], &i[3], EPS, drop),
-                |i| {
-                    let sum = (&i[1] + (&i[0] * mask.to_dtype(DType::F64)?)?)?;
-                    reference::layer_norm(&sum, &i[2], &i[3], EPS)
-                },
             );
         }
     }
@@ -61,7 +52,6 @@ fn linear_matches() {
             check(
                 &[var(shape, 1), var(&[d_out, d_in], 2), var(&[d_out], 3)],
                 |i| linear(&i[0], &i[1], &i[2], Compute::F32),
-                |i| reference::linear(&i[0], &i[1], &i[2]),
             );
         }
     }
@@ -80,28 +70,17 @@ fn linear_takes_a_slice_of_a_packed_weight() {
                 Compute::F32,
             )
         },
-        |i| {
-            reference::linear(
-                &i[0],
-                &i[1].narrow(0, d, 2 * d)?,
-                &i[2].narrow(0, d, 2 * d)?,
-            )
-        },
     );
 }
 
 #[test]
 fn strided_inputs_are_read_right() {
-    check(
-        &[var(&[2, 6, 9], 1), var(&[6], 2), var(&[6], 3)],
-        |i| layer_norm(&i[0].transpose(1, 2)?, &i[1], &i[2], EPS),
-        |i| reference::layer_norm(&i[0].transpose(1, 2)?.contiguous()?, &i[1], &i[2], EPS),
-    );
-    check(
-        &[var(&[2, 6, 9], 1), var(&[6, 4], 2), var(&[4], 3)],
-        |i| linear(&i[0].transpose(1, 2)?, &i[1].t()?, &i[2], Compute::F32),
-        |i| reference::linear(&i[0].transpose(1, 2)?.contiguous()?, &i[1].t()?, &i[2]),
-    );
+    check(&[var(&[2, 6, 9], 1), var(&[6], 2), var(&[6], 3)], |i| {
+        layer_norm(&i[0].transpose(1, 2)?, &i[1], &i[2], EPS)
+    });
+    check(&[var(&[2, 6, 9], 1), var(&[6, 4], 2), var(&[4], 3)], |i| {
+        linear(&i[0].transpose(1, 2)?, &i[1].t()?, &i[2], Compute::F32)
+    });
 }
 
 #[test]
@@ -115,9 +94,6 @@ fn mlp_matches() {
             (1, 3, None),
             (65, d, Some(Dropout { p: 0.25, key: 3 })),
         ] {
-            let rows = shape.iter().product::<usize>() / d;
-            let ones = Tensor::ones((rows, hidden), DType::F32, &Device::Cpu).unwrap();
-            let mask = drop.map(|d| dropout(&ones, d).unwrap());
             check(
                 &[
                     var(shape, 1),
@@ -135,7 +111,6 @@ fn mlp_matches() {
                         Policy::default(),
                     )
                 },
-                |i| reference::mlp(&i[0], (&i[1], &i[2]), (&i[3], &i[4]), mask.as_ref()),
             );
         }
     }
@@ -171,10 +146,6 @@ fn mlp_block_is_its_steps() {
                     Policy::default(),
                 )
             },
-            |i| {
-                let y = reference::layer_norm(&i[0], &i[1], &i[2], EPS)?;
-                &i[0] + reference::mlp(&y, (&i[3], &i[4]), (&i[5], &i[6]), None)?
-            },
         );
     }
 }
@@ -205,12 +176,12 @@ fn constants_give_the_same_values() {
         mlp_block(&y, norm, fc1, (i[5], i[6]), Policy::default()).unwrap()
     };
     let constants = vars.each_ref().map(|v| v.detach());
-    let (tracked, plain) = (
-        run(vars.each_ref().map(|v| v.as_tensor())),
-        run(constants.each_ref()),
-    );
-    assert!(tracked.track_op() && !plain.track_op());
-    assert_eq!(crate::support::bits(&tracked), crate::support::bits(&plain));
+    for backend in BACKENDS {
+        let tracked = backend.with(|| run(vars.each_ref().map(|v| v.as_tensor())));
+        let plain = backend.with(|| run(constants.each_ref()));
+        assert!(tracked.track_op() && !plain.track_op());
+        assert_eq!(bits(&tracked), bits(&plain));
+    }
 }
 
 #[test]
@@ -229,25 +200,28 @@ fn patch_embed_matches() {
                 Tensor::from_vec(ids, (b, k), &Device::Cpu).unwrap()
             });
             if keep == Some(0) {
-                let y = patch_embed(&patches, ids.as_ref(), &weight, &bias, &pos, Compute::F32)
-                    .unwrap();
-                assert_eq!(y.dims(), [b, 0, d]);
+                for backend in BACKENDS {
+                    let ids = ids.as_ref();
+                    let embed = || patch_embed(&patches, ids, &weight, &bias, &pos, Compute::F32);
+                    assert_eq!(backend.with(embed).unwrap().dims(), [b, 0, d]);
+                }
                 continue;
             }
-            check(
-                &[weight.clone(), bias.clone()],
-                |i| patch_embed(&patches, ids.as_ref(), &i[0], &i[1], &pos, Compute::F32),
-                |i| {
-                    let weight = i[0].permute((0, 2, 3, 1))?.contiguous()?.reshape((d, ()))?;
-                    let patches = patches.to_dtype(DType::F64)?;
-                    let pos = pos.to_dtype(DType::F64)?;
-                    let y = reference::linear(&patches, &weight, &i[1])?.broadcast_add(&pos)?;
-                    match &ids {
-                        Some(ids) => reference::gather_rows(&y, ids),
-                        None => Ok(y),
-                    }
-                },
-            );
+            check(&[weight.clone(), bias.clone()], |i| {
+                let (patches, pos) = (like(&patches, &i[0]), like(&pos, &i[0]));
+                patch_embed(&patches, ids.as_ref(), &i[0], &i[1], &pos, Compute::F32)
+            });
+            // The rows of the whole embedding.
+            let embed = |ids| patch_embed(&patches, ids, &weight, &bias, &pos, Compute::F32);
+            for backend in BACKENDS {
+                let (y, all) = backend.with(|| (embed(ids.as_ref()), embed(None)));
+                let (y, mut all) = (y.unwrap(), all.unwrap());
+                if let Some(ids) = &ids {
+                    let index = ids.unsqueeze(2).unwrap().broadcast_as(y.shape()).unwrap();
+                    all = all.gather(&index.contiguous().unwrap(), 1).unwrap();
+                }
+                assert_close(&y, &all, 1e-6, "rows of the whole");
+            }
         }
     }
 }
@@ -268,7 +242,7 @@ fn patch_embed_is_the_convolution() {
         .unwrap()
         .reshape((b, grid * grid, p * p * 3))
         .unwrap();
-    let y = patch_embed(&patches, None, &weight, &bias, &pos, Compute::F32).unwrap();
+    let embed = || patch_embed(&patches, None, &weight, &bias, &pos, Compute::F32).unwrap();
     let expected = images
         .conv2d(&weight, 0, p, 1, 1)
         .unwrap()
@@ -278,5 +252,7 @@ fn patch_embed_is_the_convolution() {
         .unwrap()
         .broadcast_add(&bias)
         .unwrap();
-    crate::support::assert_close(&y, &expected, 2e-6, "convolution");
+    for backend in BACKENDS {
+        assert_close(&backend.with(embed), &expected, 2e-6, "convolution");
+    }
 }

@@ -1,4 +1,5 @@
-//! Every op against plain candle ops in f64: values, all gradients, thread counts, NaN and messages.
+//! Every op on every backend: the kernels and the reference in f32 against the reference in f64, whose gradients
+//! are compared with finite differences; thread counts, NaN and messages.
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"
@@ -12,6 +13,5 @@ mod layers;
 mod loss;
 mod optimizer;
 mod policy;
-mod reference;
 mod support;
 mod transformer;

@@ -1,9 +1,9 @@
-//! adamw, adamw_all, grad_norm.
+//! adamw, adamw_all, ema_all, grad_norm.
 
-use candle_core::{Device, Tensor, Var};
-use cropmae_kernels::{AdamWStep, AdamWUpdate, adamw, adamw_all, grad_norm};
+use candle_core::{DType, Device, Tensor, Var};
+use cropmae_kernels::{AdamWStep, AdamWUpdate, Backend, adamw, adamw_all, ema_all, grad_norm};
 
-use crate::support::{bits, in_pool, tensor, values, var};
+use crate::support::{BACKENDS, bits, in_pool, on_every_backend, tensor, values, var};
 
 const STEP: AdamWStep = AdamWStep {
     lr: 1e-2,
@@ -20,6 +20,10 @@ const LEN: usize = 40_001;
 
 #[test]
 fn adamw_follows_the_formula() {
+    on_every_backend(|_| follow_the_formula());
+}
+
+fn follow_the_formula() {
     let start = values(LEN, 1);
     let param = Var::from_slice(&start, LEN, &Device::Cpu).unwrap();
     let zeros = || Var::from_slice(&vec![0f32; LEN], LEN, &Device::Cpu).unwrap();
@@ -66,6 +70,10 @@ fn adamw_follows_the_formula() {
 
 #[test]
 fn many_parameters_at_once_are_the_same_as_one_by_one() {
+    on_every_backend(many_at_once);
+}
+
+fn many_at_once(backend: Backend) {
     let shapes: [&[usize]; 4] = [&[3], &[100, 300], &[1, 1, 8], &[17, 5]];
     let make = || -> Vec<[Var; 3]> {
         let vars = shapes.iter().zip(0..).map(|(shape, i)| {
@@ -84,7 +92,7 @@ fn many_parameters_at_once_are_the_same_as_one_by_one() {
         .collect();
     let (single, many) = (make(), make());
     for ([p, m, v], grad) in single.iter().zip(&grads) {
-        adamw(p, grad, m, v, &STEP).unwrap();
+        backend.with(|| adamw(p, grad, m, v, &STEP)).unwrap();
     }
     let updates: Vec<AdamWUpdate> = many
         .iter()
@@ -97,7 +105,7 @@ fn many_parameters_at_once_are_the_same_as_one_by_one() {
             step: STEP,
         })
         .collect();
-    in_pool(3, || adamw_all(&updates)).unwrap();
+    in_pool(3, || backend.with(|| adamw_all(&updates))).unwrap();
     for (a, b) in single.iter().flatten().zip(many.iter().flatten()) {
         assert_eq!(bits(a), bits(b));
     }
@@ -107,11 +115,12 @@ fn many_parameters_at_once_are_the_same_as_one_by_one() {
 fn a_variable_that_occurs_twice_is_refused() {
     let (param, moment, grad) = (var(&[4], 1), var(&[4], 2), tensor(&[4], 3));
     let before = bits(&param);
-    let message = adamw(&param, &grad, &moment, &moment, &STEP)
-        .unwrap_err()
-        .to_string();
-    assert!(message.contains("twice"), "{message}");
-    assert_eq!(bits(&param), before);
+    for backend in BACKENDS {
+        let update = || adamw(&param, &grad, &moment, &moment, &STEP);
+        let message = backend.with(update).unwrap_err().to_string();
+        assert!(message.contains("twice"), "{message}");
+        assert_eq!(bits(&param), before);
+    }
 }
 
 #[test]
@@ -124,12 +133,40 @@ fn grad_norm_is_over_all_tensors() {
         .sum::<f64>()
         .sqrt();
     let norm = in_pool(3, || grad_norm(&[&a, &b])).unwrap();
-    assert!((norm / expected - 1.0).abs() < 1e-6);
+    let composed = Backend::Reference.with(|| grad_norm(&[&a, &b])).unwrap();
+    for norm in [norm, composed] {
+        assert!(
+            (norm / expected - 1.0).abs() < 1e-6,
+            "{norm}, expected {expected}"
+        );
+    }
     assert_eq!(
         norm.to_bits(),
         in_pool(1, || grad_norm(&[&a, &b])).unwrap().to_bits()
     );
     let nan = Tensor::new(&[1f32, f32::NAN], &Device::Cpu).unwrap();
-    assert!(grad_norm(&[&a, &nan]).unwrap().is_nan());
+    for backend in BACKENDS {
+        assert!(backend.with(|| grad_norm(&[&a, &nan])).unwrap().is_nan());
+    }
     assert_eq!(grad_norm(&[]).unwrap(), 0.0);
+}
+
+#[test]
+fn averages_move_by_the_share_that_is_not_kept() {
+    let device = &Device::Cpu;
+    for backend in BACKENDS {
+        let average = Var::ones((3, LEN), DType::F32, device).unwrap();
+        let value = Tensor::full(3f32, (3, LEN), device).unwrap();
+        backend
+            .with(|| ema_all(&[(&average, &value)], 0.75))
+            .unwrap();
+        let found: Vec<f32> = average.flatten_all().unwrap().to_vec1().unwrap();
+        assert!(found.iter().all(|&x| x == 1.5));
+        let other = Tensor::ones((3, 4), DType::F32, device).unwrap();
+        assert!(
+            backend
+                .with(|| ema_all(&[(&average, &other)], 0.5))
+                .is_err()
+        );
+    }
 }

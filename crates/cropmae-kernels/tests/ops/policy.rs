@@ -2,10 +2,11 @@
 
 use candle_core::{Result, Tensor, Var};
 use cropmae_kernels::{
-    Compute, Dropout, Norm, Policy, attention_block, backward, mlp, mlp_block, pixel_loss,
+    Backend, Compute, Dropout, Norm, Policy, attention_block, backward, linear, mlp, mlp_block,
+    pixel_loss,
 };
 
-use crate::support::{bits, flat, in_pool, tensor, var};
+use crate::support::{BACKENDS, assert_close, bits, flat, in_pool, on_every_backend, tensor, var};
 
 /// An encoder block and a feed-forward layer with dropout.
 struct Blocks(Vec<Var>);
@@ -92,10 +93,14 @@ fn a_second_backward_pass_finds_what_the_first_has_freed() {
 
 #[test]
 fn bf16_rounds_operands_and_no_more() {
+    on_every_backend(round_operands);
+}
+
+fn round_operands(backend: Backend) {
     let blocks = Blocks::new();
-    let exact = blocks.run(policy(Compute::F32, false));
-    let rounded = blocks.run(policy(Compute::Bf16, false));
-    let runs = Compute::Bf16.available() == Compute::Bf16;
+    let run = |compute| backend.with(|| blocks.run(policy(compute, false)));
+    let (exact, rounded) = (run(Compute::F32), run(Compute::Bf16));
+    let runs = backend.supports(Compute::Bf16);
     for (i, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
         assert_eq!(
             bits(exact) != bits(rounded),
@@ -112,6 +117,53 @@ fn bf16_rounds_operands_and_no_more() {
             norm(&apart),
             norm(&exact)
         );
+    }
+}
+
+/// The reference rounds what the kernels round, so that only the order of summation is left.
+#[test]
+fn bf16_is_the_same_on_all_backends() {
+    let inputs = [var(&[2, 37, 40], 1), var(&[48, 40], 2), var(&[48], 3)];
+    let run = |backend: Backend, compute| {
+        backend.with(|| {
+            let y = linear(&inputs[0], &inputs[1], &inputs[2], compute).unwrap();
+            let loss = pixel_loss(&y, &tensor(y.dims(), 77), false).unwrap();
+            let store = backward(&loss).unwrap();
+            let grads = inputs.iter().map(|var| store.get(var).unwrap().clone());
+            std::iter::once(y).chain(grads).collect::<Vec<_>>()
+        })
+    };
+    if !Backend::Cpu.supports(Compute::Bf16) {
+        let [asked, exact] = [Compute::Bf16, Compute::F32].map(|it| run(Backend::Cpu, it));
+        assert!(
+            all_bits(&asked) == all_bits(&exact),
+            "f32 where there is no bf16"
+        );
+        return;
+    }
+    let [kernels, reference] = BACKENDS.map(|backend| run(backend, Compute::Bf16));
+    for (i, (kernels, reference)) in kernels.iter().zip(&reference).enumerate() {
+        assert_close(kernels, reference, 1e-5, &format!("linear: {i}"));
+    }
+    let blocks = Blocks::new();
+    let [kernels, reference] =
+        BACKENDS.map(|backend| backend.with(|| blocks.run(policy(Compute::Bf16, false))));
+    for (i, (kernels, reference)) in kernels.iter().zip(&reference).enumerate() {
+        // A last bit that differs in f32 may round to another bfloat16.
+        assert_close(kernels, reference, 1e-2, &format!("blocks: {i}"));
+    }
+}
+
+/// Activations that would have been recomputed are not kept in silence.
+#[test]
+fn recomputation_is_refused_where_it_is_not_done() {
+    let blocks = Blocks::new();
+    let loss = || blocks.loss(policy(Compute::F32, true));
+    assert!(Backend::Cpu.recomputes() && Backend::Cpu.with(loss).is_ok());
+    assert!(!Backend::Reference.recomputes());
+    let message = Backend::Reference.with(loss).unwrap_err().to_string();
+    for word in ["attention_block", "backward pass", "Cpu", "recomputation"] {
+        assert!(message.contains(word), "{message}");
     }
 }
 

@@ -1,7 +1,17 @@
 //! Test tensors and the comparison that every op goes through.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use cropmae_kernels::backward;
+use cropmae_kernels::{Backend, backward};
+
+/// All backends that run here.
+pub const BACKENDS: [Backend; 2] = [Backend::Cpu, Backend::Reference];
+
+/// Runs `f` with each backend as that of the CPU.
+pub fn on_every_backend(f: impl Fn(Backend)) {
+    for backend in BACKENDS {
+        backend.with(|| f(backend));
+    }
+}
 
 /// Values in -1..1 that depend on `seed`.
 pub fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -60,6 +70,11 @@ fn weighed(y: &Tensor) -> Result<Tensor> {
     (y * weights)?.sum_all()
 }
 
+/// `x` in the type of `other`.
+pub fn like(x: &Tensor, other: &Tensor) -> Tensor {
+    x.to_dtype(other.dtype()).unwrap()
+}
+
 /// Output and gradients of an op at `inputs`.
 fn run(inputs: &[Var], op: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)) -> (Tensor, Vec<Tensor>) {
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
@@ -79,15 +94,11 @@ pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
         .install(f)
 }
 
-/// `op` must agree with `reference` (which sees the same inputs in f64) in value and in all gradients,
-/// must give the same bits on 1 and on 3 threads, and the reference's own gradient must agree with a
-/// finite difference.
+/// `op` on the kernels and on the reference must agree with the reference in f64, in value and in all gradients.
+/// The kernels must give the same bits on 1 and on 3 threads, and the gradient of the reference must agree with a
+/// finite difference. `op` gets `inputs`, in f32 or f64.
 #[track_caller]
-pub fn check(
-    inputs: &[Var],
-    op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
-    reference: impl Fn(&[Tensor]) -> Result<Tensor> + Sync,
-) {
+pub fn check(inputs: &[Var], op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
     let (y, grads) = in_pool(3, || run(inputs, &op));
     let (y1, grads1) = in_pool(1, || run(inputs, &op));
     assert_eq!(bits(&y), bits(&y1), "value on 1 and 3 threads");
@@ -95,14 +106,19 @@ pub fn check(
         assert_eq!(bits(a), bits(b), "gradient {i} on 1 and 3 threads");
     }
 
+    let reference = |inputs: &[Var]| Backend::Reference.with(|| run(inputs, &op));
     let wide: Vec<Var> = inputs
         .iter()
         .map(|v| Var::from_tensor(&v.to_dtype(DType::F64).unwrap()).unwrap())
         .collect();
-    let (expected, expected_grads) = run(&wide, &reference);
+    let (expected, expected_grads) = reference(&wide);
+    let (composed, composed_grads) = reference(inputs);
     assert_close(&y, &expected, 2e-6, "value");
-    for (i, (grad, expected)) in grads.iter().zip(&expected_grads).enumerate() {
-        assert_close(grad, expected, 1e-5, &format!("gradient {i}"));
+    assert_close(&composed, &expected, 1e-5, "value of the reference in f32");
+    for (i, expected) in expected_grads.iter().enumerate() {
+        assert_close(&grads[i], expected, 1e-5, &format!("gradient {i}"));
+        let what = format!("gradient {i} of the reference in f32");
+        assert_close(&composed_grads[i], expected, 2e-5, &what);
     }
 
     let directions: Vec<Tensor> = inputs
@@ -110,29 +126,21 @@ pub fn check(
         .enumerate()
         .map(|(i, v)| tensor(v.dims(), 7 + i as u64).to_dtype(DType::F64).unwrap())
         .collect();
+    let scalar = |x: Tensor| x.to_scalar::<f64>().unwrap();
     let shifted = |step: f64| {
         let inputs: Vec<Tensor> = wide
             .iter()
             .zip(&directions)
-            .map(|(v, d)| (v.as_tensor() + (d * step).unwrap()).unwrap())
+            .map(|(v, d)| (v.as_tensor() + (d * step).unwrap()).unwrap().detach())
             .collect();
-        weighed(&reference(&inputs).unwrap())
-            .unwrap()
-            .to_scalar::<f64>()
-            .unwrap()
+        let y = Backend::Reference.with(|| op(&inputs)).unwrap();
+        scalar(weighed(&y).unwrap())
     };
     let difference = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
     let slope: f64 = expected_grads
         .iter()
         .zip(&directions)
-        .map(|(g, d)| {
-            (g * d)
-                .unwrap()
-                .sum_all()
-                .unwrap()
-                .to_scalar::<f64>()
-                .unwrap()
-        })
+        .map(|(g, d)| scalar((g * d).unwrap().sum_all().unwrap()))
         .sum();
     assert!(
         (slope - difference).abs() <= 1e-6 * slope.abs().max(1.0),

@@ -1,11 +1,12 @@
 //! Blocks as one op on sequences of several lengths, against the blocks' ops one after the other.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
-    Block, Compute, Norm, Policy, attention_block, backward, mlp_block, pixel_loss, transformer,
+    Backend, Block, Compute, Norm, Policy, attention_block, backward, mlp_block, pixel_loss,
+    transformer,
 };
 
-use crate::support::{assert_close, bits, in_pool, tensor, var};
+use crate::support::{BACKENDS, assert_close, bits, check, in_pool, tensor, var};
 
 const WIDTH: usize = 24;
 const DEPTH: usize = 2;
@@ -36,12 +37,13 @@ fn vars() -> Vec<Var> {
     vars
 }
 
-fn blocks(vars: &[Var], policy: Policy) -> Vec<Block<'_>> {
-    fn block(w: &[Var], policy: Policy) -> Block<'_> {
-        let pair = |i: usize| (w[i].as_tensor(), w[i + 1].as_tensor());
+/// Blocks of `weights`, 12 each.
+fn blocks_of(weights: &[Tensor], policy: Policy) -> Vec<Block<'_>> {
+    fn block(w: &[Tensor], policy: Policy) -> Block<'_> {
+        let pair = |i: usize| (&w[i], &w[i + 1]);
         let norm = |i: usize| Norm {
-            weight: w[i].as_tensor(),
-            bias: w[i + 1].as_tensor(),
+            weight: &w[i],
+            bias: &w[i + 1],
             eps: 1e-6,
         };
         Block {
@@ -55,7 +57,11 @@ fn blocks(vars: &[Var], policy: Policy) -> Vec<Block<'_>> {
             policy,
         }
     }
-    vars[1..].chunks(12).map(|w| block(w, policy)).collect()
+    weights.chunks(12).map(|w| block(w, policy)).collect()
+}
+
+fn tensors(vars: &[Var]) -> Vec<Tensor> {
+    vars.iter().map(|v| v.as_tensor().clone()).collect()
 }
 
 fn one_op(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
@@ -78,11 +84,20 @@ fn single_ops(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
     Tensor::cat(&done, 0)
 }
 
+/// Values and all gradients, also of the reference by finite differences.
+#[test]
+fn transformer_matches() {
+    let vars = vars();
+    check(&vars, |i| {
+        one_op(&i[0], &blocks_of(&i[1..], Policy::default()))
+    });
+}
+
 type Form = fn(&Tensor, &[Block]) -> Result<Tensor>;
 
 /// The output, then the gradient of each variable.
 fn run(vars: &[Var], policy: Policy, form: Form) -> Vec<Tensor> {
-    let y = form(&vars[0], &blocks(vars, policy)).unwrap();
+    let y = form(&vars[0], &blocks_of(&tensors(&vars[1..]), policy)).unwrap();
     let loss = pixel_loss(
         &y.unsqueeze(0).unwrap(),
         &tensor(&[1, y.dim(0).unwrap(), WIDTH], 77),
@@ -129,40 +144,43 @@ fn one_op_computes_what_the_blocks_ops_do() {
     }
 }
 
+/// The same operations in the same order.
+#[test]
+fn the_reference_is_its_blocks_ops() {
+    let vars = vars();
+    let forms: [Form; 2] = [one_op, single_ops];
+    let [one, single] =
+        forms.map(|form| Backend::Reference.with(|| run(&vars, Policy::default(), form)));
+    for (i, (one, single)) in one.iter().zip(&single).enumerate() {
+        assert_close(one, single, 1e-6, &format!("{i}"));
+    }
+}
+
 #[test]
 fn without_gradients_the_result_is_the_same() {
     let vars = vars();
-    let tracked = one_op(&vars[0], &blocks(&vars, Policy::default())).unwrap();
+    let all = tensors(&vars);
     let detached: Vec<Tensor> = vars.iter().map(Var::as_detached_tensor).collect();
-    let pair = |i: usize| (&detached[i], &detached[i + 1]);
-    let norm = |i: usize| Norm {
-        weight: &detached[i],
-        bias: &detached[i + 1],
-        eps: 1e-6,
-    };
-    let blocks: Vec<Block> = (0..DEPTH)
-        .map(|block| 1 + 12 * block)
-        .map(|i| Block {
-            norm1: norm(i),
-            qkv: pair(i + 2),
-            proj: pair(i + 4),
-            num_heads: 3,
-            norm2: norm(i + 6),
-            fc1: pair(i + 8),
-            fc2: pair(i + 10),
-            policy: Policy::default(),
-        })
-        .collect();
-    let inferred = one_op(&detached[0], &blocks).unwrap();
-    assert_eq!(bits(&inferred), bits(&tracked));
+    let infer = |all: &[Tensor]| one_op(&all[0], &blocks_of(&all[1..], Policy::default()));
+    for backend in BACKENDS {
+        let (tracked, inferred) = backend.with(|| (infer(&all), infer(&detached)));
+        let (tracked, inferred) = (tracked.unwrap(), inferred.unwrap());
+        assert!(tracked.track_op() && !inferred.track_op());
+        assert_eq!(bits(&inferred), bits(&tracked));
+    }
 }
 
 #[test]
 fn segments_must_hold_the_tokens() {
-    let vars = vars();
-    let blocks = blocks(&vars, Policy::default());
-    let error = transformer(&vars[0], &[(2, 37)], &blocks).unwrap_err();
-    assert!(error.to_string().contains("expected [74, 24]"), "{error}");
-    let none = Tensor::zeros((4, WIDTH), candle_core::DType::F32, &Device::Cpu).unwrap();
-    assert!(transformer(&none, &[(1, 4)], &[]).is_err());
+    let all = tensors(&vars());
+    let blocks = blocks_of(&all[1..], Policy::default());
+    for backend in BACKENDS {
+        let apply = |x: &Tensor, segments: &[(usize, usize)], blocks: &[Block]| {
+            backend.with(|| transformer(x, segments, blocks))
+        };
+        let error = apply(&all[0], &[(2, 37)], &blocks).unwrap_err();
+        assert!(error.to_string().contains("expected [74, 24]"), "{error}");
+        let none = Tensor::zeros((4, WIDTH), DType::F32, &Device::Cpu).unwrap();
+        assert!(apply(&none, &[(1, 4)], &[]).is_err());
+    }
 }

@@ -8,6 +8,7 @@
 
 use candle_nn::VarMap;
 use cropmae_config::{Compute, Experiment, Method};
+use cropmae_kernels::Backend;
 use serde::Serialize;
 
 use super::{CROSS_FEED_FORWARD, mlp_width};
@@ -124,7 +125,7 @@ impl Activations {
             Method::CropMae | Method::SiamMae => {
                 // In bfloat16 the decoder forms its hidden layers again.
                 let bf16 = experiment.train.compute == Compute::Bf16
-                    && cropmae_model::Compute::Bf16.available() == cropmae_model::Compute::Bf16;
+                    && Backend::Cpu.supports(cropmae_model::Compute::Bf16);
                 let hidden = layers.filter(|&layer| !recomputed(layer) && !bf16).count();
                 (n + kept + 2, hidden * CROSS_FEED_FORWARD, 14 * dd)
             }

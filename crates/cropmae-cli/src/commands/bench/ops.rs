@@ -59,7 +59,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
              {:24}{:22}{:>12}{:>12}{:>11}{:>8}",
             args.shape.arch,
             args.batch,
-            args.shape.dtype.name(),
+            args.shape.dtype.name_on(&device),
             threads(&device),
             "",
             "",

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::median;
@@ -55,7 +56,7 @@ impl Flags {
             ("--warmup", shape.warmup.to_string()),
             ("--threads", threads.to_string()),
             ("--device", device.to_owned()),
-            ("--dtype", shape.dtype.name().to_owned()),
+            ("--dtype", shape.dtype.name_on(&Device::Cpu).to_owned()),
         ] {
             shared.extend([flag.into(), value.into()]);
         }

@@ -107,7 +107,7 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     option("--data", args.data.clone().into());
     option("--sequence", sequence.clone().into());
     option("--arch", args.arch.clone().into());
-    option("--dtype", args.dtype.name().into());
+    option("--dtype", args.dtype.name_on(&Device::Cpu).into());
     if let Some(checkpoint) = &args.checkpoint {
         option("--checkpoint", checkpoint.clone().into());
     }

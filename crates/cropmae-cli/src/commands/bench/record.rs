@@ -51,7 +51,7 @@ impl Record {
             mode,
             arch: shape.arch.clone(),
             batch,
-            dtype: shape.dtype.name(),
+            dtype: shape.dtype.name_on(device),
             device: device::name(device),
             threads: threads(device),
             median_step_s,

@@ -149,17 +149,18 @@ impl Panels {
         let row = cols.next_multiple_of(LANES);
         let mut tile = Scratch::new(left.rows * row);
         self.multiply(kernels, left, MatMut::new(&mut tile, left.rows, row), false);
-        vectorised!(for (c, tile) in c.rows_mut().zip(tile.chunks_exact(row)) {
-            if beta == 0.0 {
-                for (c, &t) in c.iter_mut().zip(&tile[..cols]) {
-                    *c = alpha * t;
-                }
-            } else {
+        let tiles = tile.chunks_exact(row);
+        if beta == 0.0 {
+            vectorised!(for (c, tile) in c.unset_rows().zip(tiles) {
+                c.fill(tile[..cols].iter().map(|&t| alpha * t));
+            });
+        } else {
+            vectorised!(for (c, tile) in c.rows_mut().zip(tiles) {
                 for (c, &t) in c.iter_mut().zip(&tile[..cols]) {
                     *c = beta * *c + alpha * t;
                 }
-            }
-        });
+            });
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn neighbours_of_a_strided_output_stay_as_they_are() {
     let (a, b) = (values(m * k, 1), values(k * n, 2));
     let mut data = vec![7.0; m * stride];
     // SAFETY: rows of 20 at distances of 48 lie in the vector.
-    let c = unsafe { MatMut::from_raw(data.as_mut_ptr(), m, n, stride) };
+    let c = unsafe { MatMut::from_raw(data.as_mut_ptr(), (m, n), stride, true) };
     let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
     let panels = Panels::pack(kernels, b, Threads::One);
     product(kernels, c, (0.0, 1.0), a, &panels, Threads::One);

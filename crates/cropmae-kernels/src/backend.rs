@@ -1,0 +1,102 @@
+//! Which implementation of the ops runs on which device: the one place that decides.
+
+use std::cell::Cell;
+
+use candle_core::Device;
+
+use crate::compute::Compute;
+use crate::cpu;
+
+/// An implementation of all ops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// Fused kernels for processors.
+    Cpu,
+    /// Compositions of candle's own operations, for any device. Devices without kernels run them, and the
+    /// tests compare the kernels with them.
+    Reference,
+}
+
+thread_local! {
+    /// The choice of [`Backend::with`].
+    static CHOSEN: Cell<Option<Backend>> = const { Cell::new(None) };
+}
+
+/// Restores the previous choice, also when the scope unwinds.
+struct Restore(Option<Backend>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CHOSEN.set(self.0);
+    }
+}
+
+impl Backend {
+    /// The backend that runs ops on tensors of `device`.
+    #[must_use]
+    pub fn of(device: &Device) -> Self {
+        match device {
+            Device::Cpu => CHOSEN.get().unwrap_or(Self::Cpu),
+            Device::Cuda(_) | Device::Metal(_) => Self::Reference,
+        }
+    }
+
+    /// Runs `f` with `self` as the backend of the CPU device, for tests and comparisons.
+    ///
+    /// The choice holds for ops that this thread calls inside of `f`. An op keeps its backend: its backward
+    /// pass runs on the same one, wherever it is called.
+    ///
+    /// ```
+    /// # use candle_core::{Device, Tensor};
+    /// # use cropmae_kernels::{Backend, Dropout, dropout};
+    /// # fn main() -> candle_core::Result<()> {
+    /// let x = Tensor::ones((2, 8), candle_core::DType::F32, &Device::Cpu)?;
+    /// let mask = || dropout(&x, Dropout { p: 0.5, key: 1 })?.to_vec2::<f32>();
+    /// assert_eq!(Backend::Reference.with(mask)?, mask()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with<R>(self, f: impl FnOnce() -> R) -> R {
+        let _restore = Restore(CHOSEN.replace(Some(self)));
+        f()
+    }
+
+    /// Whether matrix products run on operands of type `compute`.
+    ///
+    /// The reference runs bfloat16 by rounding operands to it, which is not faster than f32.
+    #[must_use]
+    pub fn supports(self, compute: Compute) -> bool {
+        match (self, compute) {
+            (_, Compute::F32) | (Self::Reference, Compute::Bf16) => true,
+            (Self::Cpu, Compute::Bf16) => cpu::has_bf16(),
+        }
+    }
+
+    /// Whether blocks can keep their input alone and compute the rest again in the backward pass.
+    #[must_use]
+    pub fn recomputes(self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Reference => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_ends_with_its_scope() {
+        let of = || Backend::of(&Device::Cpu);
+        assert_eq!(of(), Backend::Cpu);
+        Backend::Reference.with(|| {
+            assert_eq!(of(), Backend::Reference);
+            assert_eq!(Backend::Cpu.with(of), Backend::Cpu);
+            assert_eq!(of(), Backend::Reference);
+        });
+        let unwound = std::panic::catch_unwind(|| Backend::Reference.with(|| panic!("on purpose")));
+        assert!(unwound.is_err());
+        assert_eq!(of(), Backend::Cpu);
+    }
+}

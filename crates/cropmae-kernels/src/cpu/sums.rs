@@ -1,0 +1,52 @@
+//! Sums over rows, and sums that go on.
+
+use rayon::prelude::*;
+
+use super::ROWS_PER_TASK;
+use super::simd;
+
+/// `sums` (D) = `beta` * `sums` + the sum over the rows of `x` (rows, D).
+pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
+    // A stripe of columns per task: each column is summed by one task in row order.
+    const STRIPE: usize = 64;
+    let cols = sums.len();
+    sums.par_chunks_mut(STRIPE)
+        .enumerate()
+        .for_each(|(i, sums)| {
+            let mut total = [0.0f64; STRIPE];
+            let total = &mut total[..sums.len()];
+            simd::vectorised!({
+                // Sums of sums, the outer ones in f64: the rounding error of a long chain grows with its
+                // length, and gradients of biases may all but cancel.
+                for rows in x.chunks(ROWS_PER_TASK * cols) {
+                    let mut part = [0.0f32; STRIPE];
+                    for row in rows.chunks_exact(cols) {
+                        let row = &row[i * STRIPE..][..total.len()];
+                        for (part, &v) in part.iter_mut().zip(row) {
+                            *part += v;
+                        }
+                    }
+                    for (total, part) in total.iter_mut().zip(part) {
+                        *total += f64::from(part);
+                    }
+                }
+            });
+            for (sum, &total) in sums.iter_mut().zip(&*total) {
+                *sum = match beta {
+                    0.0 => total as f32, // the old value may be unset
+                    _ => (f64::from(beta * *sum) + total) as f32,
+                };
+            }
+        });
+}
+
+/// `sums` = `beta` * `sums` + `x`; with `beta` 0 the old values, which may be unset, are not read.
+pub(crate) fn add_scaled(sums: &mut [f32], beta: f32, x: &[f32]) {
+    if beta == 0.0 {
+        sums.copy_from_slice(x);
+    } else {
+        for (sum, &x) in sums.iter_mut().zip(x) {
+            *sum = beta * *sum + x;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The first half of a pre-norm transformer block: x + proj(attention(qkv(LN(x)))).
+
+use candle_core::{Result, Tensor, bail};
+
+use super::layer_norm::Norm;
+use crate::backend::Backend;
+use crate::check::Inputs;
+use crate::compute::Policy;
+use crate::{cpu, reference};
+
+/// What [`attention_block`] takes besides its input.
+#[derive(Clone, Copy)]
+pub(crate) struct AttentionWeights<'a> {
+    pub(crate) norm: Norm<'a>,
+    pub(crate) qkv: (&'a Tensor, &'a Tensor),
+    pub(crate) proj: (&'a Tensor, &'a Tensor),
+    pub(crate) num_heads: usize,
+}
+
+impl AttentionWeights<'_> {
+    /// Sequences are pairs of their number and the tokens in each, of width `d`.
+    pub(super) fn check(
+        &self,
+        op: &'static str,
+        inputs: &Inputs,
+        sequences: &[(usize, usize)],
+        d: usize,
+    ) -> Result<()> {
+        for &(b, n) in sequences {
+            inputs.heads((b, n, n), d, self.num_heads)?;
+        }
+        inputs.norm(self.norm, d)?;
+        let qkv = inputs.layer("qkv", self.qkv, d)?;
+        let proj = inputs.layer("proj", self.proj, d)?;
+        if qkv != 3 * d || proj != d {
+            bail!(
+                "{op}: qkv has {qkv} outputs and proj {proj}, expected {} and {d}",
+                3 * d
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `x` + proj(self_attention(qkv(LN(`x`)))), `x` (B, N, D) -> (B, N, D). `qkv` is a weight (3D, D), rows
+/// q, k, v, and a bias (3D), `proj` a weight (D, D) and a bias (D).
+///
+/// # Errors
+/// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
+/// `policy` asks.
+pub fn attention_block(
+    x: &Tensor,
+    norm: Norm,
+    qkv: (&Tensor, &Tensor),
+    proj: (&Tensor, &Tensor),
+    num_heads: usize,
+    policy: Policy,
+) -> Result<Tensor> {
+    const OP: &str = "attention_block";
+    let inputs = Inputs::new(OP, "x", x)?;
+    let (b, n, d) = inputs.dims3("x", x)?;
+    let weights = AttentionWeights {
+        norm,
+        qkv,
+        proj,
+        num_heads,
+    };
+    weights.check(OP, &inputs, &[(b, n)], d)?;
+    inputs.policy(policy)?;
+    match inputs.backend {
+        Backend::Cpu => cpu::attention_block(x, weights, policy),
+        Backend::Reference => reference::attention_block(x, weights, policy.compute),
+    }
+}

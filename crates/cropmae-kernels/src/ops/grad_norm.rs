@@ -1,0 +1,26 @@
+//! The global gradient norm, for clipping and for the log: the root of the sum of all squares.
+
+use candle_core::{Result, Tensor};
+
+use crate::backend::Backend;
+use crate::check::Inputs;
+use crate::{cpu, reference};
+
+/// L2 norm over all `grads` together, of any shapes. One number is read from the device.
+///
+/// # Errors
+/// If a tensor is not f32 or devices differ.
+pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
+    const OP: &str = "grad_norm";
+    let Some(first) = grads.first() else {
+        return Ok(0.0);
+    };
+    let inputs = Inputs::new(OP, "grad", first)?;
+    for grad in grads {
+        inputs.float("grad", grad)?;
+    }
+    match inputs.backend {
+        Backend::Cpu => cpu::grad_norm(grads),
+        Backend::Reference => reference::grad_norm(grads),
+    }
+}

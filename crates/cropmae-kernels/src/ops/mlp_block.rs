@@ -1,0 +1,53 @@
+//! The second half of a pre-norm transformer block: x + fc2(gelu(fc1(LN(x)))).
+
+use candle_core::{Result, Tensor};
+
+use super::layer_norm::Norm;
+use crate::backend::Backend;
+use crate::check::Inputs;
+use crate::compute::Policy;
+use crate::{cpu, reference};
+
+/// What [`mlp_block`] takes besides its input.
+#[derive(Clone, Copy)]
+pub(crate) struct MlpWeights<'a> {
+    pub(crate) norm: Norm<'a>,
+    pub(crate) fc1: (&'a Tensor, &'a Tensor),
+    pub(crate) fc2: (&'a Tensor, &'a Tensor),
+}
+
+impl MlpWeights<'_> {
+    /// On rows of `d` elements.
+    pub(super) fn check(&self, inputs: &Inputs, d: usize) -> Result<()> {
+        inputs.shape("fc2.bias", self.fc2.1, &[d])?;
+        inputs.norm(self.norm, d)?;
+        let hidden = inputs.layer("fc1", self.fc1, d)?;
+        inputs.layer("fc2", self.fc2, hidden)?;
+        Ok(())
+    }
+}
+
+/// `x` + fc2(gelu(fc1(LN(`x`)))), `x` (.., D) -> (.., D). `fc1` is a weight (F, D) and a bias (F), `fc2` a weight
+/// (D, F) and a bias (D).
+///
+/// # Errors
+/// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
+/// `policy` asks.
+pub fn mlp_block(
+    x: &Tensor,
+    norm: Norm,
+    fc1: (&Tensor, &Tensor),
+    fc2: (&Tensor, &Tensor),
+    policy: Policy,
+) -> Result<Tensor> {
+    const OP: &str = "mlp_block";
+    let inputs = Inputs::new(OP, "x", x)?;
+    let d = inputs.last_dim("x", x)?;
+    let weights = MlpWeights { norm, fc1, fc2 };
+    weights.check(&inputs, d)?;
+    inputs.policy(policy)?;
+    match inputs.backend {
+        Backend::Cpu => cpu::mlp_block(x, weights, policy),
+        Backend::Reference => reference::mlp_block(x, weights, policy.compute),
+    }
+}

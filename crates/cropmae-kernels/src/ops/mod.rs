@@ -1,0 +1,33 @@
+//! The public ops, a file each: what an op computes, what it requires, and its dispatch to a backend. All
+//! checks run before the dispatch, so that backends differ in nothing but speed and rounding.
+
+mod adamw;
+mod attention;
+mod attention_block;
+mod dropout;
+mod ema;
+mod grad_norm;
+mod layer_norm;
+mod linear;
+mod mlp;
+mod mlp_block;
+mod patch_embed;
+mod pixel_loss;
+mod transformer;
+
+pub use adamw::{AdamWStep, AdamWUpdate, adamw, adamw_all};
+pub use attention::{attention_map, cross_attention, self_attention};
+pub(crate) use attention_block::AttentionWeights;
+pub use attention_block::attention_block;
+pub(crate) use dropout::MIX;
+pub use dropout::{Dropout, dropout};
+pub use ema::ema_all;
+pub use grad_norm::grad_norm;
+pub use layer_norm::{Norm, layer_norm, residual_layer_norm};
+pub use linear::linear;
+pub use mlp::mlp;
+pub(crate) use mlp_block::MlpWeights;
+pub use mlp_block::mlp_block;
+pub use patch_embed::patch_embed;
+pub use pixel_loss::{masked_pixel_loss, pixel_loss};
+pub use transformer::{Block, transformer};

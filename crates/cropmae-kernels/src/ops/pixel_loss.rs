@@ -1,0 +1,62 @@
+//! The reconstruction loss of masked autoencoders (He et al., arXiv 2111.06377, section 3): mean squared
+//! error on removed patches, by default against pixels that are normalized for each patch.
+//!
+//! d pred = 2 (pred - target) / (B R V). The target gets no gradient.
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::backend::Backend;
+use crate::check::Inputs;
+use crate::{cpu, reference};
+
+/// Mean squared error per patch of `pred` against `target`, averaged over all patches given.
+///
+/// `pred`, `target` (B, R, V): the R removed patches of each sample, V values each. With `norm_pix` each
+/// target patch is normalized by its own mean and unbiased variance (+ 1e-6 under the root). -> scalar.
+///
+/// # Errors
+/// If shapes differ, a tensor is not f32, or `target` is tracked (it gets no gradient).
+pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tensor> {
+    const OP: &str = "pixel_loss";
+    let inputs = Inputs::new(OP, "pred", pred)?;
+    inputs.dims3("pred", pred)?;
+    inputs.shape("target", target, pred.dims())?;
+    check(OP, &inputs, pred, target)?;
+    match inputs.backend {
+        Backend::Cpu => cpu::pixel_loss(OP, pred, target, None, norm_pix),
+        Backend::Reference => reference::pixel_loss(pred, target, None, norm_pix),
+    }
+}
+
+/// [`pixel_loss`] of `pred` (B, R, V) against the rows `ids` (B, R) u32 of `patches` (B, N, V) -> scalar.
+///
+/// # Errors
+/// If a shape or type does not fit, an id is not below N, or `patches` is tracked.
+pub fn masked_pixel_loss(
+    pred: &Tensor,
+    patches: &Tensor,
+    ids: &Tensor,
+    norm_pix: bool,
+) -> Result<Tensor> {
+    const OP: &str = "masked_pixel_loss";
+    let inputs = Inputs::new(OP, "pred", pred)?;
+    let (b, n, values) = inputs.dims3("patches", patches)?;
+    let rows = inputs.ids("ids", ids, (b, n))?;
+    inputs.shape("pred", pred, &[b, ids.dim(1)?, values])?;
+    check(OP, &inputs, pred, patches)?;
+    match inputs.backend {
+        Backend::Cpu => cpu::pixel_loss(OP, pred, patches, Some(rows), norm_pix),
+        Backend::Reference => reference::pixel_loss(pred, patches, Some(ids), norm_pix),
+    }
+}
+
+fn check(op: &'static str, inputs: &Inputs, pred: &Tensor, target: &Tensor) -> Result<()> {
+    inputs.untracked("the target", target)?;
+    if pred.elem_count() == 0 {
+        bail!(
+            "{op}: no patch was removed, pred has shape {:?}",
+            pred.dims()
+        );
+    }
+    Ok(())
+}

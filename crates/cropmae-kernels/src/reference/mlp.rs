@@ -1,0 +1,22 @@
+//! The feed-forward part of a transformer layer.
+
+use candle_core::{Result, Tensor};
+
+use super::dropout::maybe_dropout;
+use super::linear::linear;
+use crate::compute::Compute;
+use crate::ops::Dropout;
+
+/// fc2(dropout(gelu(fc1(x)))).
+pub(crate) fn mlp(
+    x: &Tensor,
+    fc1: (&Tensor, &Tensor),
+    fc2: (&Tensor, &Tensor),
+    dropped: Option<Dropout>,
+    compute: Compute,
+) -> Result<Tensor> {
+    let pre = linear(x, fc1, compute)?;
+    // candle's `gelu_erf` has the right value but a slope with six digits.
+    let act = (&pre * ((&pre / 2f64.sqrt())?.erf()? + 1.0)?)?.affine(0.5, 0.0)?;
+    linear(&maybe_dropout(&act, dropped)?, fc2, compute)
+}
