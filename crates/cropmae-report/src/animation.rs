@@ -1,4 +1,4 @@
-//! Short animated previews of overlay videos.
+//! Animated previews of videos.
 
 use std::io::Cursor;
 
@@ -8,16 +8,18 @@ use image::{Delay, DynamicImage, Frame, RgbImage};
 use crate::draw::shrink_to_width;
 use crate::error::{ReportError, same_size};
 
-/// Frames are shrunk to this width: a preview of 50 frames stays at a few megabytes.
+/// Frames wider than this, in pixels, are shrunk, so that a preview of 50 frames stays at a few megabytes.
 const MAX_WIDTH: u32 = 480;
 
-/// An endlessly looping GIF of the frames, shrunk to a width of 480 pixels if they are wider.
+/// Returns a GIF file that shows the frames in an endless loop.
 ///
-/// GIF counts in hundredths of a second, so that `frames_per_second` is met approximately.
+/// Frames wider than 480 pixels are shrunk to that width. `frames_per_second` is from 1 to 50, because browsers slow
+/// down faster animations. GIF stores times in hundredths of a second, so the rate is approximate.
 ///
 /// # Errors
-/// There are no frames, their sizes differ, or `frames_per_second` is 0 or above 50 (browsers slow such
-/// files down).
+///
+/// Returns an error if there are no frames, if frames differ in size, if `frames_per_second` is out of range, or if
+/// the animation cannot be encoded.
 pub fn gif<'a>(
     frames: impl IntoIterator<Item = &'a RgbImage>,
     frames_per_second: u32,
@@ -26,7 +28,7 @@ pub fn gif<'a>(
         return Err(ReportError::Value {
             what: "frames_per_second".into(),
             found: f64::from(frames_per_second),
-            expected: "1 to 50".into(),
+            expected: "a number from 1 to 50".into(),
         });
     }
     let encode = |source| ReportError::Encode {

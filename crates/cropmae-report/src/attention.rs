@@ -1,4 +1,4 @@
-//! Attention as heat over a view: which patches of view 1 a patch of view 2 draws on.
+//! Attention weights as heat maps: which patches of view 1 a patch of view 2 attends to.
 
 use image::{ImageBuffer, Luma, Rgb, RgbImage, imageops};
 
@@ -7,13 +7,17 @@ use crate::error::{ReportError, all_at_least};
 
 const MARK: Rgb<u8> = Rgb([0xff, 0x2d, 0x95]);
 
-/// The view in grey under a heat map (inferno), brightest at the largest weight.
+/// Returns the view in gray under a heat map of attention weights.
 ///
-/// `weights` is `(rows, columns)` row-major over `grid`, non-negative; it is divided by its largest value
-/// and interpolated between patch centres.
+/// `weights` has the shape `(rows, columns)`, in row-major order, with `grid = (rows, columns)` in patches.
+/// The weights are divided by the largest of them and interpolated bilinearly between the centers of the
+/// patches. The colors are those of the inferno map, in which the largest weight is the brightest. The result has
+/// the size of `view`, in pixels.
 ///
 /// # Errors
-/// `weights` does not fill the grid, or holds a negative or non-finite value.
+///
+/// Returns an error if `weights` does not have `rows * columns` values, if the grid is empty, or if a weight is
+/// negative, infinite or not a number.
 pub fn attention_map(
     view: &RgbImage,
     weights: &[f32],
@@ -45,10 +49,14 @@ pub fn attention_map(
     Ok(out)
 }
 
-/// The view with a frame around patch `cell` (row-major over `grid`, which is (rows, columns)).
+/// Returns the view with a frame around one patch.
+///
+/// `grid` is `(rows, columns)` in patches, and `cell` is the index of the patch in row-major order. The result has
+/// the size of `view`, in pixels.
 ///
 /// # Errors
-/// The grid has no such patch.
+///
+/// Returns an error if `cell` is not less than `rows * columns`.
 pub fn mark_cell(
     view: &RgbImage,
     cell: usize,

@@ -1,4 +1,4 @@
-//! A contact sheet of crops: each picture with its crop boxes, the views cut from it, and the mask.
+//! A contact sheet of crops, which shows each picture with its crop boxes, the views cut from it, and the mask.
 
 use image::{Rgb, RgbImage, imageops};
 
@@ -8,31 +8,34 @@ use crate::figure::Figure;
 use crate::overlay::label_color;
 use crate::reconstruction::mask_out;
 
-/// Height of a picture, in pixels: that of a view.
+/// The height of a picture on the sheet, in pixels. It is the height of a published view.
 const HEIGHT: u32 = 224;
-/// Pictures wider than this are shrunk further.
+/// The largest width of a picture on the sheet, in pixels. Wider pictures are shrunk further.
 const MAX_WIDTH: u32 = 400;
 const HALO: Rgb<u8> = Rgb([255; 3]);
 
-/// One sample; its views have one size.
+/// One sample of a [`crop_sheet`].
 #[derive(Debug, Clone, Copy)]
 pub struct CropSample<'a> {
-    /// The picture, or the frames that the views are cut from, one each.
+    /// The picture that all views are cut from, or one frame for each of two views.
     pub frames: &'a [RgbImage],
-    /// Where the views lie, one `[left, top, width, height]` per view, in pixels of its frame.
+    /// The crop box of each view as `[left, top, width, height]`, in pixels of its picture or frame.
     pub boxes: &'a [[f32; 4]],
-    /// The views; the last is masked.
+    /// The views, of which the last one is masked. Its sides are multiples of the patch size.
     pub views: &'a [RgbImage],
-    /// One flag per patch of the last view, row-major: `true` where the patch is removed.
+    /// One flag for each patch of the last view, in row-major order; `true` means that the patch is removed.
     pub removed: &'a [bool],
 }
 
-/// A figure with one numbered row per sample: pictures with coloured boxes, views in frames of those
-/// colours, and the last view as the encoder sees it.
+/// Returns a figure with one numbered row for each sample.
+///
+/// A row shows the sample's pictures with the crop boxes in color, the views in frames of the same colors, and
+/// the last view with its removed patches in gray. `patch_size` is the side of a patch, in pixels.
 ///
 /// # Errors
-/// There are no samples, a view is not made of whole patches, or samples differ in their number of frames
-/// or views.
+///
+/// Returns an error if `samples` is empty, if the sides of a last view are not multiples of `patch_size`, if
+/// `removed` does not have one flag for each patch, or if samples differ in their number of frames or views.
 pub fn crop_sheet(samples: &[CropSample<'_>], patch_size: u32) -> Result<RgbImage, ReportError> {
     let first = samples.first().ok_or_else(|| ReportError::Empty {
         what: "sheet of crops".into(),
@@ -67,16 +70,16 @@ pub fn crop_sheet(samples: &[CropSample<'_>], patch_size: u32) -> Result<RgbImag
     figure.render()
 }
 
-/// The colour of a view.
+/// The color of the boxes and frames of a view, which is counted from 0.
 fn color(view: usize) -> Rgb<u8> {
-    // Orange for the view that is seen whole, blue for the other.
+    // View 1, which the encoder sees whole, is orange; view 2 is blue.
     [Rgb([0xff, 0x8c, 0x1a]), Rgb([0x1f, 0x7a, 0xff])]
         .get(view)
         .copied()
         .unwrap_or_else(|| label_color(view as u8))
 }
 
-/// The picture at sheet size with the boxes of its views.
+/// Returns the picture at its size on the sheet, with the crop boxes of its views.
 fn boxed(picture: &RgbImage, sample: &CropSample<'_>, frame: usize) -> RgbImage {
     let (width, height) = picture.dimensions();
     let scale = (HEIGHT as f32 / height as f32).min(MAX_WIDTH as f32 / width as f32);
@@ -88,7 +91,7 @@ fn boxed(picture: &RgbImage, sample: &CropSample<'_>, frame: usize) -> RgbImage 
         if one_each && view != frame {
             continue;
         }
-        // Equal boxes lie inside one another, so that both are seen.
+        // A box equal to one before it is drawn inside of that one, so that both can be seen.
         let same = !one_each && sample.boxes[..view].contains(&sample.boxes[view]);
         let inset = if same { 5.0 } else { 1.5 };
         let from = [left * scale + inset, top * scale + inset];
@@ -103,7 +106,7 @@ fn boxed(picture: &RgbImage, sample: &CropSample<'_>, frame: usize) -> RgbImage 
     out
 }
 
-/// The view in a frame of its colour.
+/// Returns the view in a frame of the given color.
 fn framed(view: RgbImage, color: Rgb<u8>) -> RgbImage {
     const BORDER: u32 = 3;
     let (width, height) = view.dimensions();
@@ -112,6 +115,7 @@ fn framed(view: RgbImage, color: Rgb<u8>) -> RgbImage {
     out
 }
 
+/// Draws the outline of a rectangle; `width` is the width of the line, in pixels.
 fn rectangle(image: &mut RgbImage, from: [f32; 2], to: [f32; 2], width: f32, color: Rgb<u8>) {
     let corners = [from, [to[0], from[1]], to, [from[0], to[1]], from];
     for ends in corners.windows(2) {

@@ -1,4 +1,6 @@
-//! Loss and learning rate over steps, as SVG text: crisp at every zoom, and it takes the page's text colour.
+//! Line charts, such as the loss over the updates of a run, as SVG text.
+//!
+//! SVG stays sharp at every zoom level and takes the text color of the page that contains it.
 
 use crate::error::ReportError;
 use crate::page::escape;
@@ -6,20 +8,20 @@ use crate::page::escape;
 /// One line of a [`Chart`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Name in the legend.
+    /// The name shown in the legend.
     pub name: String,
-    /// (x, y) in any order of x; points that are not finite are left out.
+    /// The points as (x, y), in any order. Points with a coordinate that is infinite or not a number are left out.
     pub points: Vec<(f64, f64)>,
 }
 
-/// A line chart.
+/// A line chart of one or more series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// Title above the chart.
+    /// The title above the chart.
     pub title: String,
-    /// What x counts, for example `step`.
+    /// The label of the x axis, for example `update`.
     pub x_label: String,
-    /// The lines.
+    /// The series, each drawn as one line.
     pub series: Vec<Series>,
 }
 
@@ -29,12 +31,12 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 44.0;
-/// Long series are averaged into this many bins, drawn in a band from each bin's least to its largest value.
+/// Series with more points are averaged into at most this many bins. A band shows the range of values in each bin.
 const BINS: usize = 320;
-/// Middle tones that read on white and on black.
+/// Colors of medium brightness, which are legible on white and on black.
 const COLORS: [&str; 4] = ["#3b82f6", "#f0883e", "#2da44e", "#d2569b"];
 
-/// Some neighbouring points of a series as one: x and mean, least and largest y.
+/// The mean of neighboring points of a series, with their smallest and largest y.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Bin {
     x: f64,
@@ -44,10 +46,11 @@ struct Bin {
 }
 
 impl Chart {
-    /// The chart as one `<svg>` element, both for a page and for a file of its own.
+    /// Returns the chart as one `<svg>` element, which can be part of a page or a file of its own.
     ///
     /// # Errors
-    /// No series has a finite point.
+    ///
+    /// Returns an error if no series has a finite point.
     pub fn svg(&self) -> Result<String, ReportError> {
         let series: Vec<Vec<Bin>> = self.series.iter().map(|s| binned(&s.points)).collect();
         let bins = || series.iter().flatten();
@@ -124,7 +127,7 @@ impl Chart {
                 legend + 15.0,
                 escape(&series.name),
             );
-            // Proportional text cannot be measured here: 8 units per letter is a little more than it takes.
+            // The width of the text depends on the reader's font; 8 units for each letter is slightly more than needed.
             legend += 15.0 + 8.0 * series.name.chars().count() as f64 + 16.0;
         }
         svg += "</svg>\n";
@@ -132,7 +135,7 @@ impl Chart {
     }
 }
 
-/// Finite points in order of x, as at most [`BINS`] bins.
+/// Sorts the finite points by x and averages them into at most [`BINS`] bins.
 fn binned(points: &[(f64, f64)]) -> Vec<Bin> {
     let mut points: Vec<(f64, f64)> = points
         .iter()
@@ -154,7 +157,7 @@ fn binned(points: &[(f64, f64)]) -> Vec<Bin> {
     points.chunks(size).map(bin).collect()
 }
 
-/// A linear axis with ticks at round numbers.
+/// A linear axis with ticks at multiples of a round step.
 struct Axis {
     low: f64,
     high: f64,
@@ -162,7 +165,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// An axis that holds all values; `whole` widens it to whole steps.
+    /// Returns an axis that contains all values; with `whole` its ends are multiples of the step.
     fn over(
         lows: impl Iterator<Item = f64>,
         highs: impl Iterator<Item = f64>,
@@ -190,12 +193,12 @@ impl Axis {
         }
     }
 
-    /// Where `value` lies between the ends, 0 to 1.
+    /// Returns the position of `value` on the axis, from 0 at the low end to 1 at the high end.
     fn share(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
 
-    /// Multiples of the step between the ends.
+    /// Returns the multiples of the step between the two ends.
     fn ticks(&self) -> impl Iterator<Item = f64> {
         let (first, last) = (
             (self.low / self.step).ceil(),
@@ -205,7 +208,7 @@ impl Axis {
     }
 }
 
-/// A tick's label: thousands as `k`, millions as `M`, tiny numbers with an exponent.
+/// Returns the label of a tick, with `k` for thousands, `M` for millions and an exponent for tiny numbers.
 fn number(value: f64) -> String {
     let trim = |text: String| match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
@@ -242,7 +245,7 @@ mod tests {
         }
     }
 
-    /// The points of the first polyline.
+    /// Returns the points of the first polyline.
     fn line(svg: &str) -> Vec<(f64, f64)> {
         let points = svg
             .split("<polyline points=\"")
@@ -287,7 +290,7 @@ mod tests {
         let middle = (TOP + HEIGHT - BOTTOM) / 2.0;
         assert!(
             drawn.iter().all(|p| (p.1 - middle).abs() < 1.0),
-            "means lie half way"
+            "means lie halfway"
         );
         assert!(svg.contains("<polygon"));
         Ok(())

@@ -1,44 +1,46 @@
-//! Blending, anti-aliased strokes and shrinking: what several pictures need.
+//! Drawing operations that several pictures share: blending, antialiased strokes and shrinking.
 //!
-//! A coordinate (x, y) names the centre of pixel (x, y). A pixel's share of a stroke follows from its
-//! distance to the stroke's middle line, which is exact enough for one pixel of soft edge.
+//! The coordinate (x, y) is the center of pixel (x, y). How much of a pixel a stroke covers is computed from the
+//! distance to the stroke's middle line, which is accurate enough for a soft edge one pixel wide.
 
 use image::{Rgb, RgbImage, imageops};
 
-/// Moves `pixel` towards `color`; `alpha` 0 leaves it, 1 replaces it.
+/// Moves `pixel` toward `color`. An `alpha` of 0 leaves it unchanged; 1 replaces it.
 pub(crate) fn blend(pixel: &mut Rgb<u8>, color: Rgb<u8>, alpha: f32) {
     for (p, c) in pixel.0.iter_mut().zip(color.0) {
         *p = (f32::from(*p) + (f32::from(c) - f32::from(*p)) * alpha).round() as u8;
     }
 }
 
-/// A line of `width` pixels with round ends.
+/// Draws a line with round ends; `width` is in pixels.
 pub(crate) fn line(image: &mut RgbImage, from: [f32; 2], to: [f32; 2], width: f32, color: Rgb<u8>) {
     let half = width / 2.0;
     stroke(image, from, to, half, color, |d| half - d);
 }
 
-/// A filled circle.
-pub(crate) fn disc(image: &mut RgbImage, centre: [f32; 2], radius: f32, color: Rgb<u8>) {
-    stroke(image, centre, centre, radius, color, |d| radius - d);
+/// Draws a filled circle; `radius` is in pixels.
+pub(crate) fn disc(image: &mut RgbImage, center: [f32; 2], radius: f32, color: Rgb<u8>) {
+    stroke(image, center, center, radius, color, |d| radius - d);
 }
 
-/// A circle line of `width` pixels around `radius`.
+/// Draws the outline of a circle, a line of `width` pixels whose middle is at `radius` pixels from the center.
 pub(crate) fn ring(
     image: &mut RgbImage,
-    centre: [f32; 2],
+    center: [f32; 2],
     radius: f32,
     width: f32,
     color: Rgb<u8>,
 ) {
     let half = width / 2.0;
-    stroke(image, centre, centre, radius + half, color, |d| {
+    stroke(image, center, center, radius + half, color, |d| {
         half - (d - radius).abs()
     });
 }
 
-/// Paints every pixel near the segment; `depth` turns a distance from it into the distance inside the
-/// shape's edge.
+/// Paints the pixels within `reach` of a segment.
+///
+/// `depth` converts a pixel's distance from the segment to its distance from the edge of the shape, which is
+/// positive inside of the shape.
 fn stroke(
     image: &mut RgbImage,
     from: [f32; 2],
@@ -48,7 +50,7 @@ fn stroke(
     depth: impl Fn(f32) -> f32,
 ) {
     let size = [image.width(), image.height()];
-    // Float to integer casts saturate, so a segment far outside gives an empty range.
+    // Casts from floats to integers saturate, so a segment far outside of the picture gives an empty range.
     let first = [0, 1].map(|i| (from[i].min(to[i]) - reach - 1.0).floor() as u32);
     let end = [0, 1].map(|i| ((from[i].max(to[i]) + reach + 2.0).ceil() as u32).min(size[i]));
     let along = [to[0] - from[0], to[1] - from[1]];
@@ -68,7 +70,7 @@ fn stroke(
     }
 }
 
-/// The picture at most `max_width` wide, its proportions kept.
+/// Returns the picture at a width of at most `max_width` pixels, with its proportions kept.
 pub(crate) fn shrink_to_width(image: &RgbImage, max_width: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     if width <= max_width {

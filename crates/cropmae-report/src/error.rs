@@ -1,71 +1,73 @@
-//! What can be wrong with the buffers a picture is made from.
+//! The error type of the crate, and the checks that several pictures share.
 
-/// A picture cannot be made; the message names the input, what it holds and what it should hold.
+/// The reason why a picture cannot be made.
+///
+/// The message names the input, the value found and the value expected.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// Two pictures that belong together have different sizes.
     #[error("{what} is {} x {} pixels: expected {} x {}, the size of the {like}", found.0, found.1, expected.0, expected.1)]
     Size {
-        /// The picture at fault.
+        /// The picture whose size is wrong.
         what: &'static str,
-        /// Its width and height.
+        /// Width and height of `what`, in pixels.
         found: (u32, u32),
-        /// The picture it should match.
+        /// The picture whose size `what` should have.
         like: &'static str,
-        /// Width and height of that picture.
+        /// Width and height of `like`, in pixels.
         expected: (u32, u32),
     },
-    /// The picture cannot be cut into whole patches.
+    /// The sides of a picture are not multiples of the patch size, or are 0.
     #[error("{what} is {} x {} pixels: expected multiples of the patch size {patch}, at least one patch", size.0, size.1)]
     Patches {
-        /// The picture at fault.
+        /// The picture whose size is wrong.
         what: &'static str,
-        /// Its width and height.
+        /// Width and height of the picture, in pixels.
         size: (u32, u32),
-        /// Side of a patch in pixels.
+        /// Side of a square patch, in pixels.
         patch: u32,
     },
     /// A buffer or a row has the wrong number of items.
     #[error("{what}: found {found}, expected {expected} ({because})")]
     Count {
-        /// What was counted.
+        /// The items that were counted.
         what: &'static str,
-        /// How many there are.
+        /// The number of items found.
         found: usize,
-        /// How many there should be.
+        /// The number of items expected.
         expected: usize,
-        /// Where the expectation comes from, with its numbers.
+        /// Why this number is expected.
         because: String,
     },
-    /// A value is infinite, not a number, or outside its range.
+    /// A value is infinite, not a number, or out of range.
     #[error("{what} = {found}: expected {expected}")]
     Value {
-        /// The argument, with the position if it is a buffer.
+        /// The argument, followed by the index of the value if the argument is a buffer.
         what: String,
-        /// The offending value.
+        /// The value found.
         found: f64,
-        /// What would be accepted.
+        /// The values that are accepted.
         expected: String,
     },
-    /// There is nothing to draw.
-    #[error("{what}: nothing to draw, give at least one {item}")]
+    /// The input holds nothing to draw.
+    #[error("{what}: nothing to draw: expected at least one {item}")]
     Empty {
-        /// The picture that was asked for.
+        /// The picture or chart that was requested.
         what: String,
-        /// What it is made of.
+        /// The kind of item that it is made of.
         item: &'static str,
     },
     /// A picture could not be encoded.
     #[error("cannot encode the {what}: {source}")]
     Encode {
-        /// The kind of picture.
+        /// The kind of picture that was being encoded.
         what: &'static str,
-        /// The encoder's reason.
+        /// The error of the encoder.
         source: image::ImageError,
     },
 }
 
-/// Fails unless `found` equals `expected`, the size of the picture called `like`.
+/// Returns an error unless `found` equals `expected`, the size of the picture called `like`.
 pub(crate) fn same_size(
     what: &'static str,
     found: (u32, u32),
@@ -84,7 +86,7 @@ pub(crate) fn same_size(
     }
 }
 
-/// Fails on the first value that is infinite, not a number or below `least`.
+/// Returns an error for the first value that is infinite, not a number or below `least`.
 pub(crate) fn all_at_least(least: f32, what: &str, values: &[f32]) -> Result<(), ReportError> {
     match values.iter().position(|&v| !v.is_finite() || v < least) {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Pictures set in rows and columns with captions: the page every figure of this crate is set on.
+//! The layout of figures: pictures in rows and columns, with captions.
 
 use image::{Rgb, RgbImage, imageops};
 
@@ -12,12 +12,14 @@ const FAINT: Rgb<u8> = Rgb([0x65, 0x6d, 0x76]);
 const MARGIN: u32 = 16;
 const GAP: u32 = 10;
 
-/// Panels whose longer side is below this are enlarged by a whole factor, so that single patches show.
+/// Panels whose longer side is shorter than this, in pixels, are enlarged so that single patches are visible.
 const MIN_SIDE: u32 = 224;
-/// Panels wider than this are shrunk: three columns still fit a wide screen.
+/// Panels wider than this, in pixels, are shrunk so that three columns fit on a wide screen.
 const MAX_WIDTH: u32 = 640;
 
-/// Rows of pictures under column captions.
+/// A figure under construction: pictures, called panels, in rows and columns with captions.
+///
+/// Text is drawn in a font that covers Latin-1. Other characters are drawn as question marks.
 #[derive(Debug, Clone)]
 pub struct Figure {
     columns: Vec<String>,
@@ -25,7 +27,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// An empty figure with one caption per column; captions are Latin-1 text.
+    /// Creates a figure without rows, which has one column for each caption. A caption may be empty.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
         Self {
             columns: columns.into_iter().map(Into::into).collect(),
@@ -33,10 +35,10 @@ impl Figure {
         }
     }
 
-    /// Adds a row: one panel per column, and a label for the left margin (empty for none).
+    /// Adds a row, which has one panel for each column and a label in the left margin. The label may be empty.
     ///
-    /// Panels with a longer side under 224 pixels are enlarged by a whole factor without smoothing,
-    /// panels wider than 640 pixels are shrunk.
+    /// Panels whose longer side is shorter than 224 pixels are enlarged by a whole factor without smoothing.
+    /// Panels wider than 640 pixels are shrunk to that width.
     #[must_use]
     pub fn row(mut self, label: impl Into<String>, panels: Vec<RgbImage>) -> Self {
         self.rows
@@ -44,10 +46,12 @@ impl Figure {
         self
     }
 
-    /// Sets the figure on white paper.
+    /// Draws the figure on a white background.
     ///
     /// # Errors
-    /// There are no rows, or a row has more or fewer panels than there are columns.
+    ///
+    /// Returns an error if the figure has no row or no column, or if the number of panels in a row is not the
+    /// number of columns.
     pub fn render(&self) -> Result<RgbImage, ReportError> {
         if self.rows.is_empty() || self.columns.is_empty() {
             return Err(ReportError::Empty {
@@ -131,7 +135,7 @@ impl Figure {
     }
 }
 
-/// Enlarges tiny panels and shrinks wide ones.
+/// Enlarges a small panel by a whole factor and shrinks a wide one.
 fn fitted(panel: &RgbImage) -> RgbImage {
     let (width, height) = panel.dimensions();
     let factor = MIN_SIDE.div_ceil(width.max(height).max(1));

@@ -1,19 +1,17 @@
-//! Human joints over video frames: the fifteen joints of JHMDB and the limbs between them.
-//!
-//! Predictions are filled discs on coloured limbs (right side orange, left side blue, trunk green), ground
-//! truth is white rings on thin white limbs.
+//! The fifteen human joints of JHMDB, and the limbs between them, drawn on video frames.
 
 use image::{Rgb, RgbImage, imageops};
 
 use crate::draw::{disc, line, ring};
 
-/// Number of joints.
+/// The number of joints that JHMDB annotates.
 pub const JOINTS: usize = 15;
 
-/// (x, y) of every joint in pixels of the frame, in JHMDB's order: neck, belly, face, shoulders, hips,
-/// elbows, knees, wrists, ankles (right before left).
+/// The position (x, y) of every joint, in pixels of the frame.
 ///
-/// Joints that are not finite, or negative in both coordinates as where nothing was found, are left out.
+/// The order is JHMDB's: neck, belly, face, then the right and the left shoulder, hip, elbow, knee, wrist and ankle.
+/// A joint is not drawn if a coordinate is infinite or not a number, or if both coordinates are negative, which means
+/// that the joint was not found.
 pub type Joints = [[f32; 2]; JOINTS];
 
 const TRUNK: Rgb<u8> = Rgb([0x34, 0xd3, 0x6b]);
@@ -22,7 +20,7 @@ const LEFT: Rgb<u8> = Rgb([0x3d, 0xa9, 0xfc]);
 const TRUTH: Rgb<u8> = Rgb([255; 3]);
 const SHADE: Rgb<u8> = Rgb([0; 3]);
 
-/// Joints joined by a limb, and the side of the body it is on.
+/// The two joints of each limb, and the color of the limb.
 const LIMBS: [(usize, usize, Rgb<u8>); 14] = [
     (2, 0, TRUNK),
     (0, 1, TRUNK),
@@ -40,16 +38,20 @@ const LIMBS: [(usize, usize, Rgb<u8>); 14] = [
     (10, 14, LEFT),
 ];
 
-/// Frames narrower than this are enlarged by a whole factor, so that marks do not hide the person.
+/// Frames narrower than this, in pixels, are enlarged by a whole factor so that the marks do not hide the person.
 const MIN_WIDTH: u32 = 480;
 
-/// The frame with its joints; a frame narrower than 480 pixels comes back enlarged by a whole factor.
+/// Returns the frame with predicted joints and, where given, the true ones.
+///
+/// Predicted joints are filled discs on colored limbs: orange on the right side of the body, blue on the left side
+/// and green on the trunk. True joints are white rings on thin white limbs. A frame narrower than 480 pixels is
+/// enlarged by a whole factor, at most 8. The positions in `predicted` and `truth` are always in pixels of `frame`.
 pub fn draw_joints(frame: &RgbImage, predicted: &Joints, truth: Option<&Joints>) -> RgbImage {
     let factor = MIN_WIDTH.div_ceil(frame.width().max(1)).min(8);
     let (width, height) = (frame.width() * factor, frame.height() * factor);
     let mut out = imageops::resize(frame, width, height, imageops::FilterType::CatmullRom);
     let unit = (out.height() as f32 / 240.0).max(1.0);
-    // Pixel centres move with the enlargement.
+    // Enlarging the frame moves the centers of its pixels.
     let place = |joint: [f32; 2]| joint.map(|v| (v + 0.5) * factor as f32 - 0.5);
     let seen =
         |joint: &[f32; 2]| joint.iter().all(|v| v.is_finite()) && joint.iter().any(|&v| v >= 0.0);
@@ -81,7 +83,7 @@ pub fn draw_joints(frame: &RgbImage, predicted: &Joints, truth: Option<&Joints>)
     out
 }
 
-/// Colour of a joint: from the shoulders on, right and left take turns.
+/// The color of a joint. From the shoulders on, right and left alternate.
 fn side(joint: usize) -> Rgb<u8> {
     match joint {
         0..3 => TRUNK,

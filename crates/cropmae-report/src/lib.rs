@@ -1,20 +1,20 @@
-//! Pictures of reconstructions, masks and features, and the HTML report of a run.
+//! This crate draws reconstructions, masks and features as pictures, and builds the HTML report of a run.
 //!
-//! Everything comes in as plain buffers ([`image::RgbImage`], slices) and goes out as pictures or text; the
-//! caller decides where they are stored. Nothing here knows tensors, devices or files.
+//! All functions take plain buffers ([`image::RgbImage`], slices) and return pictures or text. The caller
+//! decides where to store them. Nothing in this crate uses tensors, devices or files.
 //!
-//! | to see | call |
+//! | what to show | item |
 //! |---|---|
-//! | what the decoder fills in | [`reconstructions`] |
-//! | where a patch of view 2 looks in view 1 | [`mark_cell`], [`attention_map`] |
-//! | what the encoder tells apart | [`pca_pictures`] |
+//! | what the decoder predicts for the removed patches | [`reconstructions`] |
+//! | which patches of view 1 a patch of view 2 attends to | [`mark_cell`], [`attention_map`] |
+//! | which regions the encoder distinguishes | [`pca_pictures`] |
 //! | propagated objects and parts | [`overlay`] |
 //! | propagated joints | [`draw_joints`] |
-//! | crops, where they come from and what of them is masked | [`crop_sheet`] |
-//! | any of these side by side, with captions | [`Figure`] |
+//! | crops, their boxes in the picture, and their masks | [`crop_sheet`] |
+//! | several pictures side by side, with captions | [`Figure`] |
 //! | a whole video | [`gif`] |
 //! | loss and learning rate | [`Chart`] |
-//! | a run at a glance | [`Page`] |
+//! | a summary of a run | [`Page`] |
 //!
 //! ```
 //! use cropmae_report::{Figure, Page, ReportError, overlay};

@@ -1,21 +1,21 @@
-//! Label maps over video frames: propagated objects (DAVIS) and human parts (VIP).
-//!
-//! Labels wear the colours of the PASCAL VOC palette, which DAVIS stores in its annotation PNGs.
+//! Label maps drawn on video frames: the objects of DAVIS and the human parts of VIP.
 
 use image::{GrayImage, Rgb, RgbImage};
 
 use crate::draw::blend;
 use crate::error::{ReportError, same_size};
 
-/// Share of the label's colour in the inside of a region.
+/// The share of the label's color inside of a region, from 0 to 1.
 const ALPHA: f32 = 0.45;
 
-/// The frame tinted with the colour of each label, with a contour along the regions' inner edges.
+/// Returns the frame tinted with the color of each label, with a contour along the inner edge of each region.
 ///
-/// `labels` holds palette indices; 0 is background and leaves the frame as it is.
+/// `labels` has the same size as `frame`, in pixels. A label is an index into the palette of [`label_color`]; 0 is
+/// the background, where the frame is left as it is.
 ///
 /// # Errors
-/// The label map has another size than the frame.
+///
+/// Returns an error if `labels` and `frame` differ in size.
 pub fn overlay(frame: &RgbImage, labels: &GrayImage) -> Result<RgbImage, ReportError> {
     same_size(
         "label map",
@@ -32,7 +32,7 @@ pub fn overlay(frame: &RgbImage, labels: &GrayImage) -> Result<RgbImage, ReportE
         }
         let color = label_color(label);
         if on_contour(labels, x, y, thickness) {
-            // Most palette colours are dark: a lighter rim stands out against any frame.
+            // Most colors of the palette are dark, so a lighter contour is visible on any frame.
             *pixel = color;
             blend(pixel, Rgb([255; 3]), 0.4);
         } else {
@@ -42,7 +42,7 @@ pub fn overlay(frame: &RgbImage, labels: &GrayImage) -> Result<RgbImage, ReportE
     Ok(out)
 }
 
-/// Whether another label, but not the border of the picture, lies within `thickness` pixels.
+/// Returns whether another label lies within `thickness` pixels. The border of the picture does not count.
 fn on_contour(labels: &GrayImage, x: u32, y: u32, thickness: u32) -> bool {
     let label = labels.get_pixel(x, y);
     (1..=thickness).any(|d| {
@@ -61,8 +61,10 @@ fn on_contour(labels: &GrayImage, x: u32, y: u32, thickness: u32) -> bool {
     })
 }
 
-/// Colour of a label in the PASCAL VOC palette: the label's bits, taken three at a time, fill the colour
-/// channels from their highest bit down.
+/// Returns the color of a label in the PASCAL VOC palette, which DAVIS stores in its annotation PNGs.
+///
+/// The bits of the label, three at a time, set the bits of the red, green and blue channels from the highest bit
+/// down.
 pub fn label_color(label: u8) -> Rgb<u8> {
     let mut rgb = [0u8; 3];
     for level in 0..3 {
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_palette_is_the_one_of_davis() {
-        // Read from an annotation PNG of DAVIS-2017.
+        // These colors were read from an annotation PNG of DAVIS-2017.
         let known = [
             (0, [0, 0, 0]),
             (1, [128, 0, 0]),
@@ -97,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn regions_are_tinted_rimmed_and_background_is_left() -> Result<(), ReportError> {
+    fn regions_are_tinted_and_outlined_and_background_is_left() -> Result<(), ReportError> {
         let frame = RgbImage::from_pixel(12, 12, Rgb([100, 100, 100]));
-        // A bar of label 2 that stands on the picture's lower border.
+        // Label 2 is a bar that touches the lower border of the picture.
         let labels = GrayImage::from_fn(12, 12, |x, y| {
             Luma([if (4..9).contains(&x) && y >= 4 { 2 } else { 0 }])
         });
@@ -107,9 +109,9 @@ mod tests {
         for (x, y, pixel) in out.enumerate_pixels() {
             let expected = match (x, y) {
                 (0..4 | 9.., _) | (_, 0..4) => [100, 100, 100],
-                // Rim: colour + 0.4 * (255 - colour).
+                // The contour has color + 0.4 * (255 - color).
                 (4 | 8, _) | (_, 4) => [102, 179, 102],
-                // Inside, down to the border: 100 + 0.45 * (colour - 100).
+                // The inside, down to the border, has 100 + 0.45 * (color - 100).
                 _ => [55, 113, 55],
             };
             assert_eq!(pixel.0, expected, "({x}, {y})");

@@ -1,5 +1,7 @@
-//! One self-contained HTML page for a run: no scripts, nothing fetched, pictures embedded. It can be opened
-//! from disk, mailed, or put on any web server, and follows the reader's light or dark setting.
+//! A self-contained HTML page.
+//!
+//! The page has no scripts, fetches nothing and embeds its pictures, so it can be opened from disk, mailed, or put on
+//! any web server. It follows the reader's light or dark setting.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,22 +12,26 @@ use image::codecs::png::PngEncoder;
 use crate::curves::Chart;
 use crate::error::ReportError;
 
-/// Larger pictures are photographs, and a mailed page should stay at a few megabytes.
+/// Pictures whose PNG is larger than this are embedded as JPEG, so that a page stays at a few megabytes.
 const MAX_PNG_BYTES: usize = 256 << 10;
 const JPEG_QUALITY: u8 = 92;
 
-/// A table of text; columns whose filled cells are all numbers are set flush right.
+/// A table of text.
+///
+/// A column is aligned to the right if all of its cells are numbers, `-` or empty, and at least one is a number.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// What the table holds, in a few words.
+    /// The caption above the table. An empty caption is left out.
     pub caption: String,
-    /// Headings of the columns.
+    /// The headings of the columns.
     pub columns: Vec<String>,
-    /// Rows, each as long as `columns`.
+    /// The rows, each of which has as many cells as there are columns.
     pub rows: Vec<Vec<String>>,
 }
 
-/// A page under construction; parts appear in the order they are added.
+/// A page under construction, whose parts appear in the order in which they are added.
+///
+/// All text given to a page is plain text; the page escapes it for HTML.
 #[derive(Debug, Clone)]
 pub struct Page {
     title: String,
@@ -34,7 +40,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page with a title and a sentence below it. All text given to a page is plain text, never HTML.
+    /// Creates a page with a title and a sentence below it.
     pub fn new(title: &str, lead: &str) -> Self {
         let head = format!(
             "<h1>{}</h1>\n<p class=\"lead\">{}</p>\n",
@@ -48,7 +54,7 @@ impl Page {
         }
     }
 
-    /// The numbers to read first, as (name, value), in large type under the title.
+    /// Adds the most important values of the page as (name, value), in large type under the title.
     pub fn tiles(&mut self, tiles: &[(&str, String)]) {
         self.head += "<dl class=\"tiles\">\n";
         for (name, value) in tiles {
@@ -58,21 +64,22 @@ impl Page {
         self.head += "</dl>\n";
     }
 
-    /// Starts a section.
+    /// Starts a section with a heading.
     pub fn section(&mut self, heading: &str) {
         self.sections
             .push(format!("<h2>{}</h2>\n", escape(heading)));
     }
 
-    /// Adds a paragraph.
+    /// Adds a paragraph to the current section.
     pub fn paragraph(&mut self, text: &str) {
         self.add(&format!("<p>{}</p>\n", escape(text)));
     }
 
-    /// Adds a chart; neighbouring charts stand side by side where there is room.
+    /// Adds a chart. Consecutive charts stand side by side where the window is wide enough.
     ///
     /// # Errors
-    /// The chart has no finite point.
+    ///
+    /// Returns an error if no series of the chart has a finite point.
     pub fn chart(&mut self, chart: &Chart) -> Result<(), ReportError> {
         let svg = chart.svg()?;
         self.add(&format!("<div class=\"chart\">{svg}</div>\n"));
@@ -82,17 +89,19 @@ impl Page {
     /// Adds a table.
     ///
     /// # Errors
-    /// A row has another length than there are columns.
+    ///
+    /// Returns an error if the number of cells in a row is not the number of columns.
     pub fn table(&mut self, table: &Table) -> Result<(), ReportError> {
         let html = table.html()?;
         self.add(&html);
         Ok(())
     }
 
-    /// Adds a table behind a line that opens it: for what is looked up rather than read.
+    /// Adds a table that is hidden until the reader clicks on `summary`.
     ///
     /// # Errors
-    /// A row has another length than there are columns.
+    ///
+    /// Returns an error if the number of cells in a row is not the number of columns.
     pub fn folded_table(&mut self, summary: &str, table: &Table) -> Result<(), ReportError> {
         let (summary, html) = (escape(summary), table.html()?);
         self.add(&format!(
@@ -101,10 +110,13 @@ impl Page {
         Ok(())
     }
 
-    /// Adds a picture: exact as PNG where that is small, otherwise as JPEG at a fraction of the size.
+    /// Adds a picture with a caption.
+    ///
+    /// The picture is embedded as PNG if that takes at most 256 KiB, and otherwise as JPEG of quality 92.
     ///
     /// # Errors
-    /// The picture is empty.
+    ///
+    /// Returns an error if the picture cannot be encoded, for example because it is empty.
     pub fn picture(&mut self, caption: &str, picture: &RgbImage) -> Result<(), ReportError> {
         let failed = |source| ReportError::Encode {
             what: "picture",
@@ -125,19 +137,19 @@ impl Page {
         Ok(())
     }
 
-    /// Adds an animation made by [`gif`](crate::gif).
+    /// Adds an animation with a caption; `gif` is a GIF file, such as [`gif`](crate::gif) returns.
     pub fn animation(&mut self, caption: &str, gif: &[u8]) {
         self.embed(caption, "image/gif", gif);
     }
 
-    /// The page as HTML text.
+    /// Returns the page as HTML text.
     pub fn render(&self) -> String {
         let sections: Vec<String> = self
             .sections
             .iter()
             .map(|s| format!("<section>\n{s}</section>\n"))
             .collect();
-        // The policy makes "nothing fetched, nothing run" a rule the browser enforces.
+        // With this policy, the browser enforces that nothing is fetched and no script runs.
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -152,6 +164,7 @@ impl Page {
         )
     }
 
+    /// Adds an encoded picture to the current section, as a data URL.
     fn embed(&mut self, caption: &str, mime: &str, bytes: &[u8]) {
         let (caption, data) = (escape(caption), BASE64_STANDARD.encode(bytes));
         self.add(&format!(
@@ -160,7 +173,7 @@ impl Page {
         ));
     }
 
-    /// Adds HTML to the last section; what comes before the first heading gets a section without one.
+    /// Adds HTML to the current section. If no section has been started, this starts one without a heading.
     fn add(&mut self, html: &str) {
         match self.sections.last_mut() {
             Some(section) => section.push_str(html),
@@ -170,6 +183,7 @@ impl Page {
 }
 
 impl Table {
+    /// Returns the table as HTML, or an error if the number of cells in a row is not the number of columns.
     fn html(&self) -> Result<String, ReportError> {
         if let Some(row) = self.rows.iter().find(|r| r.len() != self.columns.len()) {
             return Err(ReportError::Count {
@@ -215,7 +229,7 @@ impl Table {
     }
 }
 
-/// Plain text as HTML, for elements and quoted attributes.
+/// Escapes plain text for HTML elements and quoted attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -271,8 +285,9 @@ mod tests {
         let html = full_page()?;
         assert!(!html.contains("<img src=x") && !html.contains("onerror=\""));
         let escaped = "&lt;img src=x onerror=&quot;a(&#39;&amp;&#39;)&quot;&gt;";
-        // Title twice, lead, tile twice, heading, paragraph, chart four times (its title twice), two tables of
-        // caption, heading and cell, summary, and two pictures with a caption and the same alt text.
+        // The title occurs twice, the lead once, the tile twice, the heading and the paragraph once, and the chart
+        // four times (its title twice). Each of the two tables has a caption, a heading and a cell, and one of them
+        // a summary. Each of the two pictures has a caption and the same alternative text.
         assert_eq!(
             html.matches(escaped).count(),
             2 + 1 + 2 + 1 + 1 + 4 + 6 + 1 + 4

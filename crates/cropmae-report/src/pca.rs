@@ -1,20 +1,25 @@
-//! What the encoder tells apart: patch features reduced to three principal components and shown as red,
-//! green and blue, as in the figures of DINO and its kin.
+//! Patch features as colors: their first three principal components are shown as red, green and blue.
+//!
+//! Regions that the encoder distinguishes get different colors, as in the figures of DINO.
 
 use image::{Rgb, RgbImage, imageops};
 use nalgebra::{DMatrix, DMatrixView};
 
 use crate::error::{ReportError, all_at_least};
 
-/// One picture per frame, of the frame's size: the first three principal components of the features of
-/// all frames together, so that a colour means the same in every frame.
+/// Returns one picture for each frame, which shows the first three principal components of the features as colors.
 ///
-/// `features` is `(frames, rows, columns, dim)`, row-major; `grid` is (rows, columns). Each component is
-/// spread over the range between its 1st and 99th percentile; the sign of a component is arbitrary, and
-/// fixed such that its largest loading is positive.
+/// `features` has the shape `(frames, rows, columns, dim)`, in row-major order, with `grid = (rows, columns)` in
+/// cells. A picture has the size of its frame, in pixels; the content of the frame is not used. The components are
+/// those of all frames together, so a color has the same meaning in every frame.
+///
+/// The range from the 1st to the 99th percentile of a component becomes the range of its color channel. The sign of
+/// a component is arbitrary; it is chosen such that the largest loading in absolute value is positive.
 ///
 /// # Errors
-/// The number of features does not fit frames, grid and dim, or one of them is not finite.
+///
+/// Returns an error if `features` is empty or does not have the shape given above, or if a feature is infinite or not
+/// a number.
 pub fn pca_pictures(
     features: &[f32],
     dim: usize,
@@ -56,20 +61,22 @@ pub fn pca_pictures(
             let small = RgbImage::from_fn(columns as u32, rows as u32, |x, y| {
                 Rgb(colors[y as usize * columns + x as usize].map(|v| (v * 255.0).round() as u8))
             });
-            // No smoothing: what one cell knows and the next does not is the point of the picture.
+            // Smoothing would hide the differences between neighboring cells, which the picture is meant to show.
             let (width, height) = frame.dimensions();
             imageops::resize(&small, width, height, imageops::FilterType::Nearest)
         });
     Ok(pictures.collect())
 }
 
-/// Coordinates of every cell on the first three principal axes, strongest first.
+/// Returns the coordinates of every cell on the first three principal axes, in order of decreasing variance.
 ///
-/// `features` is `(cells, dim)`, row-major. With fewer than three channels the missing coordinates are 0.
-/// The axes are eigenvectors of the channels' covariance, computed in f64.
+/// `features` has the shape `(cells, dim)`, in row-major order. If `dim` is less than 3, the missing coordinates
+/// are 0. The axes are the eigenvectors of the covariance of the channels, computed in f64.
 ///
 /// # Errors
-/// There are no features, their number is no multiple of `dim`, or one of them is not finite.
+///
+/// Returns an error if `features` is empty, if its length is not a multiple of `dim`, or if a feature is infinite or
+/// not a number.
 pub fn principal_components(features: &[f32], dim: usize) -> Result<Vec<[f32; 3]>, ReportError> {
     if features.is_empty() {
         return Err(ReportError::Empty {
@@ -87,13 +94,13 @@ pub fn principal_components(features: &[f32], dim: usize) -> Result<Vec<[f32; 3]
     }
     all_at_least(f32::MIN, "features", features)?;
     let cells = features.len() / dim;
-    // nalgebra is column-major: a row-major (cells, dim) buffer is its (dim, cells) matrix.
-    let mut centred: DMatrix<f64> = DMatrixView::from_slice(features, dim, cells).map(f64::from);
-    let mean = centred.column_mean();
-    for mut cell in centred.column_iter_mut() {
+    // nalgebra stores columns, so a row-major (cells, dim) buffer is a (dim, cells) matrix there.
+    let mut centered: DMatrix<f64> = DMatrixView::from_slice(features, dim, cells).map(f64::from);
+    let mean = centered.column_mean();
+    for mut cell in centered.column_iter_mut() {
         cell -= &mean;
     }
-    let eigen = (&centred * centred.transpose()).symmetric_eigen();
+    let eigen = (&centered * centered.transpose()).symmetric_eigen();
     let mut order: Vec<usize> = (0..dim).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
 
@@ -101,7 +108,7 @@ pub fn principal_components(features: &[f32], dim: usize) -> Result<Vec<[f32; 3]
     for (component, &index) in order.iter().take(3).enumerate() {
         let axis = eigen.eigenvectors.column(index);
         let sign = axis[axis.iamax()].signum();
-        for (out, cell) in coordinates.iter_mut().zip(centred.column_iter()) {
+        for (out, cell) in coordinates.iter_mut().zip(centered.column_iter()) {
             out[component] = (sign * axis.dot(&cell)) as f32;
         }
     }
@@ -112,7 +119,7 @@ pub fn principal_components(features: &[f32], dim: usize) -> Result<Vec<[f32; 3]
 mod tests {
     use super::*;
 
-    /// Deterministic values in -1..1 that stand for independent noise.
+    /// Returns deterministic values in -1..1 that look like independent noise.
     fn noise(i: usize) -> f32 {
         let hash = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ((hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f32
@@ -120,7 +127,7 @@ mod tests {
             - 1.0
     }
 
-    /// Correlation of two sequences.
+    /// Returns the correlation of two sequences.
     fn correlation(a: &[f32], b: &[f32]) -> f32 {
         let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
         let (ma, mb) = (mean(a), mean(b));
@@ -135,7 +142,7 @@ mod tests {
         let hidden: Vec<Vec<f32>> = (0..3)
             .map(|k| (0..cells).map(|i| noise(k * cells + i)).collect())
             .collect();
-        // Factor k lives on channels 8k..8k+8, with strengths 5 : 3 : 1.5, on a large constant offset.
+        // Channels 8k..8k+8 hold factor k. The factors' strengths are 5, 3 and 1.5, above a large constant offset.
         let features: Vec<f32> = (0..cells * dim)
             .map(|i| {
                 let (cell, channel) = (i / dim, i % dim);
@@ -153,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn pictures_show_regions_in_the_same_colours_across_frames() -> Result<(), ReportError> {
-        // Two frames of 2 x 4 cells: region A left of region B in the first, right of it in the second.
+    fn pictures_show_regions_in_the_same_colors_across_frames() -> Result<(), ReportError> {
+        // In two frames of 2 x 4 cells, region A is left of region B in the first and right of it in the second.
         let (a, b) = ([1.0, 0.0, 2.0, 0.0], [0.0, 3.0, 0.0, 1.0]);
         let cell = |frame: usize, i: usize| if (i % 4 < 2) == (frame == 0) { a } else { b };
         let features: Vec<f32> = (0..16).flat_map(|i| cell(i / 8, i)).collect();

@@ -1,7 +1,7 @@
-//! What the decoder fills in: view 1, view 2, what the encoder saw of it, and the prediction.
+//! Pictures of masked views and of the decoder's predictions for the removed patches.
 //!
-//! The loss looks at removed patches only, so the prediction of a visible patch means nothing: as in the
-//! figures of the MAE and CropMAE papers, visible patches are pasted from the original.
+//! The loss covers removed patches only, so the prediction of a visible patch has no meaning. As in the figures of the
+//! MAE and CropMAE papers, visible patches are copied from the original.
 
 use image::{Rgb, RgbImage};
 
@@ -10,24 +10,29 @@ use crate::figure::Figure;
 
 const REMOVED: Rgb<u8> = Rgb([0x8a, 0x8d, 0x91]);
 
-/// One reconstructed sample; all pictures have the same size.
+/// One reconstructed sample. Its pictures have the same size, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Reconstruction<'a> {
-    /// View 1, which the encoder sees whole; none for MAE.
+    /// View 1, which the encoder sees whole. It is `None` for MAE, which has one view.
     pub reference: Option<&'a RgbImage>,
-    /// The masked view as it was before masking.
+    /// The masked view before it was masked. Its sides are multiples of the patch size.
     pub target: &'a RgbImage,
-    /// One flag per patch, row-major over the patch grid: `true` where the patch was removed.
+    /// One flag for each patch of the masked view, in row-major order; `true` means that the patch is removed.
     pub removed: &'a [bool],
-    /// The decoder's picture of the masked view.
+    /// The decoder's prediction of the masked view.
     pub predicted: &'a RgbImage,
 }
 
-/// A figure with one row per sample: view 1 (if there is one), view 2, view 2 masked, prediction.
+/// Returns a figure with one row for each sample.
+///
+/// A row shows view 1 if there is one, view 2, view 2 with its removed patches in gray, and the prediction with the
+/// visible patches of view 2 copied into it. `patch_size` is the side of a patch, in pixels.
 ///
 /// # Errors
-/// There are no samples, sizes disagree, a view is not made of whole patches, or samples with and without
-/// a view 1 are mixed.
+///
+/// Returns an error if `samples` is empty, if the pictures of a sample differ in size, if their sides are not
+/// multiples of `patch_size`, if `removed` does not have one flag for each patch, or if only some of the samples
+/// have a view 1.
 pub fn reconstructions(
     samples: &[Reconstruction<'_>],
     patch_size: u32,
@@ -61,10 +66,15 @@ pub fn reconstructions(
     figure.render()
 }
 
-/// The view with its removed patches greyed out.
+/// Returns the view with its removed patches in gray.
+///
+/// `removed` has one flag for each patch, in row-major order; `true` means that the patch is removed. `patch_size` is
+/// the side of a patch, in pixels.
 ///
 /// # Errors
-/// The view is not made of whole patches, or `removed` has another length than there are patches.
+///
+/// Returns an error if the sides of the view are not multiples of `patch_size`, or if `removed` does not have one flag
+/// for each patch.
 pub fn mask_out(
     view: &RgbImage,
     removed: &[bool],
@@ -73,11 +83,15 @@ pub fn mask_out(
     replace_removed(view, removed, patch_size, |_, _| REMOVED)
 }
 
-/// The prediction with the visible patches of the original in their places.
+/// Returns the prediction with the visible patches copied from the original.
+///
+/// `predicted` and `original` have the same size, in pixels. `removed` has one flag for each patch, in row-major order;
+/// `true` means that the patch is removed and its prediction is shown. `patch_size` is the side of a patch, in pixels.
 ///
 /// # Errors
-/// The two pictures differ in size, are not made of whole patches, or `removed` has another length than
-/// there are patches.
+///
+/// Returns an error if the two pictures differ in size, if their sides are not multiples of `patch_size`, or if
+/// `removed` does not have one flag for each patch.
 pub fn paste_visible(
     predicted: &RgbImage,
     original: &RgbImage,
@@ -95,7 +109,7 @@ pub fn paste_visible(
     })
 }
 
-/// `view` with the pixels of removed patches taken from `filler(x, y)`.
+/// Returns `view` with the pixels of removed patches taken from `filler(x, y)`.
 fn replace_removed(
     view: &RgbImage,
     removed: &[bool],
@@ -137,7 +151,7 @@ fn replace_removed(
 mod tests {
     use super::*;
 
-    /// 4 x 6 pixels with distinct colours: a grid of 3 rows and 2 columns of patches of 2.
+    /// Returns a view of 4 x 6 pixels with distinct colors, which has 3 rows and 2 columns of patches of 2 x 2 pixels.
     fn view(blue: u8) -> RgbImage {
         RgbImage::from_fn(4, 6, |x, y| Rgb([10 * x as u8, 10 * y as u8, blue]))
     }
@@ -149,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_patches_are_grey_and_visible_ones_the_original() -> Result<(), ReportError> {
+    fn removed_patches_are_gray_and_visible_ones_the_original() -> Result<(), ReportError> {
         let masked = mask_out(&view(7), &MASK, 2)?;
         let pasted = paste_visible(&view(200), &view(7), &MASK, 2)?;
         for (x, y, &original) in view(7).enumerate_pixels() {
@@ -164,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_figure_has_one_row_per_sample_and_a_column_less_without_view_1()
+    fn the_figure_has_one_row_per_sample_and_one_column_less_without_view_1()
     -> Result<(), ReportError> {
         let (one, two) = (view(7), view(90));
         let sample = Reconstruction {
@@ -206,7 +220,7 @@ mod tests {
         assert_eq!(found.as_deref(), Some(message));
         assert!(
             mask_out(&view(0), &MASK, 4).is_err(),
-            "6 is no multiple of 4"
+            "6 is not a multiple of 4"
         );
         assert!(mask_out(&view(0), &MASK, 0).is_err());
     }

@@ -1,5 +1,7 @@
-//! One line of text in a picture: Noto Sans Mono, rasterised ahead of time, so that no font is looked for
-//! on the system and every machine draws the same pixels. Covers Basic Latin and Latin-1.
+//! Single lines of text in a picture.
+//!
+//! The font is Noto Sans Mono, rasterized ahead of time: no font is needed on the system, and every machine draws
+//! the same pixels. It covers Basic Latin and Latin-1.
 
 use image::{Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
@@ -9,19 +11,19 @@ use crate::draw::blend;
 const WEIGHT: FontWeight = FontWeight::Regular;
 const SIZE: RasterHeight = RasterHeight::Size20;
 
-/// Height of a line in pixels.
+/// The height of a line of text, in pixels.
 pub(crate) const LINE_HEIGHT: u32 = SIZE.val() as u32;
 
-/// Width of `text` in pixels.
+/// Returns the width of `text`, in pixels.
 pub(crate) fn text_width(text: &str) -> u32 {
     (text.chars().count() * get_raster_width(WEIGHT, SIZE)) as u32
 }
 
-/// Draws `text` with its upper left corner at (`left`, `top`); what falls outside the picture is cut off.
+/// Draws `text` with its upper left corner at (`left`, `top`), in pixels. The part outside of the picture is cut off.
 pub(crate) fn draw_text(image: &mut RgbImage, text: &str, left: u32, top: u32, color: Rgb<u8>) {
     let advance = get_raster_width(WEIGHT, SIZE) as u32;
     for (i, c) in text.chars().enumerate() {
-        // A letter outside Latin-1 shows as a question mark rather than as a gap.
+        // A character outside of Latin-1 is drawn as a question mark instead of a gap.
         let Some(glyph) = get_raster(c, WEIGHT, SIZE).or_else(|| get_raster('?', WEIGHT, SIZE))
         else {
             continue;
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_differ_and_strangers_become_question_marks() {
+    fn letters_differ_and_unknown_characters_become_question_marks() {
         assert_ne!(drawn("a"), drawn("b"));
         let both = drawn("ab");
         let second = crop_imm(&both, text_width("a"), 0, text_width("b"), LINE_HEIGHT);
