@@ -5,17 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every arrow that exists, crate by crate. A new one is a decision: make it here and in ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("cropmae-config", &[]),
+    ("cropmae-files", &[]),
     ("cropmae-kernels", &[]),
     ("cropmae-jpeg", &[]),
-    ("cropmae-data", &["cropmae-config", "cropmae-jpeg"]),
-    ("cropmae-model", &["cropmae-config", "cropmae-kernels"]),
+    (
+        "cropmae-data",
+        &["cropmae-config", "cropmae-files", "cropmae-jpeg"],
+    ),
+    (
+        "cropmae-model",
+        &["cropmae-config", "cropmae-files", "cropmae-kernels"],
+    ),
     (
         "cropmae-train",
         &[
             "cropmae-config",
             "cropmae-data",
+            "cropmae-files",
             "cropmae-kernels",
             "cropmae-model",
         ],
@@ -31,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "cropmae-config",
             "cropmae-data",
             "cropmae-eval",
+            "cropmae-files",
             "cropmae-kernels",
             "cropmae-model",
             "cropmae-report",

@@ -82,12 +82,9 @@ impl Experiment {
             eval: EvalConfig::default(),
             ..self.clone()
         };
-        // Struct fields serialise in declaration order, so the text is canonical.
+        // Struct fields are serialized in the order of their declaration, so the text is canonical.
         let text = serde_json::to_string(&decisive).unwrap_or_default();
-        Sha256::digest(text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        format!("{:x}", Sha256::digest(text))
     }
 
     /// Images per update in one process.

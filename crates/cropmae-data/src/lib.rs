@@ -21,7 +21,6 @@ mod fixtures;
 mod loader;
 pub mod masks;
 mod mirror;
-pub mod new_folder;
 pub mod normalize;
 mod order;
 pub mod pack;

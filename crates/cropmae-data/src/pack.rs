@@ -11,12 +11,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cropmae_config::Interpolation;
+use cropmae_files::NewFolder;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use rayon::prelude::*;
 
 use crate::boxes::CropBox;
-use crate::new_folder::NewFolder;
 use crate::resize::resize_crop;
 use crate::sources::Content;
 use crate::tolerance::{Known, Tolerance};
@@ -74,7 +74,7 @@ pub fn pack(
             path: out.to_owned(),
         });
     }
-    let folder = NewFolder::beside(out).map_err(failed)?;
+    let folder = NewFolder::create(out).map_err(failed)?;
     let tolerance = Tolerance::new(dataset.recipe().max_bad_fraction, dataset.file_count());
     let mut known = Known::new();
     tolerance.bear(&mut known, dataset.bad_files().iter().cloned())?;
@@ -102,7 +102,7 @@ pub fn pack(
         progress((start + CHUNK).min(dataset.len()));
     }
     let (shards, bytes) = shards.finish().map_err(failed)?;
-    folder.publish().map_err(failed)?;
+    folder.commit().map_err(failed)?;
     let bad = |(path, reason)| BadFile { path, reason };
     Ok(Some(Packed {
         images,

@@ -17,9 +17,9 @@ use crate::dropout::{DropoutStream, Site};
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention};
 use crate::{Execution, PatchMask, Result};
 
-/// Hidden width of the feed-forward, whatever the decoder's width: torch's default, which the
-/// published models have.
-const FEED_FORWARD_DIM: usize = 2048;
+/// Hidden width of the feed-forward part of the cross-attention decoder's layers, whatever the decoder's
+/// own width: the default of PyTorch, which the published models have.
+pub const FEED_FORWARD_DIM: usize = 2048;
 
 /// Multi-head attention of one sequence on another, in torch's `MultiheadAttention` layout.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ mod vit;
 pub mod weights;
 
 pub use cropmae_kernels::Compute;
-pub use cross_decoder::{CrossDecoder, CrossLayer};
+pub use cross_decoder::{CrossDecoder, CrossLayer, FEED_FORWARD_DIM};
 pub use decoder::DecoderEnds;
 pub use dropout::DropoutStream;
 pub use error::{ModelError, Result};

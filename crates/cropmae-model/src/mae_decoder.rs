@@ -29,7 +29,7 @@ impl MaeDecoder {
                     Block::new(
                         config.decoder_embed_dim,
                         config.decoder_num_heads,
-                        config.mlp_ratio,
+                        config.mlp_width(config.decoder_embed_dim),
                         &vb.pp(format!("decoder_blocks.{i}")),
                     )
                 })

@@ -10,6 +10,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use cropmae_files::NewFile;
 use safetensors::tensor::{Metadata, TensorInfo, View};
 use sha2::{Digest, Sha256};
 
@@ -137,7 +138,7 @@ impl TensorFile {
             }
         }
         match expected {
-            Some(expected) if expected != hex(hash) => Err(damaged(
+            Some(expected) if expected != format!("{:x}", hash.finalize()) => Err(damaged(
                 &self.path,
                 "its checksum does not match its contents".to_owned(),
             )),
@@ -146,12 +147,24 @@ impl TensorFile {
     }
 }
 
-/// Writes `tensors` and the metadata `entries` to `path`, sealed and synced. Equal contents give equal
-/// files. The file is not complete before this returns: write under a temporary name.
+/// Writes `tensors` and the metadata `entries` to `path`, sealed, in place of the file that is there. Equal
+/// contents give equal files. The file is never seen incomplete.
 ///
 /// # Errors
-/// [`ModelError::Io`] when it cannot be written.
+/// [`ModelError::Io`] when it cannot be written; the old file is intact then.
 pub fn write<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
+    entries: &BTreeMap<String, String>,
+) -> Result<()> {
+    let mut entries = entries.clone();
+    entries.insert(SEAL.to_owned(), BLANK.to_owned());
+    write_unsealed(path, tensors, &entries)
+}
+
+/// Like [`write`] without a checksum, for other people's readers. An entry [`SEAL`] that is [`BLANK`] is
+/// filled in.
+pub(crate) fn write_unsealed<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
     entries: &BTreeMap<String, String>,
@@ -166,10 +179,13 @@ fn write_all(
     header: &[u8],
     tensors: &BTreeMap<String, &Tensor>,
 ) -> std::io::Result<()> {
-    let mut file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+    let mut file = BufWriter::with_capacity(BUFFER, NewFile::create(path)?);
     let mut hash = Sha256::new();
+    let seal = seal_position(header, BLANK);
     let mut put = |bytes: &[u8]| {
-        hash.update(bytes);
+        if seal.is_some() {
+            hash.update(bytes);
+        }
         file.write_all(bytes)
     };
     put(&(header.len() as u64).to_le_bytes())?;
@@ -177,20 +193,19 @@ fn write_all(
     for tensor in tensors.values() {
         put(&View::data(tensor))?;
     }
-    let digits = seal_position(header, BLANK).ok_or(std::io::ErrorKind::InvalidData)?;
-    file.seek(SeekFrom::Start((LENGTH + digits.start) as u64))?;
-    file.write_all(hex(hash).as_bytes())?;
-    file.into_inner()?.sync_all()
+    if let Some(digits) = seal {
+        file.seek(SeekFrom::Start((LENGTH + digits.start) as u64))?;
+        file.write_all(format!("{:x}", hash.finalize()).as_bytes())?;
+    }
+    file.into_inner()?.commit()
 }
 
-/// The header of a file of `tensors`, in the order in which their data follow, with a blank seal.
+/// The header of a file of `tensors`, in the order in which their data follow.
 fn header(
     tensors: &BTreeMap<String, &Tensor>,
     entries: &BTreeMap<String, String>,
 ) -> serde_json::Result<Vec<u8>> {
-    let mut entries = entries.clone();
-    entries.insert(SEAL.to_owned(), BLANK.to_owned());
-    let mut text = format!("{{\"__metadata__\":{}", serde_json::to_string(&entries)?);
+    let mut text = format!("{{\"__metadata__\":{}", serde_json::to_string(entries)?);
     let mut start = 0;
     for (name, tensor) in tensors {
         let end = start + View::data_len(tensor);
@@ -210,7 +225,7 @@ fn header(
     Ok(text.into_bytes())
 }
 
-/// Where the digits of the seal `value` stand in `header`.
+/// Where the digits of the seal `value` stand in `header`; none without such a seal.
 fn seal_position(header: &[u8], value: &str) -> Option<std::ops::Range<usize>> {
     let entry = format!("\"{SEAL}\":\"{value}\"");
     let found = header
@@ -218,13 +233,6 @@ fn seal_position(header: &[u8], value: &str) -> Option<std::ops::Range<usize>> {
         .position(|window| window == entry.as_bytes())?;
     let start = found + SEAL.len() + 4;
     (value.len() == BLANK.len()).then_some(start..start + BLANK.len())
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 fn damaged(path: &Path, message: String) -> ModelError {

@@ -81,12 +81,12 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads `norm1`, `attn.{qkv,proj}`, `norm2` and `mlp.{fc1,fc2}`.
+    /// Reads `norm1`, `attn.{qkv,proj}`, `norm2` and `mlp.{fc1,fc2}` of a block of width `dim` whose MLP is
+    /// `hidden` wide inside.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.
-    pub fn new(dim: usize, num_heads: usize, mlp_ratio: f64, vb: &VarBuilder) -> Result<Self> {
-        let hidden = (dim as f64 * mlp_ratio) as usize;
+    pub fn new(dim: usize, num_heads: usize, hidden: usize, vb: &VarBuilder) -> Result<Self> {
         let (attn, mlp) = (vb.pp("attn"), vb.pp("mlp"));
         Ok(Self {
             norm1: LayerNorm::new(dim, &vb.pp("norm1"))?,
@@ -191,7 +191,7 @@ impl Encoder {
             blocks: (0..config.depth)
                 .map(|i| {
                     let vb = vb.pp(format!("blocks.{i}"));
-                    let block = Block::new(dim, config.num_heads, config.mlp_ratio, &vb)?;
+                    let block = Block::new(dim, config.num_heads, config.mlp_width(dim), &vb)?;
                     Ok(block.with_eps(config.layer_norm_eps))
                 })
                 .collect::<Result<_>>()?,

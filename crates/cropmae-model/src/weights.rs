@@ -19,12 +19,10 @@ mod layouts;
 mod native;
 mod pickle;
 mod pth;
-mod replace;
 mod side;
 mod torch;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -121,7 +119,7 @@ impl Weights {
         &self.tensors
     }
 
-    /// Writes them to `path`, which appears only once it is complete.
+    /// Writes the weights to `path`, which is never seen incomplete.
     ///
     /// # Errors
     /// As [`save`].
@@ -140,7 +138,7 @@ impl Weights {
     }
 }
 
-/// Writes `vars` to `path`, which appears only once it is complete.
+/// Writes `vars` to `path`, which is never seen incomplete.
 ///
 /// # Errors
 /// [`ModelError::Missing`], [`ModelError::Unexpected`] or [`ModelError::Shape`] when `vars` is not the
@@ -163,25 +161,9 @@ fn write(path: &Path, info: &WeightsInfo, tensors: &BTreeMap<String, Tensor>) ->
         path: path.to_owned(),
         message: error.to_string(),
     })?;
-    let partial = path.with_extension("partial");
     let entries = BTreeMap::from([(METADATA_KEY.to_owned(), json)]);
-    let written = tensor_file::write(
-        &partial,
-        tensors.iter().map(|(name, tensor)| (name.clone(), tensor)),
-        &entries,
-    );
-    let replaced = written.and_then(|()| {
-        fs::rename(&partial, path).map_err(|source| ModelError::Io {
-            path: path.to_owned(),
-            action: "write",
-            source,
-        })
-    });
-    if replaced.is_err() {
-        // Half a file is of no use, and it may be what fills the disk.
-        let _ = fs::remove_file(&partial);
-    }
-    replaced
+    let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
+    tensor_file::write(path, tensors, &entries)
 }
 
 /// Reads the file that [`save`] wrote to `path`.

@@ -8,17 +8,16 @@
 //! | `last.safetensors`, `last-ema.safetensors` | the newest weights, plain weight files for any reader |
 //! | `snapshots/epochE.safetensors`, `-ema` | those of every `checkpoint.keep_every` epochs |
 //!
-//! A checkpoint is written into `checkpoints/.partial`, synced and renamed as a folder, and older ones are
-//! removed afterwards: whenever a crash or a full disk comes, a whole one is there. Its files carry
-//! checksums ([`tensor_file`]). One that was damaged later is passed over, with a warning, for the one
-//! before; training then repeats the updates between them, bit for bit.
-//! `last` and `snapshots` are hard links, which take no room, or copies where there are none.
+//! A checkpoint is written into a hidden folder, synced and renamed ([`NewFolder`](cropmae_files::NewFolder)),
+//! and older ones are removed afterwards: whenever a crash or a full disk comes, a complete one is there. Its
+//! files carry checksums ([`tensor_file`]). One that was damaged later is passed over, with a warning, for the
+//! one before; training then repeats the updates between them, bit for bit.
+//! `last` and `snapshots` are hard links, which take no room, or copies where the file system has no links.
 
 mod keep;
 mod progress;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -26,7 +25,7 @@ use candle_nn::VarMap;
 use cropmae_model::tensor_file::{self, TensorFile};
 use cropmae_model::weights::{self, Part, WeightsInfo};
 
-use crate::{AdamW, TrainError, files};
+use crate::{AdamW, TrainError};
 
 pub(crate) use keep::{publish, tidy};
 pub use progress::{Cursor, Progress};
@@ -75,22 +74,17 @@ pub fn save(dir: &Path, progress: &Progress, state: &State<'_>) -> Result<(), Tr
         step: progress.cursor.step,
         source: Box::new(source),
     };
-    let partial = keep::folder(dir).join(keep::PARTIAL);
-    let written = write(&partial, progress, state)
-        .and_then(|()| keep::commit(dir, &partial, progress.cursor))
-        .and_then(|()| keep::publish(dir, progress));
-    if let Err(error) = written {
-        // Half a checkpoint is of no use, and it may be what fills the disk.
-        let _ = fs::remove_dir_all(&partial);
-        return Err(not_saved(error));
-    }
+    let folder = keep::create(dir, progress.cursor).map_err(not_saved)?;
+    write(folder.path(), progress, state)
+        .and_then(|()| keep::commit(folder, dir, progress.cursor))
+        .and_then(|()| keep::publish(dir, progress))
+        .map_err(not_saved)?;
     keep::remove_old(dir, progress);
     Ok(())
 }
 
 /// Writes all files of a checkpoint into the new folder `folder`.
 fn write(folder: &Path, progress: &Progress, state: &State<'_>) -> Result<(), TrainError> {
-    keep::make_empty(folder)?;
     let training = serde_json::to_string(progress)
         .map_err(|error| TrainError::io(folder, "write")(error.into()))?;
     let entries = BTreeMap::from([(KEY.to_owned(), training.clone())]);
@@ -110,7 +104,7 @@ fn write(folder: &Path, progress: &Progress, state: &State<'_>) -> Result<(), Tr
         weights::save(&folder.join(EMA), &info("moving average"), ema)?;
     }
     weights::save(&folder.join(WEIGHTS), &info("as trained"), state.weights)?;
-    files::sync_folder(folder).map_err(TrainError::io(folder, "write"))
+    Ok(())
 }
 
 /// Reads the newest intact checkpoint in the run folder `dir` onto `device`; none when there is none yet.

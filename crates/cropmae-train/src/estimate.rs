@@ -8,6 +8,7 @@ use std::time::Instant;
 use candle_core::Device;
 use cropmae_config::{Experiment, Method, ModelConfig, Stream};
 use cropmae_data::Batch;
+use cropmae_model::FEED_FORWARD_DIM;
 use rand::Rng;
 use serde::Serialize;
 
@@ -15,9 +16,6 @@ use crate::{Cursor, Plan, TrainError, Trainer};
 
 use memory::Parameters;
 pub use memory::PeakMemory;
-
-/// Width of the cross-attention decoder's feed-forward layers, whatever the decoder's own width.
-const CROSS_FEED_FORWARD: usize = 2048;
 
 /// The cost of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,12 +122,8 @@ fn block(n: usize, d: usize, hidden: usize) -> f64 {
 
 /// Floating-point operations of the encoder's forward pass on `patches` visible patches.
 pub fn encoder_flops(model: &ModelConfig, patches: usize) -> f64 {
-    let (d, hidden) = (model.embed_dim, mlp_width(model.embed_dim, model));
+    let (d, hidden) = (model.embed_dim, model.mlp_width(model.embed_dim));
     linear(patches, model.patch_values(), d) + model.depth as f64 * block(patches + 1, d, hidden)
-}
-
-fn mlp_width(dim: usize, model: &ModelConfig) -> usize {
-    (dim as f64 * model.mlp_ratio) as usize
 }
 
 /// Floating-point operations of the forward pass of one sample.
@@ -143,10 +137,10 @@ fn forward_flops(experiment: &Experiment) -> f64 {
         + linear(kept + 1, model.embed_dim, dd)
         + head
         + match experiment.method {
-            Method::Mae => depth * block(n, dd, mlp_width(dd, model)),
+            Method::Mae => depth * block(n, dd, model.mlp_width(dd)),
             Method::CropMae | Method::SiamMae => {
                 let layer = attention(n, n, dd)
-                    + 2.0 * linear(n, dd, CROSS_FEED_FORWARD)
+                    + 2.0 * linear(n, dd, FEED_FORWARD_DIM)
                     + attention(n, n, dd);
                 encoder_flops(model, patches) + linear(n, model.embed_dim, dd) + depth * layer
             }

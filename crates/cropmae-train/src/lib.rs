@@ -9,7 +9,6 @@ pub mod checkpoint;
 mod ema;
 mod error;
 mod estimate;
-mod files;
 mod memory;
 mod meter;
 mod observer;

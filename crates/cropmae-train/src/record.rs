@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use cropmae_config::Experiment;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Checkpoint, StepStats, TrainError, checkpoint, files};
+use crate::{Checkpoint, StepStats, TrainError, checkpoint};
 
 use comparison::same_experiment;
 use lock::lock;
@@ -157,7 +158,7 @@ fn start_or_resume(
             remedy: "choose another run folder",
         });
     }
-    files::replace_json(&dir.join(CONFIG), experiment)?;
+    write_json(&dir.join(CONFIG), experiment)?;
     let step = resumed
         .as_ref()
         .map_or(0, |checkpoint| checkpoint.progress.cursor.step);
@@ -178,6 +179,14 @@ fn read_json(path: &Path) -> Result<Option<Value>, TrainError> {
             problem: format!("not valid JSON ({error})"),
             remedy: "choose another run folder",
         })
+}
+
+/// Replaces `path` with `value` as indented JSON.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let write = TrainError::io(path, "write");
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| write(error.into()))?;
+    text.push(b'\n');
+    cropmae_files::write(path, &text).map_err(write)
 }
 
 /// Opens `metrics.jsonl` for appending after the lines up to `step`; later ones are of updates that the

@@ -59,21 +59,12 @@ pub fn file_hash(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).with_context(unreadable)?, &mut hash)
         .with_context(unreadable)?;
-    Ok(hex(&hash.finalize()))
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 /// Replaces `path` with `bytes`: a program that is killed leaves the old file or the new one, never half.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.tmp"));
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    cropmae_files::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// An amount of memory as people say it.

@@ -64,9 +64,12 @@ impl ModelConfig {
     pub fn patch_values(&self) -> usize {
         self.patch_size * self.patch_size * 3
     }
-}
 
-impl ModelConfig {
+    /// Hidden width of the MLP in a block of width `dim`, of the encoder or of MAE's decoder.
+    pub fn mlp_width(&self, dim: usize) -> usize {
+        (dim as f64 * self.mlp_ratio) as usize
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         for (field, value) in [
             ("model.patch_size", self.patch_size),

@@ -1,17 +1,16 @@
-//! Our weights in other libraries' layouts.
+//! Writes weights of ours in the layouts of other libraries.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{IndexOp, Tensor};
+use cropmae_files::NewFolder;
 use serde_json::json;
 
 use super::layouts::Layout;
-use super::replace::replace;
 use super::side::PIXELS;
 use super::{Weights, torch};
-use crate::{ModelError, Result};
+use crate::{ModelError, Result, tensor_file};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,22 +53,17 @@ fn sorted(tensors: &HashMap<String, Tensor>) -> BTreeMap<String, &Tensor> {
 
 fn write_file(tensors: &BTreeMap<String, &Tensor>, out: &Path) -> Result<()> {
     let extension = out.extension().unwrap_or_default();
-    let torch = ["pth", "pt", "bin"].iter().any(|it| extension == *it);
-    replace(out, |partial| {
-        if torch {
-            torch::save(partial, tensors)
-        } else {
-            safetensors(tensors, partial)
-        }
-    })
-    .map_err(write_error(out))
+    if ["pth", "pt", "bin"].iter().any(|it| extension == *it) {
+        return torch::save(out, tensors).map_err(write_error(out));
+    }
+    write_safetensors(tensors, out)
 }
 
-fn safetensors(tensors: &BTreeMap<String, &Tensor>, path: &Path) -> std::io::Result<()> {
-    // What transformers insists on.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let tensors = tensors.iter().map(|(name, tensor)| (name, *tensor));
-    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(std::io::Error::other)
+fn write_safetensors(tensors: &BTreeMap<String, &Tensor>, path: &Path) -> Result<()> {
+    // Transformers refuses files without this entry.
+    let entries = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let tensors = tensors.iter().map(|(name, it)| (name.clone(), *it));
+    tensor_file::write_unsealed(path, tensors, &entries)
 }
 
 /// `model.safetensors`, `config.json` and `preprocessor_config.json` in a new folder.
@@ -93,7 +87,7 @@ fn write_folder(encoder: &Weights, out: &Path) -> Result<Vec<PathBuf>> {
         "hidden_size": model.embed_dim,
         "num_hidden_layers": model.depth,
         "num_attention_heads": model.num_heads,
-        "intermediate_size": (model.embed_dim as f64 * model.mlp_ratio) as usize,
+        "intermediate_size": model.mlp_width(model.embed_dim),
         "hidden_act": "gelu",
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
@@ -117,48 +111,26 @@ fn write_folder(encoder: &Weights, out: &Path) -> Result<Vec<PathBuf>> {
         "image_std": PIXELS.std,
     });
     let failed = write_error(out);
-    // Made under another name and renamed, so that a folder of this name is whole.
-    let parent = match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let folder = Partial(parent.join(format!(
-        ".{}.partial",
-        out.file_name().unwrap_or_default().to_string_lossy()
-    )));
-    fs::create_dir(&folder.0).map_err(&failed)?;
+    let folder = NewFolder::create(out).map_err(&failed)?;
     let tensors = tensors
         .iter()
         .map(|(name, it)| (name.clone(), it))
         .collect();
-    let pretty = |value: &serde_json::Value| format!("{value:#}\n");
-    replace(&folder.0.join("model.safetensors"), |partial| {
-        safetensors(&tensors, partial)
-    })
-    .and_then(|()| fs::write(folder.0.join("config.json"), pretty(&config)))
-    .and_then(|()| {
-        fs::write(
-            folder.0.join("preprocessor_config.json"),
-            pretty(&preprocessor),
-        )
-    })
-    .and_then(|()| fs::rename(&folder.0, out))
-    .map_err(&failed)?;
+    write_safetensors(&tensors, &folder.path().join("model.safetensors"))?;
+    for (name, value) in [
+        ("config.json", config),
+        ("preprocessor_config.json", preprocessor),
+    ] {
+        let text = format!("{value:#}\n");
+        cropmae_files::write(&folder.path().join(name), text.as_bytes()).map_err(&failed)?;
+    }
+    folder.commit().map_err(&failed)?;
     let files = [
         "model.safetensors",
         "config.json",
         "preprocessor_config.json",
     ];
     Ok(files.iter().map(|file| out.join(file)).collect())
-}
-
-/// Removes the folder when it goes, unless it was renamed by then.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn write_error(path: &Path) -> impl Fn(std::io::Error) -> ModelError {

@@ -2,11 +2,11 @@
 //! under the key `model`, as the reference's checkpoints have it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use candle_core::Tensor;
+use cropmae_files::NewFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -15,12 +15,12 @@ use crate::Result;
 /// Storages begin at multiples of this many bytes, as torch's own do, so that they can be mapped.
 const ALIGNMENT: u16 = 64;
 
-/// Writes 32-bit tensors to `path`.
+/// Writes 32-bit tensors to `path`, which is never seen incomplete.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(crate) fn save(path: &Path, tensors: &BTreeMap<String, &Tensor>) -> Result<(), io::Error> {
-    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
+    let mut zip = ZipWriter::new(BufWriter::new(NewFile::create(path)?));
     let mut entry = |name: &str, bytes: &[u8]| {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
@@ -43,7 +43,7 @@ pub(crate) fn save(path: &Path, tensors: &BTreeMap<String, &Tensor>) -> Result<(
         entry(&format!("data/{key}"), &bytes)?;
     }
     entry("version", b"3\n")?;
-    zip.finish()?.flush()
+    zip.finish()?.into_inner()?.commit()
 }
 
 /// `{"model": OrderedDict of tensors}` in protocol 2.

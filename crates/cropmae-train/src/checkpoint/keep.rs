@@ -1,15 +1,15 @@
-//! Which checkpoints a run folder holds: how one comes in whole, which stay, which go.
+//! The checkpoints that a run folder holds: how one gets there complete, which stay and which are removed.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Cursor, EMA, Progress, WEIGHTS, last_weights};
-use crate::{TrainError, files};
+use cropmae_files::{NewFolder, remove_folder, remove_leftovers};
 
-/// The checkpoint being written.
-pub(super) const PARTIAL: &str = ".partial";
-/// The checkpoint being removed.
+use super::{Cursor, EMA, Progress, WEIGHTS, last_weights};
+use crate::TrainError;
+
+/// Name of the checkpoint that is being removed.
 const REMOVED: &str = ".removed";
 
 /// Epoch and batch of a checkpoint: checkpoints of a run are ordered by it.
@@ -34,14 +34,15 @@ fn position(name: &str) -> Option<Position> {
 /// The checkpoints in the run folder `dir`, oldest first.
 pub(super) fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, TrainError> {
     let folder = folder(dir);
+    let failed = TrainError::io(&folder, "read");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(TrainError::io(&folder, "read")(error)),
+        Err(error) => return Err(failed(error)),
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(TrainError::io(&folder, "read"))?.path();
+        let path = entry.map_err(&failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some(position) = position(&name) {
             found.push((position, path));
@@ -51,28 +52,18 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, TrainError> {
     Ok(found)
 }
 
-/// Makes `folder`, in place of what an interrupted session may have left there.
-pub(super) fn make_empty(folder: &Path) -> Result<(), TrainError> {
-    remove(folder).map_err(TrainError::io(folder, "remove"))?;
-    fs::create_dir_all(folder).map_err(TrainError::io(folder, "create"))
+/// A folder to write the checkpoint at `at` into.
+pub(super) fn create(dir: &Path, at: Cursor) -> Result<NewFolder, TrainError> {
+    let path = folder(dir).join(name(at));
+    NewFolder::create(&path).map_err(TrainError::io(&path, "create"))
 }
 
-fn remove(folder: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Gives the complete folder `partial` its name as the checkpoint at `at`.
-pub(super) fn commit(dir: &Path, partial: &Path, at: Cursor) -> Result<(), TrainError> {
-    let folder = folder(dir);
-    let path = folder.join(name(at));
+/// Makes the complete `new` the checkpoint at `at`.
+pub(super) fn commit(new: NewFolder, dir: &Path, at: Cursor) -> Result<(), TrainError> {
+    let path = folder(dir).join(name(at));
     // One of the same position can only be a damaged one that was passed over.
-    remove(&path).map_err(TrainError::io(&path, "remove"))?;
-    fs::rename(partial, &path)
-        .and_then(|()| files::sync_folder(&folder))
-        .map_err(TrainError::io(&path, "write"))
+    remove_folder(&path).map_err(TrainError::io(&path, "remove"))?;
+    new.commit().map_err(TrainError::io(&path, "write"))
 }
 
 /// Makes the weights of the checkpoint at `progress` the run's `last` ones and, where
@@ -99,7 +90,7 @@ pub(crate) fn publish(dir: &Path, progress: &Progress) -> Result<(), TrainError>
         }
     }
     for (file, to) in links {
-        files::link(&from.join(file), &to).map_err(TrainError::io(&to, "write"))?;
+        cropmae_files::link(&from.join(file), &to).map_err(TrainError::io(&to, "write"))?;
     }
     Ok(())
 }
@@ -117,20 +108,21 @@ pub(super) fn remove_old(dir: &Path, progress: &Progress) {
     for (_, path) in gone {
         // Renamed first, so that half of it never passes for a checkpoint.
         let removed = folder(dir).join(REMOVED);
-        let done = remove(&removed)
+        let done = remove_folder(&removed)
             .and_then(|()| fs::rename(&path, &removed))
-            .and_then(|()| remove(&removed));
+            .and_then(|()| remove_folder(&removed));
         if let Err(error) = done {
             tracing::warn!(path = %path.display(), %error, "cannot remove an old checkpoint");
         }
     }
 }
 
-/// Removes what a session that was killed left half-written in the run folder `dir`.
+/// Removes what a session that was killed left half-written or half-removed in the run folder `dir`.
 pub(crate) fn tidy(dir: &Path) -> Result<(), TrainError> {
-    for name in [PARTIAL, REMOVED] {
-        let path = folder(dir).join(name);
-        remove(&path).map_err(TrainError::io(&path, "remove"))?;
+    let removed = folder(dir).join(REMOVED);
+    remove_folder(&removed).map_err(TrainError::io(&removed, "remove"))?;
+    for folder in [&folder(dir), dir] {
+        remove_leftovers(folder).map_err(TrainError::io(folder, "tidy"))?;
     }
-    files::remove_temporary(dir).map_err(TrainError::io(dir, "tidy"))
+    Ok(())
 }

@@ -9,9 +9,9 @@
 use candle_nn::VarMap;
 use cropmae_config::{Compute, Experiment, Method};
 use cropmae_kernels::Backend;
+use cropmae_model::FEED_FORWARD_DIM;
+use cropmae_model::parameters::is_of_decoder;
 use serde::Serialize;
-
-use super::{CROSS_FEED_FORWARD, mlp_width};
 
 /// Memory of a program that does nothing yet, in bytes.
 const PROGRAM_BYTES: usize = 32 << 20;
@@ -26,10 +26,9 @@ pub(super) struct Parameters {
 impl Parameters {
     /// Counts `weights` by the names that decoders have.
     pub(super) fn of(weights: &VarMap) -> Self {
-        let decodes = |name: &str| name.starts_with("decoder_") || name == "mask_token";
         let count = |decoder| {
             let parameters = cropmae_model::named_parameters(weights).into_iter();
-            let parameters = parameters.filter(|(name, _)| decodes(name) == decoder);
+            let parameters = parameters.filter(|(name, _)| is_of_decoder(name) == decoder);
             parameters.map(|(_, var)| var.elem_count()).sum()
         };
         Self {
@@ -111,7 +110,7 @@ impl Activations {
             if recomputed(layer) {
                 2 * width
             } else {
-                6 * width + mlp_width(width, model)
+                6 * width + model.mlp_width(width)
             }
         };
         let blocks = |first: usize, depth: usize, width: usize| -> usize {
@@ -127,7 +126,7 @@ impl Activations {
                 let bf16 = experiment.train.compute == Compute::Bf16
                     && Backend::Cpu.supports(cropmae_model::Compute::Bf16);
                 let hidden = layers.filter(|&layer| !recomputed(layer) && !bf16).count();
-                (n + kept + 2, hidden * CROSS_FEED_FORWARD, 14 * dd)
+                (n + kept + 2, hidden * FEED_FORWARD_DIM, 14 * dd)
             }
         };
         Self {
@@ -178,10 +177,10 @@ mod tests {
         let linear = |d_in: usize, d_out: usize| (d_in + 1) * d_out;
         let attention = |d| linear(d, 3 * d) + linear(d, d);
         let mlp = |d, hidden| linear(d, hidden) + linear(hidden, d);
-        let block = |d| attention(d) + mlp(d, mlp_width(d, model)) + 4 * d;
+        let block = |d| attention(d) + mlp(d, model.mlp_width(d)) + 4 * d;
         let layer = match experiment.method {
             Method::Mae => block(dd),
-            _ => 2 * attention(dd) + mlp(dd, CROSS_FEED_FORWARD) + 6 * dd,
+            _ => 2 * attention(dd) + mlp(dd, FEED_FORWARD_DIM) + 6 * dd,
         };
         Parameters {
             encoder: linear(v, d) + d + model.depth * block(d) + 2 * d,

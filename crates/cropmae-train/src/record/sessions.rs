@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{RunFolder, read_json};
-use crate::{Progress, TrainError, files, peak_rss_bytes};
+use super::{RunFolder, read_json, write_json};
+use crate::{Progress, TrainError, peak_rss_bytes};
 
 /// The file of sessions.
 pub(super) const RUN_RECORD: &str = "run.json";
@@ -119,6 +119,6 @@ impl RunFolder {
             data_fingerprint: progress.data_fingerprint.clone(),
             sessions,
         };
-        files::replace_json(&self.dir.join(RUN_RECORD), &record)
+        write_json(&self.dir.join(RUN_RECORD), &record)
     }
 }

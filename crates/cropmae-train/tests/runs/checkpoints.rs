@@ -155,13 +155,15 @@ fn files_of_two_checkpoints_do_not_mix() {
     );
 }
 
-/// Puts a file where the next checkpoint is to be written, as a full disk would stop it.
+/// Puts a file in the place of the next checkpoint, so that it cannot be written.
 struct InTheWay(PathBuf);
+
+const NEXT: &str = "checkpoints/epoch00002-batch0000000";
 
 impl Observer for InTheWay {
     fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
         if end.epoch == 0 {
-            std::fs::write(self.0.join("checkpoints/.partial"), "in the way")?;
+            std::fs::write(self.0.join(NEXT), "in the way")?;
         }
         Ok(())
     }
@@ -186,28 +188,36 @@ fn a_checkpoint_that_cannot_be_written_leaves_those_before() {
         message.contains("the checkpoints before are intact"),
         "{message}"
     );
-    std::fs::remove_file(dir.path().join("checkpoints/.partial")).unwrap();
+    let hidden = |name: &String| name.starts_with('.');
+    assert!(!names(&dir.path().join("checkpoints")).iter().any(hidden));
+    std::fs::remove_file(dir.path().join(NEXT)).unwrap();
     let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
     assert_eq!(loaded.progress.cursor.step, 2);
     train(dir.path(), &[]).unwrap();
     assert!(bits(dir.path()) == bits(whole.path()));
 }
 
+/// Files as they are while they are being replaced.
+const TEMPORARY: [&str; 2] = [".config.json.Ab12Cd.partial", ".last.safetensors.partial"];
+
 #[test]
 fn what_a_killed_session_left_half_written_goes_away() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), &["max_steps=2"]).unwrap();
     let folder = dir.path().join("checkpoints");
-    for name in [".partial", ".removed"] {
+    let half = ".epoch00002-batch0000000.Ab12Cd.partial";
+    for name in [half, ".partial", ".removed"] {
         std::fs::create_dir(folder.join(name)).unwrap();
         std::fs::write(folder.join(name).join("weights.safetensors"), "half").unwrap();
     }
-    std::fs::write(dir.path().join(".abc.tmp"), "half").unwrap();
+    for name in TEMPORARY {
+        std::fs::write(dir.path().join(name), "half").unwrap();
+    }
     // The weights of the newest checkpoint were not published yet.
     std::fs::remove_file(checkpoint::last_weights(dir.path())).unwrap();
     train(dir.path(), &["max_steps=2"]).unwrap();
     assert!(!names(&folder).iter().any(|name| name.starts_with('.')));
-    assert!(!dir.path().join(".abc.tmp").exists());
+    assert!(TEMPORARY.iter().all(|name| !dir.path().join(name).exists()));
     let last = weights::load_info(&checkpoint::last_weights(dir.path())).unwrap();
     assert_eq!(last.provenance["step"], "2");
 }

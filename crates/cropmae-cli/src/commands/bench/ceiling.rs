@@ -17,7 +17,7 @@ impl Ceiling {
     /// The linear layers of an encoder block on `rows` tokens; with `backward` also both gradients of each.
     pub fn measure(model: &ModelConfig, rows: usize, backward: bool, compute: Compute) -> Self {
         let d = model.embed_dim;
-        let hidden = (d as f64 * model.mlp_ratio) as usize;
+        let hidden = model.mlp_width(d);
         let mut ceiling = Self {
             compute,
             flops: 0.0,

@@ -10,13 +10,12 @@ use cropmae_kernels::{
     attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed,
     pixel_loss, residual_layer_norm, self_attention, transformer,
 };
+use cropmae_model::FEED_FORWARD_DIM;
 use serde::Serialize;
 
 use super::{ceiling::Ceiling, median, peak_rss_mib, threads};
 use crate::{args::OpsArgs, console::Console, device};
 
-/// Width of the cross-attention decoder's feed-forward layers.
-const FEED_FORWARD: usize = 2048;
 const EPS: f64 = 1e-6;
 
 /// One operation, measured.
@@ -123,7 +122,7 @@ impl Bench<'_> {
             model.num_patches() + 1,
             model.embed_dim,
         );
-        let hidden = (d as f64 * model.mlp_ratio) as usize;
+        let hidden = model.mlp_width(d);
         let heads = model.num_heads;
         let x = var(&[b, n, d])?;
         let gains = (var(&[d])?, var(&[d])?);
@@ -196,7 +195,7 @@ impl Bench<'_> {
         let dropout = Some(Dropout { p: 0.1, key: 1 });
         let (x, kv) = (var(&[b, n, d])?, var(&[b, n, 2 * d])?);
         let gains = (var(&[d])?, var(&[d])?);
-        let (fc1, fc2) = (layer(d, FEED_FORWARD)?, layer(FEED_FORWARD, d)?);
+        let (fc1, fc2) = (layer(d, FEED_FORWARD_DIM)?, layer(FEED_FORWARD_DIM, d)?);
         let shape = format!("{b}x{n}x{d}");
         self.op("residual_layer_norm", &shape, 0, || {
             residual_layer_norm(&x, &x, &gains.0, &gains.1, EPS, dropout)
@@ -208,10 +207,13 @@ impl Bench<'_> {
             flops,
             || cross_attention(&x, &kv, heads, dropout, self.policy.compute),
         )?;
-        let flops = 4 * b * n * d * FEED_FORWARD;
-        self.op("mlp", &format!("{shape} via {FEED_FORWARD}"), flops, || {
-            mlp(&x, pair(&fc1), pair(&fc2), dropout, self.policy)
-        })?;
+        let flops = 4 * b * n * d * FEED_FORWARD_DIM;
+        self.op(
+            "mlp",
+            &format!("{shape} via {FEED_FORWARD_DIM}"),
+            flops,
+            || mlp(&x, pair(&fc1), pair(&fc2), dropout, self.policy),
+        )?;
         self.op("dropout", &shape, 0, || {
             kernels::dropout(&x, Dropout { p: 0.1, key: 1 })
         })
