@@ -35,7 +35,7 @@ pub use optim::OptimConfig;
 pub use scenes::ScenesConfig;
 pub(crate) use schedule::ALTERNATIVES;
 pub use schedule::ScheduleConfig;
-pub use train::{Compute, TrainConfig};
+pub use train::{ComputeDtype, TrainConfig};
 pub use views::Views;
 
 /// Everything that decides a pre-training run.

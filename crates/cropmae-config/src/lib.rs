@@ -18,7 +18,7 @@ mod validate;
 pub use classes::{ClassesProtocol, Pooling};
 pub use error::ConfigError;
 pub use experiment::{
-    About, AugmentConfig, CheckpointConfig, Compute, DataConfig, EvalConfig, Experiment,
+    About, AugmentConfig, CheckpointConfig, ComputeDtype, DataConfig, EvalConfig, Experiment,
     Interpolation, LossConfig, MaskConfig, Method, ModelConfig, OptimConfig, Sampler, Samples,
     ScenesConfig, ScheduleConfig, TrainConfig, Views,
 };

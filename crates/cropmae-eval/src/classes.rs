@@ -11,7 +11,7 @@ mod optimise;
 
 use std::path::Path;
 
-use cropmae_config::{ClassesProtocol, Compute};
+use cropmae_config::{ClassesProtocol, ComputeDtype};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ pub struct ClassesReport {
     pub weights_sha256: Option<String>,
     /// Type of the operands of its matrix products, as they ran; what follows is not affected.
     #[serde(default)]
-    pub compute: Compute,
+    pub compute: ComputeDtype,
     /// Identifies the data: SHA-256 over names and sizes of all images.
     pub data_fingerprint: String,
     /// The protocol that was run.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use cropmae_config::{Compute, Protocol};
+use cropmae_config::{ComputeDtype, Protocol};
 use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
@@ -138,10 +138,10 @@ pub fn sweep(
 }
 
 /// What a report says of the encoder's number type.
-pub(crate) fn compute(encoder: &dyn FeatureExtractor) -> Compute {
+pub(crate) fn compute(encoder: &dyn FeatureExtractor) -> ComputeDtype {
     match encoder.compute() {
-        cropmae_model::Compute::F32 => Compute::F32,
-        cropmae_model::Compute::Bf16 => Compute::Bf16,
+        cropmae_model::Compute::F32 => ComputeDtype::F32,
+        cropmae_model::Compute::Bf16 => ComputeDtype::Bf16,
     }
 }
 

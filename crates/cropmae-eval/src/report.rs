@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cropmae_config::{Compute, Protocol};
+use cropmae_config::{ComputeDtype, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
@@ -24,7 +24,7 @@ pub struct TaskReport {
     pub weights_sha256: Option<String>,
     /// Type of the operands of its matrix products, as they ran; propagation is f32 with either.
     #[serde(default)]
-    pub compute: Compute,
+    pub compute: ComputeDtype,
     /// Width and height of a cell of its grid, in pixels.
     pub patch_size: usize,
     /// Sequences by the height and width of the encoder's input: the protocol's, to the nearest multiples of

@@ -1,5 +1,6 @@
 //! How a model runs: choices that change speed and memory, not what is computed.
 
+use cropmae_config::{ComputeDtype, TrainConfig};
 use cropmae_kernels::{Compute, Policy};
 
 /// Speed and memory of a model. The default is f32 with every activation kept.
@@ -26,6 +27,19 @@ impl Execution {
         Policy {
             compute: self.compute,
             recompute: index < self.recompute_blocks,
+        }
+    }
+}
+
+/// What the table `[train]` of an experiment asks for.
+impl From<&TrainConfig> for Execution {
+    fn from(train: &TrainConfig) -> Self {
+        Self {
+            compute: match train.compute {
+                ComputeDtype::F32 => Compute::F32,
+                ComputeDtype::Bf16 => Compute::Bf16,
+            },
+            recompute_blocks: train.recompute_blocks,
         }
     }
 }

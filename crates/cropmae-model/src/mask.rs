@@ -1,8 +1,8 @@
 //! Random masking by shuffled patch indices (MAE, section 3 "Masking" and "Simple implementation").
 //!
-//! The noise is drawn and sorted on the CPU by the data loader; here its order becomes the indices that the
-//! model gathers by. Tokens are gathered as rows of a flattened tensor: one `index_select` each, whose
-//! backward is one `index_add`.
+//! The data loader draws the noise and sorts it on the CPU; here its order becomes the indices that the
+//! model gathers by. Tokens are gathered as rows of a flattened tensor, by one `index_select` whose backward
+//! pass is one `index_add`.
 //!
 //! Symbols: B batch, N patches, K visible ones, R = N - K removed ones, C any width.
 
@@ -16,8 +16,6 @@ pub struct PatchMask {
     batch: usize,
     num_patches: usize,
     len_keep: usize,
-    ids_restore: Tensor,
-    mask: Tensor,
     ids_keep: Option<Tensor>,
     ids_removed: Tensor,
     /// Rows of (B·(1 + N), C) that hold removed patches, each sample beginning with its class token.
@@ -27,8 +25,8 @@ pub struct PatchMask {
 }
 
 impl PatchMask {
-    /// `ids_shuffle` (B, N), row-major: each row is the argsort of a sample's noise; its first
-    /// `len_keep` patches stay.
+    /// The mask of `ids_shuffle` (B, N), row-major: each row is the argsort of a sample's noise, whose first
+    /// `len_keep` patches stay visible.
     ///
     /// # Errors
     /// [`ModelError::Mask`] when a row is not a permutation of 0..N or nothing is removed.
@@ -53,43 +51,30 @@ impl PatchMask {
             });
         }
         let mask_token_row = (b * (1 + k)) as u32;
-        let mut ids_restore = Vec::with_capacity(b * n);
-        let mut ids_removed = Vec::with_capacity(b * (n - k));
         let mut ids_keep = Vec::with_capacity(b * k);
+        let mut ids_removed = Vec::with_capacity(b * (n - k));
+        let mut removed_rows = Vec::with_capacity(b * (n - k));
         let mut restore_rows = Vec::with_capacity(b * (1 + n));
         for (sample, order) in ids_shuffle.chunks_exact(n).enumerate() {
             let rank = ranks(order, sample)?;
             ids_keep.extend_from_slice(&order[..k]);
-            ids_removed.extend((0..n as u32).filter(|&id| rank[id as usize] >= k as u32));
             let cls_row = (sample * (1 + k)) as u32;
+            let first_row = (sample * (1 + n) + 1) as u32;
             restore_rows.push(cls_row);
-            restore_rows.extend(rank.iter().map(|&rank| {
+            for (id, rank) in (0..n as u32).zip(rank) {
                 if rank < k as u32 {
-                    cls_row + 1 + rank
+                    restore_rows.push(cls_row + 1 + rank);
                 } else {
-                    mask_token_row
+                    restore_rows.push(mask_token_row);
+                    ids_removed.push(id);
+                    removed_rows.push(first_row + id);
                 }
-            }));
-            ids_restore.extend(rank);
+            }
         }
-        let mask: Vec<f32> = ids_restore
-            .iter()
-            .map(|&rank| f32::from(u8::from(rank >= k as u32)))
-            .collect();
-        let removed_rows: Vec<u32> = ids_removed
-            .chunks_exact(n - k)
-            .enumerate()
-            .flat_map(|(sample, ids)| {
-                ids.iter()
-                    .map(move |&id| (sample * (1 + n) + 1) as u32 + id)
-            })
-            .collect();
         Ok(Self {
             batch,
             num_patches,
             len_keep,
-            ids_restore: Tensor::from_vec(ids_restore, (b, n), device)?,
-            mask: Tensor::from_vec(mask, (b, n), device)?,
             ids_keep: match k {
                 0 => None,
                 _ => Some(Tensor::from_vec(ids_keep, (b, k), device)?),
@@ -144,18 +129,6 @@ impl PatchMask {
     #[must_use]
     pub fn ids_keep(&self) -> Option<&Tensor> {
         self.ids_keep.as_ref()
-    }
-
-    /// Position of each patch in the shuffled order, (B, N) u32: the inverse of `ids_shuffle`.
-    #[must_use]
-    pub fn ids_restore(&self) -> &Tensor {
-        &self.ids_restore
-    }
-
-    /// 1 where a patch was removed, else 0, (B, N) f32.
-    #[must_use]
-    pub fn mask(&self) -> &Tensor {
-        &self.mask
     }
 
     /// Indices of the removed patches, increasing in each sample, (B, R) u32.

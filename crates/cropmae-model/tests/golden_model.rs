@@ -27,17 +27,40 @@ fn masks(root: &Path) {
         let (name, mask) = (&case.name, &case.mask);
         let len_keep = case.meta["len_keep"].as_u64().expect("len_keep");
         assert_eq!(mask.len_keep() as u64, len_keep, "{name}");
-        assert_eq!(values(mask.mask()), values(&case.stored["mask"]), "{name}");
-        let shuffle = argsort(&case.stored["noise"]);
-        let shuffle: Vec<i64> = shuffle.into_iter().map(i64::from).collect();
-        for (key, found) in [
-            ("ids_shuffle", shuffle),
-            ("ids_restore", integers(mask.ids_restore())),
-        ] {
-            if let Some(expected) = case.stored.get(key) {
-                assert_eq!(found, integers(expected), "{name}: {key}");
+        let (batch, n, keep) = (mask.batch(), mask.num_patches(), mask.len_keep());
+        let mut removed = vec![0.0; batch * n];
+        for (sample, ids) in (0..).zip(mask.ids_removed().to_vec2::<u32>().expect("ids")) {
+            for id in ids {
+                removed[sample * n + id as usize] = 1.0;
             }
         }
+        assert_eq!(removed, values(&case.stored["mask"]), "{name}");
+        let shuffle = argsort(&case.stored["noise"]);
+        if let Some(expected) = case.stored.get("ids_shuffle") {
+            let shuffle: Vec<i64> = shuffle.iter().map(|&id| id.into()).collect();
+            assert_eq!(shuffle, integers(expected), "{name}: ids_shuffle");
+        }
+        // The places that visible tokens are restored to; all others get the mask token.
+        let Some(expected) = case.stored.get("ids_restore") else {
+            continue;
+        };
+        let ranks = Tensor::arange(0f32, 1.0 + keep as f32, &Device::Cpu)
+            .and_then(|ranks| {
+                ranks
+                    .reshape((1, 1 + keep, 1))?
+                    .broadcast_as((batch, 1 + keep, 1))
+            })
+            .expect("ranks");
+        let token = Tensor::full(1.0 + keep as f32, (1, 1, 1), &Device::Cpu).expect("token");
+        let restored = mask
+            .restore(&ranks.contiguous().expect("ranks"), &token)
+            .expect("restore");
+        let restored = restored.narrow(1, 1, n).expect("patches");
+        let expected: Vec<i64> = integers(expected)
+            .into_iter()
+            .map(|rank| 1 + rank.min(keep as i64))
+            .collect();
+        assert_eq!(integers(&restored), expected, "{name}: ids_restore");
     }
 }
 

@@ -175,12 +175,17 @@ fn unseen_patches_do_not_matter() {
         Pretrainer::new(Method::CropMae, &config(), frozen(&vars, &Device::Cpu)).expect("model");
     let views = views(Method::CropMae);
     let mask = mask(4);
-    let seen = mask.mask().unsqueeze(2).expect("mask"); // 1 where removed
+    let n = config().num_patches();
+    let mut visible = vec![1.0f32; BATCH * n];
+    for (sample, ids) in (0..).zip(mask.ids_removed().to_vec2::<u32>().expect("ids")) {
+        for id in ids {
+            visible[sample * n + id as usize] = 0.0;
+        }
+    }
+    let visible = Tensor::from_vec(visible, (BATCH, n, 1), &Device::Cpu).expect("visible");
     let blanked = [
         views[0].clone(),
-        views[1]
-            .broadcast_mul(&(1.0 - seen).expect("visible"))
-            .expect("blank"),
+        views[1].broadcast_mul(&visible).expect("blank"),
     ];
     let pred = |views: &[Tensor]| -> Vec<f32> {
         let pred = model

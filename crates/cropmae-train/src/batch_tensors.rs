@@ -1,4 +1,4 @@
-//! A batch on its way from the loader to the training device.
+//! Moves a batch from the loader to the training device.
 
 use candle_core::{DType, Device, Result, Tensor};
 use cropmae_config::Experiment;
@@ -10,16 +10,17 @@ use crate::TrainError;
 
 /// A batch on the training device.
 pub struct BatchTensors {
-    /// One tensor (B, N, P*P*3) per view, normalised f32, the masked one last.
+    /// One tensor (B, N, P*P*3) per view, normalized f32, the masked one last.
     pub views: Vec<Tensor>,
-    /// (B, N) u32: patches of the masked view in the order of their noise; the first are kept.
-    pub ids_shuffle: Tensor,
-    /// The mask made of it.
+    /// The mask of the last view.
     pub mask: PatchMask,
+    /// (B, N), row-major: patches of the masked view in the order of their noise; the first are kept.
+    ids_shuffle: Vec<u32>,
 }
 
 impl BatchTensors {
-    /// Puts `batch` on `device`, and normalises pixels there that come as bytes.
+    /// Puts `batch` on `device`, and normalizes pixels there that come as bytes. The memory of the batch goes
+    /// back to its loader.
     ///
     /// # Errors
     /// [`TrainError::Compute`] when the batch does not fit the model's input.
@@ -30,37 +31,38 @@ impl BatchTensors {
     ) -> std::result::Result<Self, TrainError> {
         let config = &experiment.model;
         let (b, n, v) = (batch.size, config.num_patches(), config.patch_values());
-        let compute = TrainError::compute("moving a batch to the device");
         let len_keep = experiment.mask.len_keep(n);
         let mask = PatchMask::new(&batch.ids_shuffle, b, n, len_keep, device)?;
-        let views = batch.views.into_iter();
-        let views = views
-            .map(|view| to_device(view, (b, n, v), device))
+        let views = batch
+            .views
+            .into_iter()
+            .map(|view| to_device(&view, (b, n, v), device))
             .collect::<Result<_>>()
-            .map_err(&compute)?;
-        let ids_shuffle =
-            Tensor::from_vec(batch.ids_shuffle, (b, n), &Device::Cpu).map_err(&compute)?;
+            .map_err(TrainError::compute("moving a batch to the device"))?;
         Ok(Self {
             views,
-            ids_shuffle,
             mask,
+            ids_shuffle: batch.ids_shuffle,
         })
     }
-}
 
-/// Normalised patches on `device`. The memory of all but f32 on the CPU, which becomes the tensor, goes back
-/// to the loader.
-fn to_device(patches: Patches, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-    match (patches, device) {
-        (Patches::Normalized(values), Device::Cpu) => {
-            Tensor::from_vec(values.into_vec(), shape, device)
-        }
-        (Patches::Normalized(values), _) => Tensor::from_slice(&values, shape, device),
-        (Patches::Bytes(bytes), _) => normalize(&Tensor::from_slice(&bytes, shape, device)?),
+    /// Patches of the masked view in the order of their noise, (B, N) u32 on the CPU.
+    pub(crate) fn ids_shuffle(&self) -> std::result::Result<Tensor, TrainError> {
+        let shape = (self.mask.batch(), self.mask.num_patches());
+        Tensor::from_slice(&self.ids_shuffle, shape, &Device::Cpu)
+            .map_err(TrainError::compute("reading the mask of a batch"))
     }
 }
 
-/// Bytes (B, N, P*P*3) to what the model takes, in the order of operations of
+/// Normalized patches (B, N, P*P*3) on `device`.
+fn to_device(patches: &Patches, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    match patches {
+        Patches::Normalized(values) => Tensor::from_slice(values, shape, device),
+        Patches::Bytes(bytes) => normalize(&Tensor::from_slice(bytes, shape, device)?),
+    }
+}
+
+/// Turns bytes (B, N, P*P*3) into normalized f32 of the same shape, in the order of operations of
 /// [`cropmae_data::normalize::TABLE`].
 fn normalize(bytes: &Tensor) -> Result<Tensor> {
     let (b, n, v) = bytes.dims3()?;
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_normalised_as_the_loader_does_it() {
+    fn bytes_are_normalized_as_the_loader_does_it() {
         // Every byte in every channel.
         let bytes: Vec<u8> = (0..256 * 3).map(|i| (i / 3) as u8).collect();
         let bytes = Tensor::from_vec(bytes, (2, 8, 48), &Device::Cpu).unwrap();

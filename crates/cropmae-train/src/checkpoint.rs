@@ -1,4 +1,4 @@
-//! A whole run on the disk: weights, optimizer state and position.
+//! Checkpoints: all of a run on the disk, its weights, the state of its optimizer, and where it stands.
 //!
 //! | path in the run folder | content |
 //! |---|---|
@@ -25,85 +25,94 @@ use candle_nn::VarMap;
 use cropmae_model::tensor_file::{self, TensorFile};
 use cropmae_model::weights::{self, Part, WeightsInfo};
 
-use crate::{AdamW, TrainError};
+use crate::{AdamW, RunIdentity, RunState, TrainError};
 
 pub(crate) use keep::{publish, tidy};
-pub use progress::{Cursor, Progress};
+pub use progress::Progress;
 
 const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const EMA: &str = "ema.safetensors";
 
-/// Where [`Progress`] stands in the files' metadata.
+/// The entry of the files' metadata that holds the [`Progress`].
 const KEY: &str = "training";
 
-/// What a checkpoint is made of.
-pub struct State<'a> {
-    /// The model's tensors.
-    pub weights: &'a VarMap,
-    /// Their moving average, where there is one.
-    pub ema: Option<&'a VarMap>,
-    /// The optimizer.
-    pub optimizer: &'a AdamW,
+/// The tensors of a checkpoint that is to be written.
+pub(crate) struct Contents<'a> {
+    pub(crate) weights: &'a VarMap,
+    pub(crate) ema: Option<&'a VarMap>,
+    pub(crate) optimizer: &'a AdamW,
 }
 
 /// A checkpoint in memory.
 pub struct Checkpoint {
-    /// Where the run stands.
+    /// Where the run stands, and what it is a run of.
     pub progress: Progress,
     /// The model's tensors.
     pub weights: VarMap,
     /// Their moving average, where there is one.
     pub ema: Option<VarMap>,
-    /// The optimizer's, as [`AdamW::state`] names them.
+    /// The optimizer's tensors, as [`AdamW::state`] names them.
     pub optimizer: BTreeMap<String, Tensor>,
 }
 
-/// Where the newest weights of the run in `dir` are.
+/// The file of the newest weights of the run in `dir`.
 pub fn last_weights(dir: &Path) -> PathBuf {
     dir.join("last.safetensors")
 }
 
-/// Writes a checkpoint into the run folder `dir` and removes those that `checkpoint.keep_last` lets go.
+/// Writes a checkpoint of `run` at `state` into the run folder `dir` and removes those that
+/// `checkpoint.keep_last` lets go.
 ///
 /// # Errors
 /// [`TrainError::NotSaved`] when it cannot be written; those before are then intact.
-pub fn save(dir: &Path, progress: &Progress, state: &State<'_>) -> Result<(), TrainError> {
-    let not_saved = |source| TrainError::NotSaved {
-        dir: dir.to_owned(),
-        step: progress.cursor.step,
-        source: Box::new(source),
+pub(crate) fn save(
+    dir: &Path,
+    run: &RunIdentity,
+    state: &RunState,
+    contents: &Contents<'_>,
+) -> Result<(), TrainError> {
+    let progress = Progress::new(run.clone(), state.clone());
+    let write_all = || {
+        let folder = keep::create(dir, state.cursor)?;
+        write(folder.path(), &progress, contents)?;
+        keep::commit(folder, dir, state.cursor)?;
+        keep::publish(dir, run, state.cursor)
     };
-    let folder = keep::create(dir, progress.cursor).map_err(not_saved)?;
-    write(folder.path(), progress, state)
-        .and_then(|()| keep::commit(folder, dir, progress.cursor))
-        .and_then(|()| keep::publish(dir, progress))
-        .map_err(not_saved)?;
-    keep::remove_old(dir, progress);
+    write_all().map_err(|source| TrainError::NotSaved {
+        dir: dir.to_owned(),
+        step: state.cursor.step,
+        source: Box::new(source),
+    })?;
+    keep::remove_old(dir, run, state.cursor);
     Ok(())
 }
 
 /// Writes all files of a checkpoint into the new folder `folder`.
-fn write(folder: &Path, progress: &Progress, state: &State<'_>) -> Result<(), TrainError> {
+fn write(folder: &Path, progress: &Progress, contents: &Contents<'_>) -> Result<(), TrainError> {
     let training = serde_json::to_string(progress)
         .map_err(|error| TrainError::io(folder, "write")(error.into()))?;
     let entries = BTreeMap::from([(KEY.to_owned(), training.clone())]);
-    tensor_file::write(&folder.join(OPTIMIZER), state.optimizer.state(), &entries)?;
+    tensor_file::write(
+        &folder.join(OPTIMIZER),
+        contents.optimizer.state(),
+        &entries,
+    )?;
     let mut provenance = progress.provenance();
     provenance.insert(KEY.to_owned(), training);
     let info = |average: &str| {
         let mut provenance = provenance.clone();
         provenance.insert("weights".to_owned(), average.to_owned());
         WeightsInfo {
-            method: Some(progress.experiment.method),
-            model: progress.experiment.model.clone(),
+            method: Some(progress.run.experiment.method),
+            model: progress.run.experiment.model.clone(),
             provenance,
         }
     };
-    if let Some(ema) = state.ema {
+    if let Some(ema) = contents.ema {
         weights::save(&folder.join(EMA), &info("moving average"), ema)?;
     }
-    weights::save(&folder.join(WEIGHTS), &info("as trained"), state.weights)?;
+    weights::save(&folder.join(WEIGHTS), &info("as trained"), contents.weights)?;
     Ok(())
 }
 
@@ -149,7 +158,7 @@ fn read(folder: &Path, device: &Device) -> Result<Checkpoint, TrainError> {
     let weights = weights::load(&path, Part::Whole, device)?;
     let training = weights.info.provenance.get(KEY).map(String::as_str);
     let progress = Progress::parse(&path, training)?;
-    let ema = match progress.experiment.train.ema_decay {
+    let ema = match progress.run.experiment.train.ema_decay {
         Some(_) => {
             let path = folder.join(EMA);
             let ema = weights::load(&path, Part::Whole, device)?;

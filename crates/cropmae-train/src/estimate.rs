@@ -12,7 +12,7 @@ use cropmae_model::FEED_FORWARD_DIM;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::{Cursor, Plan, TrainError, Trainer};
+use crate::{Plan, TrainError, Trainer};
 
 use memory::Parameters;
 pub use memory::PeakMemory;
@@ -71,15 +71,12 @@ pub fn estimate(
 /// Seconds of one update on random pixels. One goes before it, uncounted: it fills caches and pools.
 fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, TrainError> {
     let mut seconds = 0.0;
-    let mut at = Cursor::default();
     for _ in 0..2 {
         let start = Instant::now();
         for _ in 0..experiment.train.accum_iter {
             let batch = trainer.tensors(random_batch(experiment))?;
-            trainer.micro_step(&batch, at, true)?;
-            at.batch += 1;
+            trainer.step(&batch, true)?;
         }
-        at.step += 1;
         seconds = start.elapsed().as_secs_f64();
     }
     Ok(seconds)

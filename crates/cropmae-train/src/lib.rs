@@ -6,28 +6,30 @@
 
 mod batch_tensors;
 pub mod checkpoint;
+mod clock;
 mod ema;
 mod error;
 mod estimate;
 mod memory;
-mod meter;
 mod observer;
 mod optimizer;
 mod pretrain;
 mod record;
 mod schedule;
 mod source;
+mod state;
 mod trainer;
 
 pub use batch_tensors::BatchTensors;
-pub use checkpoint::{Checkpoint, Cursor, Progress};
+pub use checkpoint::{Checkpoint, Progress};
 pub use error::TrainError;
 pub use estimate::{Estimate, PeakMemory, encoder_flops, estimate, random_batch};
 pub use memory::peak_rss_bytes;
-pub use observer::{EpochEnd, HookError, Observer, Plan, StepStats};
-pub use optimizer::{AdamW, GroupSize};
+pub use observer::{HookError, Observer, Plan, StepStats};
+pub use optimizer::{AdamW, GroupSize, SummedGradient};
 pub use pretrain::{Outcome, PretrainOptions, pretrain};
 pub use record::{RunFolder, Session, SessionEnd, sessions};
 pub use schedule::Schedule;
 pub use source::{BatchSource, Batches, DatasetSource, RepeatFirstBatch};
-pub use trainer::{Effect, Fault, MicroStep, Reading, Trainer, Update};
+pub use state::{Cursor, RunIdentity, RunState};
+pub use trainer::{Step, Trainer};

@@ -2,20 +2,15 @@
 
 use std::path::Path;
 
-use candle_nn::VarMap;
 use cropmae_config::Experiment;
-use cropmae_model::Pretrainer;
 use serde::{Deserialize, Serialize};
 
-use crate::meter::Meter;
-use crate::trainer::Reading;
-use crate::{Cursor, TrainError, Trainer};
+use crate::clock::Clock;
+use crate::{Cursor, RunState, Step, TrainError, Trainer};
 
 /// The size of a run, known before its first batch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
-    /// Where this session starts.
-    pub start: Cursor,
     /// Epochs of the whole run.
     pub epochs: u64,
     /// Batches that the source gives per epoch.
@@ -51,7 +46,6 @@ impl Plan {
         let epochs = u64::from(train.epochs);
         let updates_per_epoch = updates_per_epoch as u64;
         Ok(Self {
-            start: Cursor::default(),
             epochs,
             batches_per_epoch,
             batches_used: if experiment.schedule.compat {
@@ -89,34 +83,29 @@ pub struct StepStats {
 }
 
 impl StepStats {
-    /// The update that led to `at`.
-    pub(crate) fn new(at: Cursor, lr: f64, read: Reading, meter: &mut Meter) -> Self {
-        let rate = meter.read();
-        Self {
-            step: at.step,
-            epoch: at.epoch,
-            loss: read.loss,
+    /// The update `done` that led to `state`; none where its loss was not read.
+    pub(crate) fn new(state: &RunState, done: &Step, clock: &mut Clock) -> Option<Self> {
+        let Step::Updated {
+            mean_loss: Some(loss),
+            grad_norm: Some(grad_norm),
             lr,
-            grad_norm: read.grad_norm,
+            ..
+        } = *done
+        else {
+            return None;
+        };
+        let rate = clock.report();
+        Some(Self {
+            step: state.cursor.step,
+            epoch: state.cursor.epoch,
+            loss,
+            lr,
+            grad_norm,
             images_per_s: rate.images_per_s,
             data_wait_share: rate.data_wait_share,
-            seconds: rate.seconds,
-        }
+            seconds: state.seconds,
+        })
     }
-}
-
-/// A model at the end of an epoch.
-pub struct EpochEnd<'a> {
-    /// The epoch that ended, from 0.
-    pub epoch: u64,
-    /// Updates made.
-    pub step: u64,
-    /// The model.
-    pub model: &'a Pretrainer,
-    /// Its weights, by name.
-    pub weights: &'a VarMap,
-    /// Their moving average, with `train.ema_decay`.
-    pub ema: Option<&'a VarMap>,
 }
 
 /// An error of the caller's own.
@@ -124,9 +113,9 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whoever watches a run. Every method has a default that does nothing.
 pub trait Observer {
-    /// The run is about to start or to continue with `trainer`'s weights; its optimizer tells the sizes of
-    /// the parameter groups. A session that starts at an epoch's beginning may follow one that was killed
-    /// in [`Self::on_epoch_end`]: what that owes is made up for here.
+    /// The run is about to start or to continue with `trainer`. A session that starts at the beginning of an
+    /// epoch may follow one that was killed in [`Self::on_epoch_end`]: what that session owes is made up for
+    /// here.
     ///
     /// # Errors
     /// Any error stops the run with [`TrainError::EpochHook`].
@@ -145,11 +134,12 @@ pub trait Observer {
     /// A checkpoint was written.
     fn on_checkpoint(&mut self, _path: &Path, _at: Cursor) {}
 
-    /// An epoch ended; its checkpoint, if one was due, is written. Evaluations and pictures belong here.
+    /// An epoch ended; its checkpoint, if one was due, is written. The cursor of `trainer` stands at the
+    /// beginning of the next epoch. Evaluations and pictures belong here.
     ///
     /// # Errors
     /// Any error stops the run with [`TrainError::EpochHook`].
-    fn on_epoch_end(&mut self, _end: &EpochEnd<'_>) -> Result<(), HookError> {
+    fn on_epoch_end(&mut self, _trainer: &Trainer) -> Result<(), HookError> {
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
 //! AdamW (Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101) over named parameters.
 //!
 //! Biases and tensors of at most one dimension (LayerNorm gains) are not decayed, everything else is; the
-//! class and mask tokens have three dimensions and therefore are, as in the reference. Gradients of several
-//! batches are summed here and averaged by the update. Parameters are visited in name order.
+//! class and mask tokens have three dimensions and therefore are, as in the reference. Parameters are visited
+//! in the order of their names.
+//!
+//! An update takes four calls: [`AdamW::accumulate`] for each of its batches, then [`AdamW::reduce`],
+//! [`SummedGradient::norm`] where somebody wants it, and [`AdamW::step`].
 
 use std::collections::BTreeMap;
 
@@ -16,7 +19,7 @@ const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const GRADIENT: &str = "grad.";
 
-/// Tensors and values that share a weight decay.
+/// Numbers of the tensors and values that share a weight decay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct GroupSize {
     /// Number of tensors.
@@ -37,14 +40,33 @@ fn is_decayed(name: &str, var: &Var) -> bool {
     var.dims().len() > 1 && !name.ends_with(".bias")
 }
 
-/// AdamW with gradient accumulation and optional clipping.
+/// The gradient of one update: for each parameter, in the order of their names, the sum over all batches.
+pub struct SummedGradient<'a> {
+    sums: Vec<&'a Tensor>,
+    /// Batches in the sums. The gradient is the sums divided by it, which is the reference's
+    /// `loss / accum_iter`.
+    batches: usize,
+}
+
+impl SummedGradient<'_> {
+    /// L2 norm of the gradient over all parameters. Reading it waits for the device.
+    ///
+    /// # Errors
+    /// [`TrainError::Compute`] from the device.
+    pub fn norm(&self) -> Result<f64, TrainError> {
+        let norm = cropmae_kernels::grad_norm(&self.sums)
+            .map_err(TrainError::compute("the norm of the gradients"))?;
+        Ok(norm / self.batches as f64)
+    }
+}
+
+/// AdamW with accumulation of gradients: the moments of all parameters, and the gradients that wait for the
+/// next update.
 pub struct AdamW {
     config: OptimConfig,
     parameters: BTreeMap<String, Parameter>,
-    /// Summed since the last update, in memory that serves from update to update.
+    /// Sums since the last update, in memory that serves from update to update.
     gradients: Gradients,
-    accumulated: usize,
-    updates: u64,
 }
 
 impl AdamW {
@@ -75,12 +97,10 @@ impl AdamW {
             config: config.clone(),
             parameters,
             gradients: Gradients::new(),
-            accumulated: 0,
-            updates: 0,
         })
     }
 
-    /// Names and weight decays of all parameters, in name order.
+    /// Names and weight decays of all parameters, in the order of the names.
     pub fn weight_decays(&self) -> impl Iterator<Item = (&str, f64)> {
         self.parameters
             .iter()
@@ -96,16 +116,6 @@ impl AdamW {
             size.values += parameter.var.elem_count();
         }
         sizes
-    }
-
-    /// Updates made so far.
-    pub fn updates(&self) -> u64 {
-        self.updates
-    }
-
-    /// Batches whose gradients wait for the next update.
-    pub fn accumulated(&self) -> usize {
-        self.accumulated
     }
 
     /// Differentiates `loss` (a scalar) and adds the gradients to those waiting for the next update.
@@ -124,75 +134,66 @@ impl AdamW {
                 });
             }
         }
-        self.accumulated += 1;
         Ok(())
     }
 
-    /// L2 norm over all parameters of the gradient averaged over `batches` batches. Reading it waits for
-    /// the device.
-    ///
-    /// # Errors
-    /// [`TrainError::Compute`] from the device.
-    pub fn grad_norm(&self, batches: usize) -> Result<f64, TrainError> {
+    /// The gradient of the update that `batches` accumulated batches make.
+    pub fn reduce(&self, batches: usize) -> SummedGradient<'_> {
         let parameters = self.parameters.values().map(|parameter| &parameter.var);
-        let gradients: Vec<&Tensor> = self.gradients.tensors(parameters).flatten().collect();
-        let norm = cropmae_kernels::grad_norm(&gradients)
-            .map_err(TrainError::compute("the norm of the gradients"))?;
-        Ok(norm / batches as f64)
+        SummedGradient {
+            sums: self.gradients.tensors(parameters).flatten().collect(),
+            batches,
+        }
     }
 
-    /// Applies one update with rate `lr` and forgets the gradients. The sum of the gradients is divided by
-    /// `batches`, which is the reference's `loss / accum_iter`.
-    ///
-    /// `grad_norm` is what [`Self::grad_norm`] gave, if it was asked; clipping asks by itself otherwise.
+    /// What a gradient of norm `norm` is multiplied by: less than 1 where `optim.clip_grad_norm` limits it.
+    pub fn clip_scale(&self, norm: f64) -> f64 {
+        match self.config.clip_grad_norm {
+            // As in the reference's library: no scaling up, and no division by zero.
+            Some(max) => (max / (norm + 1e-6)).min(1.0),
+            None => 1.0,
+        }
+    }
+
+    /// Update number `step` (from 1) by `scale` times `gradient` with the rate `lr`.
     ///
     /// # Errors
     /// [`TrainError::Compute`] from the device.
-    pub fn update(
-        &mut self,
+    pub fn step(
+        &self,
+        gradient: &SummedGradient<'_>,
+        step: u64,
         lr: f64,
-        batches: usize,
-        grad_norm: Option<f64>,
+        scale: f64,
     ) -> Result<(), TrainError> {
-        let clip = match self.config.clip_grad_norm {
-            Some(max) => {
-                let norm = grad_norm.map_or_else(|| self.grad_norm(batches), Ok)?;
-                // As in the reference's library: no scaling up, and no division by zero.
-                (max / (norm + 1e-6)).min(1.0)
-            }
-            None => 1.0,
-        };
-        self.updates += 1;
-        self.accumulated = 0;
-        let updates: Vec<AdamWUpdate> = self
-            .parameters
-            .values()
-            .filter_map(|parameter| {
-                let step = AdamWStep {
+        let parameters = self.parameters.values().zip(&gradient.sums);
+        let updates: Vec<AdamWUpdate> = parameters
+            .map(|(parameter, grad)| AdamWUpdate {
+                param: &parameter.var,
+                grad,
+                exp_avg: &parameter.exp_avg,
+                exp_avg_sq: &parameter.exp_avg_sq,
+                step: AdamWStep {
                     lr,
                     beta1: self.config.beta1,
                     beta2: self.config.beta2,
                     eps: self.config.eps,
                     weight_decay: parameter.weight_decay,
-                    step: self.updates,
-                    grad_scale: clip / batches as f64,
-                };
-                Some(AdamWUpdate {
-                    param: &parameter.var,
-                    grad: self.gradients.get(&parameter.var)?,
-                    exp_avg: &parameter.exp_avg,
-                    exp_avg_sq: &parameter.exp_avg_sq,
                     step,
-                })
+                    grad_scale: scale / gradient.batches as f64,
+                },
             })
             .collect();
-        cropmae_kernels::adamw_all(&updates).map_err(TrainError::compute("the AdamW update"))?;
-        self.gradients.clear();
-        Ok(())
+        cropmae_kernels::adamw_all(&updates).map_err(TrainError::compute("the AdamW update"))
     }
 
-    /// Everything a resumed run needs, by name: both moments of each parameter and the gradients waiting
-    /// for the next update.
+    /// Forgets the accumulated gradients.
+    pub fn clear(&mut self) {
+        self.gradients.clear();
+    }
+
+    /// Everything that a resumed run needs, by name: both moments of each parameter, and the gradients that
+    /// wait for the next update.
     pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters.iter().flat_map(|(name, parameter)| {
             [
@@ -205,16 +206,15 @@ impl AdamW {
         })
     }
 
-    /// Takes up a state written by [`Self::state`] after `updates` updates with `accumulated` batches
-    /// waiting.
+    /// Takes up the `tensors` that [`Self::state`] gave, with gradients if some were `accumulated`.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] for a tensor that is absent or of another shape.
+    /// [`TrainError::MissingTensor`] for a tensor that is absent, [`TrainError::Compute`] for one of another
+    /// shape.
     pub fn restore(
         &mut self,
         tensors: &BTreeMap<String, Tensor>,
-        updates: u64,
-        accumulated: usize,
+        accumulated: bool,
     ) -> Result<(), TrainError> {
         let find = |name: String| {
             tensors
@@ -230,14 +230,12 @@ impl AdamW {
                     .set(find(format!("{prefix}{name}"))?)
                     .map_err(TrainError::compute("restoring the optimizer's moments"))?;
             }
-            if accumulated > 0 {
+            if accumulated {
                 self.gradients
                     .set(&parameter.var, find(format!("{GRADIENT}{name}"))?)
                     .map_err(TrainError::compute("restoring the gradients"))?;
             }
         }
-        self.updates = updates;
-        self.accumulated = accumulated;
         Ok(())
     }
 }

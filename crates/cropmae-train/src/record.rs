@@ -12,16 +12,19 @@ mod lock;
 mod sessions;
 mod traces;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use cropmae_config::Experiment;
+use cropmae_model::tensor_file;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Checkpoint, StepStats, TrainError, checkpoint};
+use crate::{
+    BatchTensors, Checkpoint, Cursor, RunIdentity, RunState, StepStats, TrainError, checkpoint,
+};
 
 use comparison::same_experiment;
 use lock::lock;
@@ -35,15 +38,18 @@ const METRICS: &str = "metrics.jsonl";
 /// A run folder that this process alone writes to.
 pub struct RunFolder {
     dir: PathBuf,
+    identity: RunIdentity,
     metrics: File,
-    /// Of a run that has not begun.
+    /// Where the run stood in its newest checkpoint.
+    saved: RunState,
+    /// What was made for a run that has not begun.
     traces: Option<Traces>,
     _lock: File,
 }
 
 impl RunFolder {
-    /// Opens or makes `dir` for a run of `experiment` on the data of `data_fingerprint`, and gives the
-    /// checkpoint to continue from, if there is one.
+    /// Opens or makes `dir` for the run of `identity`, and gives the checkpoint to continue from, if there is
+    /// one.
     ///
     /// # Errors
     /// [`TrainError::OtherExperiment`] or [`TrainError::OtherData`] when the folder holds another run,
@@ -52,8 +58,7 @@ impl RunFolder {
     /// one that was not there is not there.
     pub fn open(
         dir: &Path,
-        experiment: &Experiment,
-        data_fingerprint: &str,
+        identity: RunIdentity,
         device: &Device,
     ) -> Result<(Self, Option<Checkpoint>), TrainError> {
         let mut traces = Traces::of_folder(dir).map_err(TrainError::io(dir, "create"))?;
@@ -63,11 +68,16 @@ impl RunFolder {
                 traces.add_file(path);
             }
         }
-        let (metrics, resumed) = start_or_resume(dir, experiment, data_fingerprint, device)
-            .inspect_err(|_| traces.remove())?;
+        let (metrics, resumed) =
+            start_or_resume(dir, &identity, device).inspect_err(|_| traces.remove())?;
         let folder = Self {
             dir: dir.to_owned(),
+            identity,
             metrics,
+            saved: resumed
+                .as_ref()
+                .map(|checkpoint| checkpoint.progress.state.clone())
+                .unwrap_or_default(),
             traces: resumed.is_none().then_some(traces),
             _lock: lock,
         };
@@ -91,25 +101,58 @@ impl RunFolder {
         }
     }
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.dir
+    /// Where the run stood in its newest checkpoint; the start of a run that has none.
+    pub fn saved(&self) -> &RunState {
+        &self.saved
     }
 
-    /// Where the batch of a non-finite loss goes.
-    pub fn bad_batch_path(&self, step: u64) -> PathBuf {
-        self.dir.join(format!("nonfinite-step{step}.safetensors"))
-    }
-
-    /// Waits until the lines of `metrics.jsonl` are on the disk.
-    ///
-    /// # Errors
-    /// [`TrainError::Io`].
-    pub fn sync_log(&self) -> Result<(), TrainError> {
-        let path = self.dir.join(METRICS);
+    /// Writes a checkpoint of the run at `state` and gives the file of its weights.
+    pub(crate) fn save(
+        &mut self,
+        state: &RunState,
+        contents: &checkpoint::Contents<'_>,
+    ) -> Result<PathBuf, TrainError> {
+        self.begin();
+        // Lines of updates that the checkpoint holds are never written again.
+        let metrics = self.dir.join(METRICS);
         self.metrics
             .sync_data()
-            .map_err(TrainError::io(&path, "write"))
+            .map_err(TrainError::io(&metrics, "write"))?;
+        checkpoint::save(&self.dir, &self.identity, state, contents)?;
+        self.saved = state.clone();
+        Ok(checkpoint::last_weights(&self.dir))
+    }
+
+    /// Keeps the `batch` at `at`, whose `what` is the non-finite `value`, for inspection, and gives the error
+    /// that ends the run.
+    pub(crate) fn keep_bad_batch(
+        &mut self,
+        batch: &BatchTensors,
+        at: Cursor,
+        what: &'static str,
+        value: f64,
+    ) -> Result<TrainError, TrainError> {
+        self.begin();
+        let step = at.step + 1;
+        let saved = self.dir.join(format!("nonfinite-step{step}.safetensors"));
+        let about = format!(
+            "{what} {value} at step {step}, epoch {}, batch {}",
+            at.epoch, at.batch
+        );
+        let entries = BTreeMap::from([("fault".to_owned(), about)]);
+        let ids_shuffle = batch.ids_shuffle()?;
+        let views = batch.views.iter().enumerate();
+        let tensors = views
+            .map(|(i, view)| (format!("view{}", i + 1), view))
+            .chain([("ids_shuffle".to_owned(), &ids_shuffle)]);
+        tensor_file::write(&saved, tensors, &entries)?;
+        Ok(TrainError::NonFinite {
+            what,
+            value,
+            step,
+            epoch: at.epoch,
+            saved,
+        })
     }
 
     /// Adds a line to `metrics.jsonl`.
@@ -129,10 +172,10 @@ impl RunFolder {
 /// Checks what the locked folder `dir` holds; gives its `metrics.jsonl`, and the checkpoint to continue from.
 fn start_or_resume(
     dir: &Path,
-    experiment: &Experiment,
-    data_fingerprint: &str,
+    identity: &RunIdentity,
     device: &Device,
 ) -> Result<(File, Option<Checkpoint>), TrainError> {
+    let experiment = &identity.experiment;
     checkpoint::tidy(dir)?;
     let found = read_json(&dir.join(CONFIG))?;
     if let Some(found) = &found {
@@ -140,13 +183,13 @@ fn start_or_resume(
     }
     let resumed = checkpoint::load(dir, device)?;
     if let Some(Checkpoint { progress, .. }) = &resumed {
-        let found = serde_json::to_value(&progress.experiment).unwrap_or_default();
+        let found = serde_json::to_value(&progress.run.experiment).unwrap_or_default();
         same_experiment(dir, &found, experiment)?;
-        if progress.data_fingerprint != data_fingerprint {
+        if progress.run.data_fingerprint != identity.data_fingerprint {
             return Err(TrainError::OtherData {
                 dir: dir.to_owned(),
-                found: progress.data_fingerprint.clone(),
-                expected: data_fingerprint.to_owned(),
+                found: progress.run.data_fingerprint.clone(),
+                expected: identity.data_fingerprint.clone(),
             });
         }
     }
@@ -159,9 +202,12 @@ fn start_or_resume(
         });
     }
     write_json(&dir.join(CONFIG), experiment)?;
-    let step = resumed
-        .as_ref()
-        .map_or(0, |checkpoint| checkpoint.progress.cursor.step);
+    let mut step = 0;
+    if let Some(Checkpoint { progress, .. }) = &resumed {
+        step = progress.state.cursor.step;
+        // A session that was killed may have got no further than the checkpoint itself.
+        checkpoint::publish(dir, identity, progress.state.cursor)?;
+    }
     Ok((open_metrics(&metrics, step)?, resumed))
 }
 
@@ -219,6 +265,8 @@ fn open_metrics(path: &Path, step: u64) -> Result<File, TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use cropmae_config::Experiment;
+
     use super::*;
 
     fn line(step: u64) -> StepStats {
@@ -240,7 +288,8 @@ mod tests {
     }
 
     fn open(dir: &Path, experiment: &Experiment) -> Result<RunFolder, TrainError> {
-        RunFolder::open(dir, experiment, "data", &Device::Cpu).map(|(folder, _)| folder)
+        let identity = RunIdentity::new(experiment, "data".to_owned(), None);
+        RunFolder::open(dir, identity, &Device::Cpu).map(|(folder, _)| folder)
     }
 
     #[test]

@@ -4,57 +4,38 @@ use candle_core::Device;
 use candle_nn::VarMap;
 use cropmae_config::Experiment;
 use cropmae_data::Batch;
-use cropmae_model::{Compute, DropoutStream, Execution, Pretrainer};
+use cropmae_model::{DropoutStream, Execution, Pretrainer};
 
 use crate::batch_tensors::BatchTensors;
 use crate::ema::Ema;
-use crate::{AdamW, Checkpoint, Cursor, Progress, Schedule, TrainError, checkpoint};
+use crate::{AdamW, Checkpoint, Cursor, RunState, Schedule, TrainError, checkpoint};
 
-/// An update that was made.
+/// What one batch did. Numbers that stay on the device are absent where they were not read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Update {
-    /// Its learning rate.
-    pub lr: f64,
-    /// Its loss and gradient, where they were read.
-    pub read: Option<Reading>,
-}
-
-/// Numbers that have to be fetched from the device.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
-    /// Mean of the losses read since the update before.
-    pub loss: f64,
-    /// L2 norm of the gradient before clipping.
-    pub grad_norm: f64,
-}
-
-/// A number that should have been finite.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fault {
-    /// `loss` or `gradient norm`.
-    pub what: &'static str,
-    /// `NaN` or an infinity.
-    pub value: f64,
-}
-
-/// What one batch led to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Effect {
-    /// Its gradients wait for the next update.
-    Accumulated,
-    /// It completed an update.
-    Updated(Update),
-    /// It gave a number that is not finite; no weight was changed.
-    Faulty(Fault),
-}
-
-/// What one batch did.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MicroStep {
-    /// Its loss, if it was read.
-    pub loss: Option<f64>,
-    /// What it led to.
-    pub effect: Effect,
+pub enum Step {
+    /// The gradients of the batch wait for the next update.
+    Accumulated {
+        /// Loss of the batch.
+        loss: Option<f64>,
+    },
+    /// The batch completed an update.
+    Updated {
+        /// Loss of the batch.
+        loss: Option<f64>,
+        /// Mean of the losses that were read since the update before.
+        mean_loss: Option<f64>,
+        /// L2 norm of the gradient, before clipping.
+        grad_norm: Option<f64>,
+        /// Learning rate of the update.
+        lr: f64,
+    },
+    /// The batch gave a number that is not finite; no weight was changed, and the run cannot go on.
+    NonFinite {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// `NaN` or an infinity.
+        value: f64,
+    },
 }
 
 /// A model in training.
@@ -64,27 +45,9 @@ pub struct Trainer {
     optimizer: AdamW,
     ema: Option<Ema>,
     schedule: Schedule,
-    losses: Vec<f64>,
+    state: RunState,
     experiment: Experiment,
     device: Device,
-}
-
-/// How the config wants the model run on `device`.
-fn execution(experiment: &Experiment, device: &Device) -> Execution {
-    let asked = match experiment.train.compute {
-        cropmae_config::Compute::F32 => Compute::F32,
-        cropmae_config::Compute::Bf16 => Compute::Bf16,
-    };
-    if asked.available_on(device) != asked {
-        let device = device.location();
-        tracing::warn!(
-            "train.compute = \"bf16\": {device:?} has no such instructions, products run in f32"
-        );
-    }
-    Execution {
-        compute: asked,
-        recompute_blocks: experiment.train.recompute_blocks,
-    }
 }
 
 impl Trainer {
@@ -123,10 +86,9 @@ impl Trainer {
         if let (Some(decay), Some(averages)) = (experiment.train.ema_decay, ema) {
             trainer.ema = Some(Ema::resume(decay, averages, &trainer.weights)?);
         }
-        trainer
-            .optimizer
-            .restore(&optimizer, progress.cursor.step, progress.accumulated)?;
-        trainer.losses = progress.losses;
+        trainer.state = progress.state;
+        let accumulated = trainer.state.accumulated > 0;
+        trainer.optimizer.restore(&optimizer, accumulated)?;
         Ok(trainer)
     }
 
@@ -140,9 +102,16 @@ impl Trainer {
         weights: VarMap,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        let execution = Execution::from(&experiment.train);
+        if execution.compute.available_on(device) != execution.compute {
+            let device = device.location();
+            tracing::warn!(
+                "train.compute = \"bf16\": {device:?} has no such instructions, products run in f32"
+            );
+        }
         let vb = candle_nn::VarBuilder::from_varmap(&weights, candle_core::DType::F32, device);
-        let model = Pretrainer::new(experiment.method, &experiment.model, vb)?
-            .with_execution(execution(experiment, device));
+        let model =
+            Pretrainer::new(experiment.method, &experiment.model, vb)?.with_execution(execution);
         let parameters = cropmae_model::named_parameters(&weights);
         let ema = experiment.train.ema_decay;
         Ok(Self {
@@ -150,7 +119,7 @@ impl Trainer {
             ema: ema.map(|decay| Ema::new(decay, &weights)).transpose()?,
             optimizer: AdamW::new(&experiment.optim, parameters)?,
             schedule: Schedule::new(experiment, batches_per_epoch),
-            losses: Vec::new(),
+            state: RunState::default(),
             weights,
             experiment: experiment.clone(),
             device: device.clone(),
@@ -162,12 +131,12 @@ impl Trainer {
         &self.model
     }
 
-    /// Its weights, by name.
+    /// The weights of the model, by name.
     pub fn weights(&self) -> &VarMap {
         &self.weights
     }
 
-    /// Its optimizer.
+    /// The optimizer.
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer
     }
@@ -177,9 +146,14 @@ impl Trainer {
         self.ema.as_ref().map(Ema::averages)
     }
 
-    /// Everything that a checkpoint holds beside the position.
-    pub(crate) fn state(&self) -> checkpoint::State<'_> {
-        checkpoint::State {
+    /// Where the run stands.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The tensors that a checkpoint holds.
+    pub(crate) fn contents(&self) -> checkpoint::Contents<'_> {
+        checkpoint::Contents {
             weights: &self.weights,
             ema: self.ema(),
             optimizer: &self.optimizer,
@@ -194,89 +168,98 @@ impl Trainer {
         BatchTensors::new(batch, &self.experiment, &self.device)
     }
 
-    /// Forward and backward pass of the batch at `at`, and the update if it completes one.
+    /// Takes the next batch of the epoch through a forward and a backward pass, makes the update if the batch
+    /// completes one, and moves the cursor on.
     ///
     /// With `read` the loss and the norm of the gradient are read, which waits for the device; only then
-    /// are they checked. The caller advances the cursor.
+    /// are they checked.
     ///
     /// # Errors
     /// [`TrainError::Compute`], [`TrainError::Model`] or [`TrainError::NoGradient`].
-    pub fn micro_step(
-        &mut self,
-        batch: &BatchTensors,
-        at: Cursor,
-        read: bool,
-    ) -> Result<MicroStep, TrainError> {
+    pub fn step(&mut self, batch: &BatchTensors, read: bool) -> Result<Step, TrainError> {
+        let at = self.state.cursor;
+        self.state.cursor.batch += 1;
         let dropout = DropoutStream::new(
             self.experiment.model.decoder_dropout,
             self.experiment.seed,
             at.step,
-            self.optimizer.accumulated() as u64,
+            self.state.accumulated as u64,
         );
         let norm_pix = self.experiment.loss.norm_pix;
-        let loss = self
+        let forward = self
             .model
-            .forward(&batch.views, &batch.mask, norm_pix, dropout)?
-            .loss;
-        let mut value = None;
-        if read {
-            let read = loss
-                .to_scalar::<f32>()
-                .map_err(TrainError::compute("reading the loss"))?;
-            value = Some(f64::from(read));
-            if !read.is_finite() {
-                let fault = Fault {
-                    what: "loss",
-                    value: read.into(),
-                };
-                return Ok(MicroStep {
-                    loss: value,
-                    effect: Effect::Faulty(fault),
-                });
-            }
-            self.losses.extend(value);
-        }
-        self.optimizer.accumulate(&loss)?;
-        let completes = (at.batch + 1).is_multiple_of(self.experiment.train.accum_iter);
-        let effect = if completes {
-            self.update(at, read)?
+            .forward(&batch.views, &batch.mask, norm_pix, dropout)?;
+        let loss = if read {
+            Some(number(&forward.loss)?)
         } else {
-            Effect::Accumulated
+            None
         };
-        Ok(MicroStep {
-            loss: value,
-            effect,
-        })
+        if let Some(value) = loss.filter(|loss| !loss.is_finite()) {
+            return Ok(Step::NonFinite {
+                what: "loss",
+                value,
+            });
+        }
+        self.optimizer.accumulate(&forward.loss)?;
+        self.state.accumulated += 1;
+        self.state.losses.extend(loss);
+        if (at.batch + 1).is_multiple_of(self.experiment.train.accum_iter) {
+            self.update(at, loss, read)
+        } else {
+            Ok(Step::Accumulated { loss })
+        }
     }
 
-    /// The update after the batch at `at`.
-    fn update(&mut self, at: Cursor, read: bool) -> Result<Effect, TrainError> {
-        let batches = self.experiment.train.accum_iter;
-        let grad_norm = if read {
-            Some(self.optimizer.grad_norm(batches)?)
+    /// The update that the batch at `at` completes.
+    fn update(&mut self, at: Cursor, loss: Option<f64>, read: bool) -> Result<Step, TrainError> {
+        let gradient = self.optimizer.reduce(self.experiment.train.accum_iter);
+        let clips = self.experiment.optim.clip_grad_norm.is_some();
+        let grad_norm = if read || clips {
+            Some(gradient.norm()?)
         } else {
             None
         };
         if let Some(value) = grad_norm.filter(|norm| !norm.is_finite()) {
-            return Ok(Effect::Faulty(Fault {
+            return Ok(Step::NonFinite {
                 what: "gradient norm",
                 value,
-            }));
+            });
         }
         let lr = self.schedule.lr(at.epoch, at.batch);
-        self.optimizer.update(lr, batches, grad_norm)?;
+        let scale = grad_norm.map_or(1.0, |norm| self.optimizer.clip_scale(norm));
+        let step = at.step + 1;
+        self.optimizer.step(&gradient, step, lr, scale)?;
+        self.optimizer.clear();
         if let Some(ema) = &self.ema {
-            ema.update(self.optimizer.updates())?;
+            ema.update(step)?;
         }
-        let losses = std::mem::take(&mut self.losses);
-        let loss = losses.iter().sum::<f64>() / losses.len() as f64;
-        let read = grad_norm.map(|grad_norm| Reading { loss, grad_norm });
-        Ok(Effect::Updated(Update { lr, read }))
+        let losses = std::mem::take(&mut self.state.losses);
+        self.state.accumulated = 0;
+        self.state.cursor.step = step;
+        Ok(Step::Updated {
+            loss,
+            mean_loss: loss.map(|_| losses.iter().sum::<f64>() / losses.len() as f64),
+            grad_norm,
+            lr,
+        })
     }
 
-    /// Writes into `progress` what of the state is neither weights nor moments.
-    pub(crate) fn describe(&self, progress: &mut Progress) {
-        progress.accumulated = self.optimizer.accumulated();
-        progress.losses.clone_from(&self.losses);
+    /// Moves the cursor to the first batch of the next epoch.
+    pub fn end_epoch(&mut self) {
+        self.state.cursor.epoch += 1;
+        self.state.cursor.batch = 0;
     }
+
+    /// Counts `seconds` of training time.
+    pub fn add_seconds(&mut self, seconds: f64) {
+        self.state.seconds += seconds;
+    }
+}
+
+/// The value of a scalar f32 tensor.
+fn number(scalar: &candle_core::Tensor) -> Result<f64, TrainError> {
+    let value = scalar
+        .to_scalar::<f32>()
+        .map_err(TrainError::compute("reading the loss"))?;
+    Ok(value.into())
 }

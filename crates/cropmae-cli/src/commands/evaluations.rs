@@ -10,7 +10,7 @@ use cropmae_config::Experiment;
 use cropmae_data::scenes::ScenesPaths;
 use cropmae_eval::{EvalOptions, Task, evaluate};
 use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
-use cropmae_train::EpochEnd;
+use cropmae_train::{Cursor, Trainer};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -133,20 +133,23 @@ impl<'a> Evaluations<'a> {
         !self.tasks.is_empty() && self.experiment.eval.is_due(done, epochs) && !made
     }
 
-    /// Evaluates the weights of `end` after `done` epochs, and their moving average where there is one. What
-    /// cannot be evaluated is logged: hours of training are worth more than a point of a curve.
-    pub fn run(&mut self, done: u64, end: &EpochEnd<'_>, console: &Console) -> Result<()> {
+    /// Evaluates the weights of `trainer` at the end of an epoch, and their moving average where there is one.
+    /// What cannot be evaluated is logged: hours of training are worth more than a point of a curve.
+    pub fn run(&mut self, trainer: &Trainer, console: &Console) -> Result<()> {
+        let Cursor {
+            epoch: done, step, ..
+        } = trainer.state().cursor;
         let model = &self.experiment.model;
         let mut found = Vec::new();
-        for (name, vars) in [("weights", Some(end.weights)), ("ema", end.ema)] {
+        for (name, vars) in [("weights", Some(trainer.weights())), ("ema", trainer.ema())] {
             let Some(vars) = vars else {
                 continue;
             };
-            let device = end.model.encoder().pos_embed().device();
+            let device = trainer.model().encoder().pos_embed().device();
             let encoder = Encoder::new(model, &parameters::frozen(vars, device))?;
             let encoder = VitFeatures::new(name, encoder);
             for planned in &self.tasks {
-                match self.score((done, end.step), name, &encoder, planned, console) {
+                match self.score((done, step), name, &encoder, planned, console) {
                     Ok(score) => found.push(score),
                     Err(error) => {
                         tracing::warn!(task = planned.task.name(), "not evaluated: {error:#}");

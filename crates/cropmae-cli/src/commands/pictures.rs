@@ -1,21 +1,25 @@
-//! Pictures of what the decoder fills in, always of the same samples so that progress can be seen.
+//! Pictures of what the decoder fills in, always of the same samples, so that progress can be seen.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use cropmae_config::Experiment;
-use cropmae_data::{Batch, Patches, patchify::unpatchify};
+use cropmae_data::{
+    Dataset, Preview,
+    patchify::{patchify, unpatchify},
+};
 use cropmae_model::{PatchMask, Pretrainer};
 use cropmae_report::{Reconstruction, reconstructions};
-use cropmae_train::BatchSource;
 use image::{ImageFormat, RgbImage};
 
 use super::runs;
 
 /// Samples in a picture.
 const SAMPLES: usize = 6;
+/// Samples that are tried at most, where some cannot be read.
+const LOOKED_AT: usize = 60;
 /// Added to the variance of a target patch, as the loss does.
 const VARIANCE_EPS: f32 = 1e-6;
 
@@ -54,74 +58,85 @@ pub struct Pictures<'a> {
     experiment: &'a Experiment,
     device: &'a Device,
     folder: PathBuf,
-    batch: Batch,
+    samples: Vec<Preview>,
 }
 
 impl<'a> Pictures<'a> {
-    /// Pictures for a run in `out`; loads the samples now.
+    /// Pictures for a run on `dataset` in `out`; loads the samples now.
     pub fn new(
         experiment: &'a Experiment,
-        source: &dyn BatchSource,
+        dataset: &Dataset,
         device: &'a Device,
         out: &Path,
-    ) -> Result<Self> {
-        let batch = source
-            .epoch(0, 0)
-            .next()
-            .context("the data gives no batch to draw")??;
-        Ok(Self {
+    ) -> Self {
+        let (seed, model) = (experiment.seed, &experiment.model);
+        let order = dataset.order(seed, 0);
+        let sizes = (model.image_size, model.num_patches());
+        // What cannot be read is left out here: the run itself reports it when it gets there.
+        let looked_at = dataset.len().min(LOOKED_AT) as u64;
+        let samples: Vec<Preview> = (0..looked_at)
+            .filter_map(|position| dataset.preview(seed, 0, order.index(position), sizes).ok())
+            .take(SAMPLES)
+            .collect();
+        Self {
             experiment,
             device,
             folder: folder(out),
-            batch: first(batch, SAMPLES, experiment),
-        })
+            samples,
+        }
     }
 
-    /// Writes `pictures/reconstruction_EPOCH.png`.
+    /// Writes `pictures/reconstruction_EPOCH.png`; nothing when no sample could be read.
     pub fn draw(&self, model: &Pretrainer, epoch: u64) -> Result<()> {
+        if self.samples.is_empty() {
+            return Ok(());
+        }
         let config = &self.experiment.model;
-        let (b, n, v) = (self.batch.size, config.num_patches(), config.patch_values());
+        let (b, n, v) = (
+            self.samples.len(),
+            config.num_patches(),
+            config.patch_values(),
+        );
         let len_keep = self.experiment.mask.len_keep(n);
-        let mask = PatchMask::new(&self.batch.ids_shuffle, b, n, len_keep, self.device)?;
-        let patches: Vec<_> = self.batch.views.iter().map(Patches::normalized).collect();
-        let views = patches
+        let ids_shuffle: Vec<u32> = self
+            .samples
+            .iter()
+            .flat_map(|sample| sample.ids_shuffle.iter().copied())
+            .collect();
+        let mask = PatchMask::new(&ids_shuffle, b, n, len_keep, self.device)?;
+        let views = (0..self.experiment.data.views.count())
+            .map(|view| {
+                let mut values = vec![0.0f32; b * n * v];
+                for (sample, out) in self.samples.iter().zip(values.chunks_exact_mut(n * v)) {
+                    patchify(&sample.views[view], config.patch_size, false, out);
+                }
+                values
+            })
+            .collect::<Vec<_>>();
+        let tensors = views
             .iter()
             .map(|view| Tensor::from_slice(view, (b, n, v), self.device))
             .collect::<candle_core::Result<Vec<_>>>()?;
-        let pred = model
-            .predict(&views, &mask)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-
-        let [references @ .., targets] = patches.as_slice() else {
-            anyhow::bail!("a batch without views");
-        };
-        let picture = |patches: &[f32]| unpatchify(patches, config.image_size, config.patch_size);
-        let sample = |all: &[f32], i: usize| all[i * n * v..(i + 1) * n * v].to_vec();
-        let rows: Vec<Row> = (0..b)
-            .map(|i| {
-                let target = sample(targets, i);
-                let mut predicted = sample(&pred, i);
-                if self.experiment.loss.norm_pix {
-                    denormalise(&mut predicted, &target, v);
-                }
-                let ids = &self.batch.ids_shuffle[i * n..(i + 1) * n];
-                let mut removed = vec![true; n];
-                ids[..len_keep]
-                    .iter()
-                    .for_each(|&id| removed[id as usize] = false);
-                Row {
-                    reference: references.first().map(|view| picture(&sample(view, i))),
-                    target: picture(&target),
-                    removed,
-                    predicted: picture(&predicted),
-                }
+        let mut predicted: Vec<f32> = model.predict(&tensors, &mask)?.flatten_all()?.to_vec1()?;
+        if self.experiment.loss.norm_pix {
+            let targets = views.last().context("a sample without views")?;
+            denormalize(&mut predicted, targets, v);
+        }
+        let rows: Vec<Row> = self
+            .samples
+            .iter()
+            .zip(predicted.chunks_exact(n * v))
+            .map(|(sample, predicted)| Row {
+                sample,
+                removed: removed(sample, len_keep),
+                predicted: unpatchify(predicted, config.image_size, config.patch_size),
             })
             .collect();
-        let figure = reconstructions(
-            &rows.iter().map(Row::as_reconstruction).collect::<Vec<_>>(),
-            config.patch_size as u32,
-        )?;
+        let rows = rows
+            .iter()
+            .map(Row::as_reconstruction)
+            .collect::<Result<Vec<_>>>()?;
+        let figure = reconstructions(&rows, config.patch_size as u32)?;
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let path = self.folder.join(format!("reconstruction_{epoch:04}.png"));
@@ -131,44 +146,38 @@ impl<'a> Pictures<'a> {
     }
 }
 
+/// Whether each patch of the masked view is removed.
+pub fn removed(sample: &Preview, len_keep: usize) -> Vec<bool> {
+    let mut removed = vec![true; sample.ids_shuffle.len()];
+    let visible = &sample.ids_shuffle[..len_keep];
+    visible.iter().for_each(|&id| removed[id as usize] = false);
+    removed
+}
+
 /// One sample of a picture.
-struct Row {
-    reference: Option<RgbImage>,
-    target: RgbImage,
+struct Row<'a> {
+    sample: &'a Preview,
     removed: Vec<bool>,
     predicted: RgbImage,
 }
 
-impl Row {
-    fn as_reconstruction(&self) -> Reconstruction<'_> {
-        Reconstruction {
-            reference: self.reference.as_ref(),
-            target: &self.target,
+impl Row<'_> {
+    fn as_reconstruction(&self) -> Result<Reconstruction<'_>> {
+        let [references @ .., target] = self.sample.views.as_slice() else {
+            bail!("a sample without views");
+        };
+        Ok(Reconstruction {
+            reference: references.first(),
+            target,
             removed: &self.removed,
             predicted: &self.predicted,
-        }
+        })
     }
 }
 
-/// The first `samples` of `batch`.
-fn first(mut batch: Batch, samples: usize, experiment: &Experiment) -> Batch {
-    let (n, v) = (
-        experiment.model.num_patches(),
-        experiment.model.patch_values(),
-    );
-    batch.size = batch.size.min(samples);
-    for view in &mut batch.views {
-        view.truncate(batch.size * n * v);
-        // A copy is no larger than it must be; the whole batch's memory goes back to the loader.
-        *view = view.clone();
-    }
-    batch.ids_shuffle.truncate(batch.size * n);
-    batch
-}
-
-/// Undoes the per-patch normalisation of the loss with the target's own statistics, as the figures of the
+/// Undoes the normalization of each patch by the loss, with the target's own statistics, as the figures of the
 /// MAE paper do: the model is not asked for them, so only the structure inside a patch is its own.
-fn denormalise(predicted: &mut [f32], target: &[f32], patch_values: usize) {
+fn denormalize(predicted: &mut [f32], target: &[f32], patch_values: usize) {
     for (pred, target) in predicted
         .chunks_mut(patch_values)
         .zip(target.chunks(patch_values))

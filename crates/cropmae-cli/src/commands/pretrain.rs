@@ -129,7 +129,7 @@ impl Job<'_> {
         } else {
             &on_disk
         };
-        let pictures = Pictures::new(experiment, source, &device, out)?;
+        let pictures = Pictures::new(experiment, &dataset, &device, out);
         let options = PretrainOptions {
             run_dir: out.to_owned(),
             device: device.clone(),

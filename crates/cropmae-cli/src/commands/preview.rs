@@ -8,7 +8,7 @@ use cropmae_data::{Dataset, Preview};
 use cropmae_report::{CropSample, crop_sheet};
 use image::ImageFormat;
 
-use super::runs;
+use super::{pictures, runs};
 use crate::{args::PreviewArgs, console::Console};
 
 /// Runs the command.
@@ -54,12 +54,7 @@ pub fn run(args: &PreviewArgs, console: &Console) -> Result<ExitCode> {
     let len_keep = experiment.mask.len_keep(patches);
     let masks: Vec<Vec<bool>> = previews
         .iter()
-        .map(|preview| {
-            let mut removed = vec![true; patches];
-            let visible = &preview.ids_shuffle[..len_keep];
-            visible.iter().for_each(|&id| removed[id as usize] = false);
-            removed
-        })
+        .map(|preview| pictures::removed(preview, len_keep))
         .collect();
     let samples: Vec<CropSample> = previews
         .iter()

@@ -8,8 +8,7 @@ use std::{
 
 use cropmae_config::Experiment;
 use cropmae_train::{
-    Cursor, EpochEnd, GroupSize, HookError, Observer, Outcome, Plan, StepStats, Trainer,
-    peak_rss_bytes,
+    Cursor, GroupSize, HookError, Observer, Outcome, Plan, StepStats, Trainer, peak_rss_bytes,
 };
 use indicatif::ProgressBar;
 
@@ -89,9 +88,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Scores, if they are due and not made yet.
-    fn evaluate(&mut self, done: u64, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        if self.evaluations.owed(done) {
-            self.evaluations.run(done, end, self.console)?;
+    fn evaluate(&mut self, trainer: &Trainer) -> Result<(), HookError> {
+        if self.evaluations.owed(trainer.state().cursor.epoch) {
+            self.evaluations.run(trainer, self.console)?;
         }
         Ok(())
     }
@@ -100,13 +99,14 @@ impl<'a> Watch<'a> {
 impl Observer for Watch<'_> {
     fn on_start(&mut self, plan: &Plan, trainer: &Trainer) -> Result<(), HookError> {
         self.bar.set_length(plan.total_updates);
-        self.bar.set_position(plan.start.step);
+        let Cursor { epoch, batch, step } = trainer.state().cursor;
+        self.bar.set_position(step);
         self.bar.reset_eta();
         let (say, train) = (|text| self.console.say(text), &self.experiment.train);
-        if plan.start.step > 0 {
+        if step > 0 {
             say(format!(
-                "resume  after update {} of {}",
-                plan.start.step, plan.total_updates
+                "resume  after update {step} of {}",
+                plan.total_updates
             ));
         }
         say(format!(
@@ -123,19 +123,11 @@ impl Observer for Watch<'_> {
                 "ema     moving average of the weights, decay {decay}"
             ));
         }
-        let Cursor { epoch, batch, step } = plan.start;
         self.evaluations.resume(epoch)?;
         if batch == 0 {
             // The start of the curve, or what a session owes that was killed between its checkpoint and the
             // scores.
-            let end = EpochEnd {
-                epoch: epoch.saturating_sub(1),
-                step,
-                model: trainer.model(),
-                weights: trainer.weights(),
-                ema: trainer.ema(),
-            };
-            self.evaluate(epoch, &end)?;
+            self.evaluate(trainer)?;
         }
         Ok(())
     }
@@ -175,18 +167,21 @@ impl Observer for Watch<'_> {
         tracing::debug!(path = %path.display(), step = at.step, "checkpoint written");
     }
 
-    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        let (done, losses) = (end.epoch + 1, std::mem::take(&mut self.epoch_losses));
+    fn on_epoch_end(&mut self, trainer: &Trainer) -> Result<(), HookError> {
+        let Cursor {
+            epoch: done, step, ..
+        } = trainer.state().cursor;
+        let losses = std::mem::take(&mut self.epoch_losses);
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         self.console.say(format!(
-            "epoch {done:>4}/{}  update {:>6}  mean loss {mean:.4}",
-            self.epochs, end.step
+            "epoch {done:>4}/{}  update {step:>6}  mean loss {mean:.4}",
+            self.epochs
         ));
         let spacing = self.epochs.div_ceil(PICTURES);
         if done.is_multiple_of(spacing) || done == self.epochs {
-            self.pictures.draw(end.model, done)?;
+            self.pictures.draw(trainer.model(), done)?;
         }
-        self.evaluate(done, end)
+        self.evaluate(trainer)
     }
 }
 

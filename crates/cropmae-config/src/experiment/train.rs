@@ -10,7 +10,7 @@ use crate::{
 /// Number type of matrix products. Weights, moments, reductions and the loss are f32 either way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Compute {
+pub enum ComputeDtype {
     /// 32-bit floats.
     #[default]
     F32,
@@ -34,7 +34,7 @@ pub struct TrainConfig {
     pub max_steps: Option<u64>,
     /// Number type of matrix products. A processor without bf16 instructions runs f32.
     #[serde(default)]
-    pub compute: Compute,
+    pub compute: ComputeDtype,
     /// That many blocks, the encoder's first, then the decoder's, keep only their input and compute the rest
     /// again in the backward pass: less memory for up to a third more work.
     #[serde(default)]

@@ -206,11 +206,11 @@ fn the_report_names_the_number_type_that_ran() {
         (report.compute, joints)
     };
     let (exact, asked) = (follow(Compute::F32), follow(Compute::Bf16));
-    assert_eq!(exact.0, cropmae_config::Compute::F32);
+    assert_eq!(exact.0, cropmae_config::ComputeDtype::F32);
     match Compute::Bf16.available_on(&Device::Cpu) {
         Compute::F32 => assert_eq!(asked, exact, "no such instructions: the same in f32"),
         Compute::Bf16 => {
-            assert_eq!(asked.0, cropmae_config::Compute::Bf16);
+            assert_eq!(asked.0, cropmae_config::ComputeDtype::Bf16);
             assert_ne!(asked.1, exact.1, "rounded operands show in the joints");
         }
     }

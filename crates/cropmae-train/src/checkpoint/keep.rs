@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cropmae_files::{NewFolder, remove_folder, remove_leftovers};
 
-use super::{Cursor, EMA, Progress, WEIGHTS, last_weights};
-use crate::TrainError;
+use super::{EMA, WEIGHTS, last_weights};
+use crate::{Cursor, RunIdentity, TrainError};
 
 /// Name of the checkpoint that is being removed.
 const REMOVED: &str = ".removed";
@@ -66,15 +66,15 @@ pub(super) fn commit(new: NewFolder, dir: &Path, at: Cursor) -> Result<(), Train
     new.commit().map_err(TrainError::io(&path, "write"))
 }
 
-/// Makes the weights of the checkpoint at `progress` the run's `last` ones and, where
-/// `checkpoint.keep_every` says so, a snapshot. Does nothing that is done already.
+/// Makes the weights of the checkpoint at `at` the run's `last` ones and, where `checkpoint.keep_every` says
+/// so, a snapshot. Does nothing that is done already.
 ///
 /// # Errors
 /// [`TrainError::Io`].
-pub(crate) fn publish(dir: &Path, progress: &Progress) -> Result<(), TrainError> {
-    let (at, config) = (progress.cursor, &progress.experiment.checkpoint);
+pub(crate) fn publish(dir: &Path, run: &RunIdentity, at: Cursor) -> Result<(), TrainError> {
+    let config = &run.experiment.checkpoint;
     let from = folder(dir).join(name(at));
-    let averaged = progress.experiment.train.ema_decay.is_some();
+    let averaged = run.experiment.train.ema_decay.is_some();
     let mut links = vec![(WEIGHTS, last_weights(dir))];
     if averaged {
         links.push((EMA, dir.join("last-ema.safetensors")));
@@ -95,15 +95,15 @@ pub(crate) fn publish(dir: &Path, progress: &Progress) -> Result<(), TrainError>
     Ok(())
 }
 
-/// Removes all but the newest `checkpoint.keep_last` checkpoints up to `progress`, and any beyond it: they
+/// Removes all but the newest `checkpoint.keep_last` checkpoints up to `at`, and any beyond it: they
 /// were damaged, and this run will make them again. One that cannot be removed only takes up room.
-pub(super) fn remove_old(dir: &Path, progress: &Progress) {
-    let now = (progress.cursor.epoch, progress.cursor.batch);
+pub(super) fn remove_old(dir: &Path, run: &RunIdentity, at: Cursor) {
+    let now = (at.epoch, at.batch);
     let all = list(dir).unwrap_or_default();
     let (mut past, mut gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|(at, _)| *at <= now);
     let surplus = past
         .len()
-        .saturating_sub(progress.experiment.checkpoint.keep_last);
+        .saturating_sub(run.experiment.checkpoint.keep_last);
     gone.extend(past.drain(..surplus));
     for (_, path) in gone {
         // Renamed first, so that half of it never passes for a checkpoint.

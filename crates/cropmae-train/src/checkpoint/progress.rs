@@ -1,89 +1,48 @@
-//! Where a run stands, as its checkpoints say it.
+//! What the files of a checkpoint say about the run that wrote them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cropmae_config::Experiment;
 use serde::{Deserialize, Serialize};
 
 use super::{KEY, damaged};
-use crate::TrainError;
+use crate::{RunIdentity, RunState, TrainError};
 
 /// Version of the checkpoints' layout; raised when an older program could misread them.
 const FORMAT: u32 = 2;
 
-/// The next batch of a run. All randomness is a function of the seed and this position, so there is no
-/// generator state beside it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Updates made.
-    pub step: u64,
-    /// Epoch of the next batch, from 0.
-    pub epoch: u64,
-    /// Index of the next batch in its epoch, from 0.
-    pub batch: usize,
-}
-
-/// Where a run stands and what it is a run of.
+/// Where a run stands and what it is a run of: the JSON in the metadata of a checkpoint's files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Version of the checkpoints' layout.
-    pub format: u32,
-    /// The next batch.
-    pub cursor: Cursor,
-    /// Batches whose gradients wait for the next update.
-    pub accumulated: usize,
-    /// Their losses, as far as they were read.
-    pub losses: Vec<f64>,
-    /// Training time so far, all sessions together, in seconds.
-    pub seconds: f64,
-    /// What is being trained, its seed included.
-    pub experiment: Experiment,
-    /// [`Experiment::fingerprint`] of it.
-    pub experiment_fingerprint: String,
-    /// Fingerprint of the data.
-    pub data_fingerprint: String,
-    /// Revision of the program, where known.
-    pub git_revision: Option<String>,
+    format: u32,
+    /// Where the run stands.
+    #[serde(flatten)]
+    pub state: RunState,
+    /// What it is a run of.
+    #[serde(flatten)]
+    pub run: RunIdentity,
 }
 
 impl Progress {
-    /// The start of a run.
-    pub fn new(
-        experiment: &Experiment,
-        data_fingerprint: &str,
-        git_revision: Option<String>,
-    ) -> Self {
+    /// The run `run` at `state`.
+    pub(super) fn new(run: RunIdentity, state: RunState) -> Self {
         Self {
             format: FORMAT,
-            cursor: Cursor::default(),
-            accumulated: 0,
-            losses: Vec::new(),
-            seconds: 0.0,
-            experiment: experiment.clone(),
-            experiment_fingerprint: experiment.fingerprint(),
-            data_fingerprint: data_fingerprint.to_owned(),
-            git_revision,
+            state,
+            run,
         }
-    }
-
-    /// Goes on where `before` stood.
-    pub(crate) fn resume(&mut self, before: &Self) {
-        self.cursor = before.cursor;
-        self.accumulated = before.accumulated;
-        self.losses.clone_from(&before.losses);
-        self.seconds = before.seconds;
     }
 
     /// What a weight file written now says about its origin.
     pub(super) fn provenance(&self) -> BTreeMap<String, String> {
-        let revision = self.git_revision.clone();
+        let (run, cursor) = (&self.run, self.state.cursor);
         let entries = [
-            ("data", self.data_fingerprint.clone()),
-            ("epoch", self.cursor.epoch.to_string()),
-            ("experiment", self.experiment_fingerprint.clone()),
-            ("step", self.cursor.step.to_string()),
+            ("data", run.data_fingerprint.clone()),
+            ("epoch", cursor.epoch.to_string()),
+            ("experiment", run.experiment_fingerprint.clone()),
+            ("step", cursor.step.to_string()),
         ];
+        let revision = run.git_revision.clone();
         entries
             .into_iter()
             .chain(revision.map(|revision| ("git_revision", revision)))
@@ -91,7 +50,7 @@ impl Progress {
             .collect()
     }
 
-    /// What the file at `path` says in its metadata.
+    /// Reads `json`, the entry [`KEY`] in the metadata of the file at `path`.
     pub(super) fn parse(path: &Path, json: Option<&str>) -> Result<Self, TrainError> {
         let json = json.ok_or_else(|| {
             damaged(

@@ -6,11 +6,11 @@
 //! activations block by block while gradients come up, but candle's graph holds the cross-attention decoder's
 //! until it is through.
 
+use candle_core::Device;
 use candle_nn::VarMap;
-use cropmae_config::{Compute, Experiment, Method};
-use cropmae_kernels::Backend;
-use cropmae_model::FEED_FORWARD_DIM;
+use cropmae_config::{Experiment, Method};
 use cropmae_model::parameters::is_of_decoder;
+use cropmae_model::{Compute, Execution, FEED_FORWARD_DIM};
 use serde::Serialize;
 
 /// Memory of a program that does nothing yet, in bytes.
@@ -123,8 +123,8 @@ impl Activations {
             Method::Mae => (kept + 1, blocks(model.depth, model.decoder_depth, dd), 0),
             Method::CropMae | Method::SiamMae => {
                 // In bfloat16 the decoder forms its hidden layers again.
-                let bf16 = experiment.train.compute == Compute::Bf16
-                    && Backend::Cpu.supports(cropmae_model::Compute::Bf16);
+                let compute = Execution::from(&experiment.train).compute;
+                let bf16 = compute.available_on(&Device::Cpu) == Compute::Bf16;
                 let hidden = layers.filter(|&layer| !recomputed(layer) && !bf16).count();
                 (n + kept + 2, hidden * FEED_FORWARD_DIM, 14 * dd)
             }
@@ -162,8 +162,6 @@ fn step_values(experiment: &Experiment, parameters: Parameters) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     /// By their shapes.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::TrainError;
 
 /// Keys that may change between two sessions of one run: none of them changes what is computed up to a
-/// given update.
+/// given update. `docs/src/training.md` lists them.
 const FREE_KEYS: [&str; 8] = [
     "about",
     "data.max_bad_fraction",
@@ -70,4 +70,21 @@ fn first_difference(
         };
         first_difference(&path, &value(left), &value(right))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FREE_KEYS;
+
+    #[test]
+    fn the_documentation_lists_every_key_that_may_change() {
+        let page = include_str!("../../../../docs/src/training.md");
+        let (_, section) = page.split_once("### Keys that may change").unwrap();
+        let (section, _) = section.split_once("\n#").unwrap();
+        let listed: Vec<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("- `")?.split('`').next())
+            .collect();
+        assert_eq!(listed, FREE_KEYS);
+    }
 }

@@ -7,7 +7,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{RunFolder, read_json, write_json};
-use crate::{Progress, TrainError, peak_rss_bytes};
+use crate::{RunState, TrainError, peak_rss_bytes};
 
 /// The file of sessions.
 pub(super) const RUN_RECORD: &str = "run.json";
@@ -70,53 +70,49 @@ pub fn sessions(dir: &Path) -> Result<Vec<Session>, TrainError> {
 }
 
 impl RunFolder {
-    /// Adds a session to `run.json`.
+    /// Adds a session that starts at `state` to `run.json`.
     ///
     /// # Errors
     /// [`TrainError::Io`].
-    pub fn start_session(&self, progress: &Progress, device: &Device) -> Result<(), TrainError> {
+    pub fn start_session(&self, state: &RunState, device: &Device) -> Result<(), TrainError> {
         let session = Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git_revision: progress.git_revision.clone(),
+            git_revision: self.identity.git_revision.clone(),
             device: format!("{:?}", device.location()),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             started_unix_s: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |elapsed| elapsed.as_secs()),
-            from_step: progress.cursor.step,
+            from_step: state.cursor.step,
             end: None,
         };
-        self.write_sessions(progress, |sessions| sessions.push(session))
+        self.write_sessions(|sessions| sessions.push(session))
     }
 
-    /// Completes the last session of `run.json`.
+    /// Says in `run.json` that the last session has ended at `state`.
     ///
     /// # Errors
     /// [`TrainError::Io`].
-    pub fn end_session(&self, progress: &Progress) -> Result<(), TrainError> {
+    pub fn end_session(&self, state: &RunState) -> Result<(), TrainError> {
         let end = SessionEnd {
-            step: progress.cursor.step,
-            seconds: progress.seconds,
+            step: state.cursor.step,
+            seconds: state.seconds,
             peak_rss_bytes: peak_rss_bytes(),
         };
-        self.write_sessions(progress, |sessions| {
+        self.write_sessions(|sessions| {
             if let Some(last) = sessions.last_mut() {
                 last.end = Some(end);
             }
         })
     }
 
-    fn write_sessions(
-        &self,
-        progress: &Progress,
-        change: impl FnOnce(&mut Vec<Session>),
-    ) -> Result<(), TrainError> {
+    fn write_sessions(&self, change: impl FnOnce(&mut Vec<Session>)) -> Result<(), TrainError> {
         // The sessions before are history: if they cannot be read they are not worth stopping for.
         let mut sessions = sessions(&self.dir).unwrap_or_default();
         change(&mut sessions);
         let record = RunRecord {
-            experiment_fingerprint: progress.experiment_fingerprint.clone(),
-            data_fingerprint: progress.data_fingerprint.clone(),
+            experiment_fingerprint: self.identity.experiment_fingerprint.clone(),
+            data_fingerprint: self.identity.data_fingerprint.clone(),
             sessions,
         };
         write_json(&self.dir.join(RUN_RECORD), &record)

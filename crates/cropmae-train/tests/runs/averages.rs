@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use cropmae_model::weights::{self, Part};
-use cropmae_train::{EpochEnd, HookError, Observer, pretrain};
+use cropmae_train::{HookError, Observer, Trainer, pretrain};
 
 use crate::support::{Noise, experiment, options, tensor_bits};
 
@@ -16,26 +16,23 @@ struct ByHand {
 }
 
 impl ByHand {
-    fn take_in(&mut self, end: &EpochEnd<'_>) {
-        let t = end.step as f64;
+    fn take_in(&mut self, trainer: &Trainer) {
+        let step = trainer.state().cursor.step;
+        let t = step as f64;
         let decay = self.decay.min((1.0 + t) / (10.0 + t)) as f32;
-        for (name, var) in cropmae_model::named_parameters(end.weights) {
+        for (name, var) in cropmae_model::named_parameters(trainer.weights()) {
             let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let average = self.averages.get_mut(&name).unwrap();
             for (average, value) in average.iter_mut().zip(values) {
                 *average += (1.0 - decay) * (value - *average);
             }
         }
-        self.updates = end.step;
+        self.updates = step;
     }
 }
 
 impl Observer for ByHand {
-    fn on_start(
-        &mut self,
-        _: &cropmae_train::Plan,
-        trainer: &cropmae_train::Trainer,
-    ) -> Result<(), HookError> {
+    fn on_start(&mut self, _: &cropmae_train::Plan, trainer: &Trainer) -> Result<(), HookError> {
         self.averages = cropmae_model::named_parameters(trainer.weights())
             .into_iter()
             .map(|(name, var)| (name, var.flatten_all().unwrap().to_vec1().unwrap()))
@@ -43,9 +40,9 @@ impl Observer for ByHand {
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        self.take_in(end);
-        for (name, var) in cropmae_model::named_parameters(end.ema.unwrap()) {
+    fn on_epoch_end(&mut self, trainer: &Trainer) -> Result<(), HookError> {
+        self.take_in(trainer);
+        for (name, var) in cropmae_model::named_parameters(trainer.ema().unwrap()) {
             let found = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for (found, expected) in found.iter().zip(&self.averages[&name]) {
                 assert!(

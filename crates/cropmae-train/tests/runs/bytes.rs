@@ -1,10 +1,10 @@
-//! Pixels that come as bytes and are normalised on the training device train as normalised ones do.
+//! Pixels that come as bytes and are normalized on the training device train as normalized ones do.
 
 use std::sync::Arc;
 
 use candle_core::Device;
 use cropmae_data::{Batch, Dataset, LoaderConfig, Patches, Pixels};
-use cropmae_train::{BatchSource, Cursor, DatasetSource, Effect, MicroStep, Reading, Trainer};
+use cropmae_train::{BatchSource, DatasetSource, Step, Trainer};
 
 use crate::support::{experiment, images, tensor_bits};
 
@@ -22,7 +22,7 @@ fn weights(trainer: &Trainer) -> Weights {
 }
 
 #[test]
-fn an_update_on_bytes_is_the_one_on_normalised_pixels() {
+fn an_update_on_bytes_is_the_one_on_normalized_pixels() {
     let images = images();
     // Rates that move every weight within one update.
     let experiment = experiment(&["warmup_epochs=0", "blr=0.1"]);
@@ -36,7 +36,7 @@ fn an_update_on_bytes_is_the_one_on_normalised_pixels() {
         let batches = source.batches_per_epoch();
         let mut trainer = Trainer::new(&experiment, batches, &Device::Cpu).unwrap();
         let before = weights(&trainer);
-        let (mut at, mut steps) = (Cursor::default(), Vec::new());
+        let mut steps = Vec::new();
         for batch in source.epoch(0, 0).take(experiment.train.accum_iter) {
             let batch: Batch = batch.unwrap();
             let bytes = |view: &Patches| matches!(view, Patches::Bytes(_));
@@ -47,23 +47,22 @@ fn an_update_on_bytes_is_the_one_on_normalised_pixels() {
                     .all(|view| bytes(view) == (pixels == Pixels::Bytes))
             );
             let batch = trainer.tensors(batch).unwrap();
-            steps.push(trainer.micro_step(&batch, at, true).unwrap());
-            at.batch += 1;
+            steps.push(trainer.step(&batch, true).unwrap());
         }
         (before, steps, weights(&trainer))
     };
     let (before, steps, after) = run(Pixels::Normalized);
     let [
-        _,
-        MicroStep {
-            effect: Effect::Updated(update),
+        Step::Accumulated { .. },
+        Step::Updated {
+            grad_norm: Some(grad_norm),
             ..
         },
     ] = steps[..]
     else {
         panic!("{steps:?}");
     };
-    assert!(matches!(update.read, Some(Reading { grad_norm, .. }) if grad_norm > 0.0));
+    assert!(grad_norm > 0.0);
     let still = before
         .iter()
         .zip(&after)

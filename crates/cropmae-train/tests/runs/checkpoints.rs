@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use cropmae_model::weights::{self, Part};
-use cropmae_train::{Cursor, EpochEnd, HookError, Observer, TrainError, checkpoint, pretrain};
+use cropmae_train::{Cursor, HookError, Observer, TrainError, Trainer, checkpoint, pretrain};
 
 use crate::support::{Noise, Recorder, bits, experiment, finished, metrics, options};
 
@@ -108,7 +108,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, bytes).unwrap();
             let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
-            assert_eq!(loaded.progress.cursor.step, 2, "{file}");
+            assert_eq!(loaded.progress.state.cursor.step, 2, "{file}");
             train(dir.path(), &["ema_decay=0.9"]).unwrap();
             assert_eq!(metrics(dir.path()), metrics(whole.path()), "{file}");
             assert!(bits(dir.path()) == bits(whole.path()), "{file}");
@@ -150,7 +150,10 @@ fn files_of_two_checkpoints_do_not_mix() {
     std::fs::copy(older.join(name), newer.join(name)).unwrap();
     let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
     assert_eq!(
-        (loaded.progress.cursor.step, loaded.progress.cursor.epoch),
+        (
+            loaded.progress.state.cursor.step,
+            loaded.progress.state.cursor.epoch
+        ),
         (4, 2)
     );
 }
@@ -161,8 +164,8 @@ struct InTheWay(PathBuf);
 const NEXT: &str = "checkpoints/epoch00002-batch0000000";
 
 impl Observer for InTheWay {
-    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        if end.epoch == 0 {
+    fn on_epoch_end(&mut self, trainer: &Trainer) -> Result<(), HookError> {
+        if trainer.state().cursor.epoch == 1 {
             std::fs::write(self.0.join(NEXT), "in the way")?;
         }
         Ok(())
@@ -192,7 +195,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_those_before() {
     assert!(!names(&dir.path().join("checkpoints")).iter().any(hidden));
     std::fs::remove_file(dir.path().join(NEXT)).unwrap();
     let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
-    assert_eq!(loaded.progress.cursor.step, 2);
+    assert_eq!(loaded.progress.state.cursor.step, 2);
     train(dir.path(), &[]).unwrap();
     assert!(bits(dir.path()) == bits(whole.path()));
 }

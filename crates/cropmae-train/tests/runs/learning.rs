@@ -129,7 +129,7 @@ fn a_broken_batch_stops_the_run_and_is_kept() {
     let last = checkpoint::load(dir.path(), &candle_core::Device::Cpu)
         .unwrap()
         .unwrap();
-    assert_eq!(last.progress.cursor.step, 4);
+    assert_eq!(last.progress.state.cursor.step, 4);
     assert!(
         bits(dir.path())
             .iter()

@@ -18,7 +18,7 @@ fn largest_change(settings: &[&str], steps: u64) -> (f64, f64) {
         let told = seen.steps.last().unwrap().lr;
         assert_eq!(f64::from_bits(metrics(dir.path()).last().unwrap().3), told);
         let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
-        assert!(matches!(loaded.progress.cursor, Cursor { step, .. } if step == steps));
+        assert!(matches!(loaded.progress.state.cursor, Cursor { step, .. } if step == steps));
         let is_weight = |name: &str| !name.starts_with("exp_avg") && !name.starts_with("grad.");
         let all = bits(dir.path()).into_iter();
         let weights: Vec<f32> = all

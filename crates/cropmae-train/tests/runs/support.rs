@@ -9,8 +9,8 @@ use candle_nn::VarMap;
 use cropmae_config::{Experiment, ModelConfig, Seed, Stream};
 use cropmae_data::{Batch, DataError};
 use cropmae_train::{
-    BatchSource, Batches, Cursor, EpochEnd, HookError, Observer, Outcome, PretrainOptions,
-    StepStats, checkpoint,
+    BatchSource, Batches, Cursor, HookError, Observer, Outcome, PretrainOptions, StepStats,
+    Trainer, checkpoint,
 };
 use rand::Rng;
 
@@ -189,8 +189,8 @@ impl Observer for Recorder {
         self.checkpoints += 1;
     }
 
-    fn on_epoch_end(&mut self, end: &EpochEnd<'_>) -> Result<(), HookError> {
-        self.epochs.push(end.epoch);
+    fn on_epoch_end(&mut self, trainer: &Trainer) -> Result<(), HookError> {
+        self.epochs.push(trainer.state().cursor.epoch - 1);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context, Result, bail};
 use cropmae_config::{Experiment, ModelConfig};
-use cropmae_train::{Cursor, Effect, Trainer, estimate, random_batch};
+use cropmae_train::{Step, Trainer, estimate, random_batch};
 
 use super::{ceiling::Ceiling, record::Record, time};
 use crate::{args::StepArgs, device};
@@ -18,15 +18,9 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
     let device = device::open(&args.shape.device)?;
     let mut trainer = Trainer::new(&experiment, BATCHES_PER_EPOCH, &device)?;
     let batch = trainer.tensors(random_batch(&experiment))?;
-    let mut at = Cursor::default();
-    let timing = time(&args.shape, || {
-        let step = trainer.micro_step(&batch, at, true)?;
-        at.batch += 1;
-        at.step += 1;
-        match step.effect {
-            Effect::Updated(_) => step.loss.context("the loss was not read"),
-            other => bail!("expected an update, got {other:?}"),
-        }
+    let timing = time(&args.shape, || match trainer.step(&batch, true)? {
+        Step::Updated { loss, .. } => loss.context("the loss was not read"),
+        other => bail!("expected an update, got {other:?}"),
     })?;
     drop((trainer, batch));
     let flops = estimate(&experiment, BATCHES_PER_EPOCH, &device, false)?.flops_per_image;
