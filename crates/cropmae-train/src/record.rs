@@ -9,12 +9,13 @@
 
 mod comparison;
 mod lock;
+mod metrics;
 mod sessions;
 mod traces;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Seek, Write};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -28,18 +29,18 @@ use crate::{
 
 use comparison::same_experiment;
 use lock::lock;
+use metrics::{METRICS, Metrics};
 use sessions::RUN_RECORD;
 pub use sessions::{Session, SessionEnd, sessions};
 use traces::Traces;
 
 const CONFIG: &str = "config.json";
-const METRICS: &str = "metrics.jsonl";
 
 /// A run folder that this process alone writes to.
 pub struct RunFolder {
     dir: PathBuf,
     identity: RunIdentity,
-    metrics: File,
+    metrics: Metrics,
     /// Where the run stood in its newest checkpoint.
     saved: RunState,
     /// What was made for a run that has not begun.
@@ -114,10 +115,7 @@ impl RunFolder {
     ) -> Result<PathBuf, TrainError> {
         self.begin();
         // Lines of updates that the checkpoint holds are never written again.
-        let metrics = self.dir.join(METRICS);
-        self.metrics
-            .sync_data()
-            .map_err(TrainError::io(&metrics, "write"))?;
+        self.metrics.sync()?;
         checkpoint::save(&self.dir, &self.identity, state, contents)?;
         self.saved = state.clone();
         Ok(checkpoint::last_weights(&self.dir))
@@ -160,12 +158,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn log(&mut self, line: &StepStats) -> Result<(), TrainError> {
-        let path = self.dir.join(METRICS);
-        let write = TrainError::io(&path, "write");
-        let mut text = serde_json::to_string(line).map_err(|error| write(error.into()))?;
-        text.push('\n');
-        // One system call per line: a reader never sees half of one.
-        self.metrics.write_all(text.as_bytes()).map_err(write)
+        self.metrics.add(line)
     }
 }
 
@@ -174,7 +167,7 @@ fn start_or_resume(
     dir: &Path,
     identity: &RunIdentity,
     device: &Device,
-) -> Result<(File, Option<Checkpoint>), TrainError> {
+) -> Result<(Metrics, Option<Checkpoint>), TrainError> {
     let experiment = &identity.experiment;
     checkpoint::tidy(dir)?;
     let found = read_json(&dir.join(CONFIG))?;
@@ -208,7 +201,7 @@ fn start_or_resume(
         // A session that was killed may have got no further than the checkpoint itself.
         checkpoint::publish(dir, identity, progress.state.cursor)?;
     }
-    Ok((open_metrics(&metrics, step)?, resumed))
+    Ok((Metrics::open(metrics, step)?, resumed))
 }
 
 /// The JSON in `path`, none when there is no such file.
@@ -235,52 +228,11 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
     cropmae_files::write(path, &text).map_err(write)
 }
 
-/// Opens `metrics.jsonl` for appending after the lines up to `step`; later ones are of updates that the
-/// checkpoint does not hold and that will run again.
-fn open_metrics(path: &Path, step: u64) -> Result<File, TrainError> {
-    let io = |action| TrainError::io(path, action);
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(io("read")(error)),
-    };
-    let kept: usize = text
-        .split_inclusive('\n')
-        .take_while(|line| {
-            line.ends_with('\n')
-                && serde_json::from_str::<StepStats>(line).is_ok_and(|line| line.step <= step)
-        })
-        .map(str::len)
-        .sum();
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(io("open"))?;
-    file.set_len(kept as u64).map_err(io("write"))?;
-    file.seek(std::io::SeekFrom::End(0)).map_err(io("write"))?;
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use cropmae_config::Experiment;
 
     use super::*;
-
-    fn line(step: u64) -> StepStats {
-        StepStats {
-            step,
-            epoch: 0,
-            loss: 1.0 / step as f64,
-            lr: 1e-3,
-            grad_norm: 0.5,
-            images_per_s: 10.0,
-            data_wait_share: 0.0,
-            seconds: step as f64,
-        }
-    }
 
     fn experiment(overrides: &[&str]) -> Experiment {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
@@ -350,27 +302,5 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
         assert_eq!(text, "precious\n");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn metrics_are_cut_back_to_the_checkpoint() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("metrics.jsonl");
-        let mut folder = open(dir.path(), &experiment(&[])).unwrap();
-        for step in 1..=4 {
-            folder.log(&line(step)).unwrap();
-        }
-        drop(folder);
-        let whole = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{whole}{{\"step\": 5, \"ep")).unwrap();
-        drop(open_metrics(&path, 9).unwrap());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
-        drop(open_metrics(&path, 2).unwrap());
-        let kept = std::fs::read_to_string(&path).unwrap();
-        let steps: Vec<u64> = kept
-            .lines()
-            .map(|line| serde_json::from_str::<StepStats>(line).unwrap().step)
-            .collect();
-        assert_eq!(steps, [1, 2]);
     }
 }

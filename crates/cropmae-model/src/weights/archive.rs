@@ -31,12 +31,12 @@ pub(crate) struct Entry {
 /// An open file.
 pub(crate) struct Archive {
     path: PathBuf,
-    kind: Kind,
+    contents: Contents,
     /// All tensors by their names in the file.
     pub entries: BTreeMap<String, Entry>,
 }
 
-enum Kind {
+enum Contents {
     Safetensors(Vec<Shard>),
     Pth(Box<Pth>),
 }
@@ -95,9 +95,9 @@ impl Archive {
             .read_to_end(&mut start)
             .map_err(&io)?;
         file.rewind().map_err(&io)?;
-        let kind = match &start[..] {
+        let contents = match &start[..] {
             [b'P', b'K', 3 | 5, 4 | 6, ..] => {
-                Kind::Pth(Box::new(Pth::open(file).map_err(pth_error(path))?))
+                Contents::Pth(Box::new(Pth::open(file).map_err(pth_error(path))?))
             }
             _ if is_legacy(&start) => {
                 return Err(ModelError::Legacy {
@@ -105,9 +105,11 @@ impl Archive {
                 });
             }
             [b'{', ..] if path.to_string_lossy().ends_with(".index.json") => {
-                Kind::Safetensors(Shard::open_all(path)?)
+                Contents::Safetensors(Shard::open_all(path)?)
             }
-            [_, _, _, _, _, _, _, _, b'{', ..] => Kind::Safetensors(vec![Shard::open(path, file)?]),
+            [_, _, _, _, _, _, _, _, b'{', ..] => {
+                Contents::Safetensors(vec![Shard::open(path, file)?])
+            }
             _ => {
                 return Err(ModelError::Foreign {
                     path: path.to_owned(),
@@ -117,8 +119,8 @@ impl Archive {
                 });
             }
         };
-        let entries = match &kind {
-            Kind::Pth(pth) => pth
+        let entries = match &contents {
+            Contents::Pth(pth) => pth
                 .views
                 .iter()
                 .map(|(name, view)| {
@@ -126,7 +128,7 @@ impl Archive {
                     (name.clone(), Entry { shape, dtype })
                 })
                 .collect(),
-            Kind::Safetensors(shards) => shards
+            Contents::Safetensors(shards) => shards
                 .iter()
                 .flat_map(|shard| shard.metadata.tensors())
                 .map(|(name, info)| {
@@ -137,7 +139,7 @@ impl Archive {
         };
         Ok(Self {
             path: path.to_owned(),
-            kind,
+            contents,
             entries,
         })
     }
@@ -145,7 +147,7 @@ impl Archive {
     /// Whether this is a file that we wrote. Our seal alone is enough: a file of ours with a damaged header
     /// must not pass for somebody else's.
     pub fn is_native(&self) -> bool {
-        let Kind::Safetensors(shards) = &self.kind else {
+        let Contents::Safetensors(shards) = &self.contents else {
             return false;
         };
         shards.iter().any(|shard| {
@@ -161,32 +163,32 @@ impl Archive {
 
     /// `PyTorch checkpoint` or `safetensors`.
     pub fn format(&self) -> &'static str {
-        match self.kind {
-            Kind::Safetensors(_) => "safetensors",
-            Kind::Pth(_) => "PyTorch checkpoint",
+        match self.contents {
+            Contents::Safetensors(_) => "safetensors",
+            Contents::Pth(_) => "PyTorch checkpoint",
         }
     }
 
     /// Single values in the file beside its tensors, such as `epoch` or `args.architecture`.
     pub fn facts(&self) -> BTreeMap<String, String> {
-        match &self.kind {
-            Kind::Pth(pth) => pth.facts.clone(),
-            Kind::Safetensors(_) => BTreeMap::new(),
+        match &self.contents {
+            Contents::Pth(pth) => pth.facts.clone(),
+            Contents::Safetensors(_) => BTreeMap::new(),
         }
     }
 
     /// The outermost entries of a PyTorch checkpoint.
     pub fn roots(&self) -> &[String] {
-        match &self.kind {
-            Kind::Pth(pth) => &pth.roots,
-            Kind::Safetensors(_) => &[],
+        match &self.contents {
+            Contents::Pth(pth) => &pth.roots,
+            Contents::Safetensors(_) => &[],
         }
     }
 
     /// SHA-256 of the file's bytes; for a file in parts of the index and then of each part in name order.
     pub fn sha256(&self) -> Result<String> {
         let mut files = vec![self.path.clone()];
-        if let Kind::Safetensors(shards) = &self.kind
+        if let Contents::Safetensors(shards) = &self.contents
             && shards.iter().any(|shard| shard.path != self.path)
         {
             files.extend(shards.iter().map(|shard| shard.path.clone()));
@@ -217,8 +219,8 @@ impl Archive {
             take(name, to_f32(&path, name, shape, dtype, bytes)?);
             Ok(())
         };
-        match &mut self.kind {
-            Kind::Pth(pth) => pth
+        match &mut self.contents {
+            Contents::Pth(pth) => pth
                 .read(names, |name, view, bytes| {
                     convert(name, &view.shape, view.dtype, &bytes).map_err(Problem::Model)
                 })
@@ -226,7 +228,7 @@ impl Archive {
                     Problem::Pth(problem) => pth_error(&self.path)(problem),
                     Problem::Model(error) => error,
                 }),
-            Kind::Safetensors(shards) => {
+            Contents::Safetensors(shards) => {
                 for name in names {
                     let held = shards
                         .iter_mut()
