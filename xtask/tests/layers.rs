@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         &["cropmae-config", "cropmae-data", "cropmae-model"],
     ),
     ("cropmae-report", &[]),
+    ("cropmae-scenes", &["cropmae-config", "cropmae-data"]),
     (
         "cropmae-cli",
         &[
@@ -43,6 +44,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "cropmae-kernels",
             "cropmae-model",
             "cropmae-report",
+            "cropmae-scenes",
             "cropmae-train",
         ],
     ),

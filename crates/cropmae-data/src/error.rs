@@ -229,16 +229,6 @@ pub enum DataError {
         /// The batch of the epoch.
         batch: usize,
     },
-    /// A folder that should be made holds something else.
-    #[error(
-        "{path}: expected no such folder, or one made with the same settings and seed, but found {found}; delete it or choose another folder"
-    )]
-    ScenesDiffer {
-        /// The folder.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-    },
     /// A folder that should be made holds something already.
     #[error(
         "{path}: expected no such folder, or an empty one, but it is not empty; delete it or choose another"

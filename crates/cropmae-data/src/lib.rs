@@ -27,7 +27,6 @@ pub mod pack;
 pub mod patchify;
 mod random;
 pub mod resize;
-pub mod scenes;
 mod sources;
 mod stages;
 mod tolerance;

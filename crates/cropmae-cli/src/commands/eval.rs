@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Result, ensure};
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
-use cropmae_data::scenes::{ScenesPaths, VIDEO_SIZE};
 use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
 use cropmae_model::{Compute, Execution, FeatureExtractor, RawPixels, VitFeatures, weights};
+use cropmae_scenes::{ScenesPaths, VIDEO_SIZE};
 
 use super::{
     classes,

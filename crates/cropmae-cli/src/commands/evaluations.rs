@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cropmae_config::Experiment;
-use cropmae_data::scenes::ScenesPaths;
 use cropmae_eval::{EvalOptions, Task, evaluate};
 use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
+use cropmae_scenes::ScenesPaths;
 use cropmae_train::{Cursor, Trainer};
 use serde::{Deserialize, Serialize};
 

@@ -9,10 +9,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cropmae_config::Experiment;
-use cropmae_data::{
-    Dataset, LoaderConfig, Pixels,
-    scenes::{ScenesPaths, VIDEO_SIZE},
-};
+use cropmae_data::{Dataset, LoaderConfig, Pixels};
+use cropmae_scenes::{ScenesPaths, VIDEO_SIZE};
 use cropmae_train::{
     BatchSource, DatasetSource, Outcome, PretrainOptions, RepeatFirstBatch, estimate, pretrain,
 };

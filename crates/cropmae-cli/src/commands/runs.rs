@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use cropmae_config::{Experiment, ScenesConfig};
-use cropmae_data::scenes::{self, ScenesPaths};
+use cropmae_scenes::ScenesPaths;
 use sha2::{Digest, Sha256};
 
 use crate::console::Console;
@@ -35,7 +35,7 @@ pub fn scenes(
         "scenes-{images}x{image_px}px-{videos}x{video_frames}frames-seed{seed}"
     ));
     let bar = console.bar(0, "pictures").with_prefix("rendering scenes");
-    let paths = scenes::generate(&folder, config, experiment.seed, &|done, total| {
+    let paths = cropmae_scenes::generate(&folder, config, experiment.seed, &|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });

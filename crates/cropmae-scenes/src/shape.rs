@@ -10,7 +10,7 @@ use rand::Rng;
 
 /// A closed region of the plane around the origin.
 #[derive(Debug, Clone)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Half axes.
     Ellipse(Vec2),
     /// A rectangle of these half sides with rounded corners.

@@ -1,51 +1,17 @@
-//! Compositions: what is in a training image and in the videos of each task, and where it is at a frame.
+//! Compositions: what is in a training image and in the videos of each benchmark.
 
 use glam::Vec2;
 use rand::Rng;
 
-use super::backdrop::{Backdrop, HORIZON};
-use super::body::Body;
-use super::color::Palette;
-use super::figure::Figure;
-use super::light::Lighting;
-use super::motion::{Motion, Swing};
-use super::pose::{Action, JOINTS};
-use super::render::{Posed, View, render};
-use super::toy::Toy;
-
-/// A scene in motion. Scene units: the picture is 1 high and `aspect` wide.
-#[derive(Debug, Clone)]
-pub(super) struct Scene {
-    backdrop: Backdrop,
-    lighting: Lighting,
-    pan: [Swing; 2],
-    /// Back to front.
-    actors: Vec<Actor>,
-    noise: f32,
-}
-
-#[derive(Debug, Clone)]
-struct Actor {
-    what: What,
-    label: Label,
-    /// Whether it stands in the scene, so that it leaves the picture when the camera pans.
-    standing: bool,
-}
-
-#[derive(Debug, Clone)]
-enum What {
-    Toy(Toy),
-    // Boxed: a wardrobe of textures is ten times a toy.
-    Figure(Box<Figure>),
-}
-
-/// What an actor is called in the mask.
-#[derive(Debug, Clone, Copy)]
-enum Label {
-    Background,
-    Object(u8),
-    Parts,
-}
+use crate::action::Action;
+use crate::backdrop::{Backdrop, HORIZON};
+use crate::color::ColorScheme;
+use crate::figure::Figure;
+use crate::light::Lighting;
+use crate::motion::{Motion, Swing};
+use crate::render::render;
+use crate::scene::{Actor, Label, Scene, What};
+use crate::toy::Toy;
 
 impl Scene {
     /// A scene of one training image, which is square.
@@ -135,54 +101,6 @@ impl Scene {
         stage.finish()
     }
 
-    /// A square window on a square scene, from a third of its height to all of it, around one of its
-    /// actors: photographs show their subject closer than the frames of a video do.
-    pub fn close_up(&self, rng: &mut impl Rng, frame: f32) -> View {
-        let actor = &self.actors[rng.random_range(0..self.actors.len())];
-        let (low, high) = actor.pose(frame, self.pan(frame)).bounds();
-        let height = rng.random_range(0.33f32..1.0);
-        let within = Vec2::new(rng.random_range(0.0..1.0), rng.random_range(0.0..1.0));
-        let corner = low + (high - low) * within - height * 0.5;
-        View {
-            corner: corner.clamp(Vec2::ZERO, Vec2::splat(1.0 - height)),
-            height,
-        }
-    }
-
-    /// The scene at a frame; `noise_seed` draws its sensor noise.
-    pub fn at(&self, frame: f32, noise_seed: u32) -> Posed<'_> {
-        let pan = self.pan(frame);
-        let bodies = self
-            .actors
-            .iter()
-            .map(|actor| actor.pose(frame, pan))
-            .collect();
-        Posed {
-            backdrop: &self.backdrop,
-            pan,
-            view: View::WHOLE,
-            bodies,
-            light: self.lighting.at(frame),
-            noise: (self.noise, noise_seed),
-        }
-    }
-
-    /// Joints of each labeled person at a frame, in JHMDB's order, scene units.
-    pub fn joints(&self, frame: f32) -> Vec<[Vec2; JOINTS]> {
-        let people = self
-            .actors
-            .iter()
-            .filter_map(|actor| match (&actor.what, actor.label) {
-                (What::Figure(figure), Label::Parts) => Some(figure.joints(frame, Vec2::ZERO)),
-                _ => None,
-            });
-        people.collect()
-    }
-
-    fn pan(&self, frame: f32) -> Vec2 {
-        Vec2::new(self.pan[0].at(frame), self.pan[1].at(frame))
-    }
-
     /// Share of the picture that each object covers at a frame.
     fn shares(&self, frame: f32, aspect: f32) -> Vec<f32> {
         let height = 48;
@@ -196,26 +114,11 @@ impl Scene {
     }
 }
 
-impl Actor {
-    fn pose(&self, frame: f32, pan: Vec2) -> Body<'_> {
-        let shift = if self.standing { -pan } else { Vec2::ZERO };
-        let body = match &self.what {
-            What::Toy(toy) => toy.pose(frame, shift),
-            What::Figure(figure) => figure.pose(frame, shift),
-        };
-        match self.label {
-            Label::Background => body.labeled(0),
-            Label::Object(id) => body.labeled(id),
-            Label::Parts => body,
-        }
-    }
-}
-
 /// A scene while it is being composed.
 struct Stage<'r, R> {
     rng: &'r mut R,
     aspect: f32,
-    palettes: [Palette; 3],
+    palettes: [ColorScheme; 3],
     scene: Scene,
     actors: Vec<Actor>,
 }
@@ -223,7 +126,7 @@ struct Stage<'r, R> {
 impl<'r, R: Rng> Stage<'r, R> {
     /// An empty stage; with probability `ground`, one to stand on.
     fn set(rng: &'r mut R, aspect: f32, ground: f64) -> Self {
-        let palettes = std::array::from_fn(|_| Palette::draw(rng));
+        let palettes = std::array::from_fn(|_| ColorScheme::draw(rng));
         let ground = rng.random_bool(ground);
         let scene = Scene {
             backdrop: Backdrop::draw(rng, &palettes[0], ground),
@@ -250,12 +153,12 @@ impl<'r, R: Rng> Stage<'r, R> {
     }
 
     /// One of the scene's few palettes, or now and then a new one.
-    fn palette(&mut self) -> Palette {
+    fn palette(&mut self) -> ColorScheme {
         if self.rng.random_bool(0.6) {
             let base = self.rng.random_range(0..self.palettes.len());
             self.palettes[base].look_alike(self.rng)
         } else {
-            Palette::draw(self.rng)
+            ColorScheme::draw(self.rng)
         }
     }
 
@@ -283,7 +186,7 @@ impl<'r, R: Rng> Stage<'r, R> {
         self.toy_of(&palette, sizes)
     }
 
-    fn toy_of(&mut self, palette: &Palette, sizes: std::ops::Range<f32>) -> Actor {
+    fn toy_of(&mut self, palette: &ColorScheme, sizes: std::ops::Range<f32>) -> Actor {
         let size = self.rng.random_range(sizes);
         let at = Vec2::new(
             self.rng.random_range(0.12..0.88) * self.aspect,

@@ -7,15 +7,15 @@
 use glam::{Affine2, Vec2, Vec3};
 use image::RgbImage;
 
-use super::backdrop::Backdrop;
-use super::body::{Body, Piece, Shadow};
-use super::color::display;
-use super::light::Light;
-use super::noise::{hash, smoothstep};
+use crate::backdrop::Backdrop;
+use crate::body::{Body, Piece, Shadow};
+use crate::color::display;
+use crate::light::Light;
+use crate::noise::{hash, smoothstep};
 
 /// A scene at one moment. Scene units: the picture is 1 high, (0, 0) is its upper left corner.
 #[derive(Debug)]
-pub(super) struct Posed<'a> {
+pub(crate) struct Posed<'a> {
     pub backdrop: &'a Backdrop,
     /// How far the camera has panned.
     pub pan: Vec2,
@@ -30,7 +30,7 @@ pub(super) struct Posed<'a> {
 
 /// A window on the scene, scene units.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct View {
+pub(crate) struct View {
     /// Its upper left corner.
     pub corner: Vec2,
     pub height: f32,
@@ -46,7 +46,7 @@ impl View {
 
 /// A rendered picture and the id of each pixel, row-major.
 #[derive(Debug, Clone)]
-pub(super) struct Picture {
+pub(crate) struct Rendered {
     pub rgb: RgbImage,
     pub ids: Vec<u8>,
 }
@@ -65,7 +65,7 @@ struct Canvas {
 }
 
 /// Renders a scene at `width` x `height` pixels.
-pub(super) fn render(posed: &Posed<'_>, width: u32, height: u32) -> Picture {
+pub(crate) fn render(posed: &Posed<'_>, width: u32, height: u32) -> Rendered {
     let (width, height) = (width as usize, height as usize);
     let mut canvas = Canvas {
         width,
@@ -178,7 +178,7 @@ impl Canvas {
     }
 
     /// Light, exposure, the display's transfer curve and the sensor's noise.
-    fn develop(self, posed: &Posed<'_>) -> Picture {
+    fn develop(self, posed: &Posed<'_>) -> Rendered {
         let size = Vec2::new(self.width as f32, self.height as f32);
         let (deviation, seed) = posed.noise;
         let mut rgb = RgbImage::new(self.width as u32, self.height as u32);
@@ -195,7 +195,7 @@ impl Canvas {
                 out.0[channel] = (level + 0.5).clamp(0.0, 255.0) as u8;
             }
         }
-        Picture { rgb, ids: self.ids }
+        Rendered { rgb, ids: self.ids }
     }
 }
 
@@ -217,100 +217,4 @@ impl Piece<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::color::Palette;
-    use super::super::light::Lighting;
-    use super::super::shape::Shape;
-    use super::super::texture::Texture;
-    use super::*;
-    use cropmae_config::{Seed, Stream};
-
-    /// A disc of radius 0.25 in the middle of a picture, under `id`.
-    fn disc(id: u8, covered_by: Option<u8>, view: View) -> Picture {
-        let rng = &mut Seed(5).rng(Stream::Scenes, 5, 0);
-        let palette = Palette::draw(rng);
-        let backdrop = Backdrop::draw(rng, &palette, false);
-        let texture = Texture::draw(rng, &palette, 0.1);
-        let circle = |radius: f32, id| {
-            let shape = Shape::Ellipse(Vec2::splat(radius));
-            Piece::new(shape, &texture, (Vec2::splat(0.5), 0.3, 1.0), id, 0.2)
-        };
-        let mut pieces = vec![circle(0.25, id)];
-        pieces.extend(covered_by.map(|id| circle(0.1, id)));
-        let posed = Posed {
-            backdrop: &backdrop,
-            pan: Vec2::ZERO,
-            view,
-            bodies: vec![Body {
-                pieces,
-                shadow: Shadow::Drop(0.05),
-            }],
-            light: Lighting::draw(rng, 1.0).at(0.0),
-            noise: (0.0, 1),
-        };
-        render(&posed, 200, 200)
-    }
-
-    #[test]
-    fn masks_have_the_area_of_their_shape() {
-        let count = |picture: &Picture, id| picture.ids.iter().filter(|&&i| i == id).count() as f32;
-        let picture = disc(3, None, View::WHOLE);
-        let area = std::f32::consts::PI * 50.0f32.powi(2);
-        assert!((count(&picture, 3) - area).abs() < area * 0.005);
-        assert_eq!(count(&picture, 0) + count(&picture, 3), 40_000.0);
-        let covered = disc(3, Some(4), View::WHOLE);
-        assert!((count(&covered, 4) - area * 0.16).abs() < area * 0.005);
-        assert_eq!(count(&covered, 3) + count(&covered, 4), count(&picture, 3));
-    }
-
-    #[test]
-    fn views_magnify_their_window() {
-        let count = |picture: &Picture| picture.ids.iter().filter(|&&id| id == 3).count() as f32;
-        let whole = count(&disc(3, None, View::WHOLE));
-        let centered = View {
-            corner: Vec2::splat(0.2),
-            height: 0.6,
-        };
-        let ratio = count(&disc(3, None, centered)) / whole;
-        assert!((ratio - 1.0 / 0.36).abs() < 0.02, "{ratio}");
-        // The quarter of the scene that holds the lower right quarter of the disc.
-        let quarter = disc(
-            3,
-            None,
-            View {
-                corner: Vec2::splat(0.5),
-                height: 0.5,
-            },
-        );
-        assert!((count(&quarter) / whole - 1.0).abs() < 0.02);
-        assert_eq!((quarter.ids[0], quarter.ids[199 * 200 + 199]), (3, 0));
-    }
-
-    #[test]
-    fn bodies_darken_what_lies_in_their_shadow_only() {
-        let picture = disc(3, None, View::WHOLE);
-        let far = picture.rgb.get_pixel(2, 197);
-        let rng = &mut Seed(5).rng(Stream::Scenes, 5, 0);
-        let palette = Palette::draw(rng);
-        let backdrop = Backdrop::draw(rng, &palette, false);
-        let _ = Texture::draw(rng, &palette, 0.1);
-        let posed = Posed {
-            backdrop: &backdrop,
-            pan: Vec2::ZERO,
-            view: View::WHOLE,
-            bodies: Vec::new(),
-            light: Lighting::draw(rng, 1.0).at(0.0),
-            noise: (0.0, 1),
-        };
-        let bare = render(&posed, 200, 200);
-        assert_eq!(far, bare.rgb.get_pixel(2, 197));
-        let darker = picture
-            .rgb
-            .pixels()
-            .zip(bare.rgb.pixels())
-            .zip(&picture.ids)
-            .filter(|((a, b), id)| **id == 0 && a.0.iter().zip(b.0).any(|(&a, b)| a + 8 < b))
-            .count();
-        assert!(darker > 200, "{darker} background pixels lie in shadow");
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ const DOUBLE_CLASS: u32 = 6;
 /// A file holding the array `name` of the given dimensions; `values` run along the first dimension first.
 ///
 /// The caller sees to it that there are as many values as the dimensions ask for.
-pub(super) fn file(name: &str, dimensions: &[i32], values: &[f64]) -> Vec<u8> {
+pub(crate) fn file(name: &str, dimensions: &[i32], values: &[f64]) -> Vec<u8> {
     let mut matrix = Vec::with_capacity(values.len() * 8 + 64);
     element(
         &mut matrix,

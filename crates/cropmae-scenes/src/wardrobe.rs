@@ -6,11 +6,11 @@
 use glam::Vec3;
 use rand::Rng;
 
-use super::color::{Palette, oklch};
-use super::texture::Texture;
+use crate::color::{ColorScheme, oklch};
+use crate::texture::Texture;
 
 /// VIP's part ids. Paired parts are the left one; the right follows it.
-pub(super) mod part {
+pub(crate) mod part {
     pub const HAT: u8 = 1;
     pub const HAIR: u8 = 2;
     pub const GLOVE: u8 = 3;
@@ -31,7 +31,7 @@ pub(super) mod part {
 
 /// What covers the legs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bottom {
+pub(crate) enum Bottom {
     Trousers,
     Shorts,
     /// A skirt or the lower half of a dress, under this id.
@@ -40,7 +40,7 @@ pub(super) enum Bottom {
 
 /// What a person wears.
 #[derive(Debug, Clone)]
-pub(super) struct Wardrobe {
+pub(crate) struct Wardrobe {
     /// Id of the garment on the torso.
     pub top: u8,
     /// Length of the sleeves in bones of the arm: 1 reaches the elbow, 2 the wrist.
@@ -65,7 +65,7 @@ impl Wardrobe {
     /// Random clothes, hair and skin.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let cloth = |rng: &mut _, period| {
-            let palette = Palette::draw(rng);
+            let palette = ColorScheme::draw(rng);
             if Rng::random_bool(rng, 0.3) {
                 Texture::plain(rng, palette.colors[1])
             } else {

@@ -2,12 +2,12 @@
 
 use glam::{Affine2, Vec2};
 
-use super::shape::Shape;
-use super::texture::Texture;
+use crate::shape::Shape;
+use crate::texture::Texture;
 
 /// A textured shape in place. Lengths of `shape` and texture are in the piece's own units.
 #[derive(Debug, Clone)]
-pub(super) struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     pub shape: Shape,
     pub texture: &'a Texture,
     /// Own coordinates to the scene's; a rotation, a translation and one `scale` for both axes.
@@ -56,7 +56,7 @@ impl<'a> Piece<'a> {
 
 /// How a body shades what is behind it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Shadow {
+pub(crate) enum Shadow {
     /// Its own outline, moved away from the light by this much times the light's slant.
     Drop(f32),
     /// A soft ellipse under its feet: center and half axes, scene units.
@@ -65,7 +65,7 @@ pub(super) enum Shadow {
 
 /// Pieces painted in order, the last on top.
 #[derive(Debug, Clone)]
-pub(super) struct Body<'a> {
+pub(crate) struct Body<'a> {
     pub pieces: Vec<Piece<'a>>,
     pub shadow: Shadow,
 }

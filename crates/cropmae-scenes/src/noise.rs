@@ -11,7 +11,7 @@ const KEY_Y: u32 = 0xd816_3841;
 const KEY_SEED: u32 = 0xcb1a_b31f;
 
 /// A well-mixed 32-bit word for a lattice point (the finalizer of MurmurHash3 on a linear key).
-pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
+pub(crate) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = (x as u32).wrapping_mul(KEY_X)
         ^ (y as u32).wrapping_mul(KEY_Y)
         ^ seed.wrapping_mul(KEY_SEED);
@@ -21,7 +21,7 @@ pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
 }
 
 /// `hash` as a number in `[0, 1)`.
-pub(super) fn unit(x: i32, y: i32, seed: u32) -> f32 {
+pub(crate) fn unit(x: i32, y: i32, seed: u32) -> f32 {
     (hash(x, y, seed) >> 8) as f32 / (1 << 24) as f32
 }
 
@@ -38,7 +38,7 @@ const DIRECTIONS: [[f32; 2]; 8] = [
 ];
 
 /// Gradient noise with features of size 1: smooth, zero on the lattice, within about ±0.8.
-pub(super) fn gradient(p: Vec2, seed: u32) -> f32 {
+pub(crate) fn gradient(p: Vec2, seed: u32) -> f32 {
     let (x, y) = (floor(p.x), floor(p.y));
     let (fx, fy) = (p.x - x as f32, p.y - y as f32);
     let ease = |f: f32| f * f * f * (f * (f * 6.0 - 15.0) + 10.0);
@@ -79,7 +79,7 @@ fn floor(x: f32) -> i32 {
 /// Fractal noise: octaves of halving size and strength, about `[-1, 1]`.
 ///
 /// Octaves finer than `footprint` (the size of a pixel) would only alias; they are left out.
-pub(super) fn fractal(p: Vec2, octaves: u32, footprint: f32, seed: u32) -> f32 {
+pub(crate) fn fractal(p: Vec2, octaves: u32, footprint: f32, seed: u32) -> f32 {
     let (mut sum, mut amplitude, mut frequency) = (0.0, 1.0, 1.0);
     for octave in 0..octaves {
         if octave > 0 && frequency * footprint > 0.5 {
@@ -93,7 +93,7 @@ pub(super) fn fractal(p: Vec2, octaves: u32, footprint: f32, seed: u32) -> f32 {
 }
 
 /// The cell a point lies in.
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// Random word of the cell.
     pub id: u32,
     /// Distance to the cell's center.
@@ -103,7 +103,7 @@ pub(super) struct Cell {
 }
 
 /// Cells of size 1 around jittered lattice points.
-pub(super) fn cells(p: Vec2, seed: u32) -> Cell {
+pub(crate) fn cells(p: Vec2, seed: u32) -> Cell {
     let (x, y) = (floor(p.x), floor(p.y));
     let base = Vec2::new(x as f32, y as f32);
     let (mut first, mut second, mut id) = (f32::MAX, f32::MAX, 0);
@@ -128,12 +128,12 @@ pub(super) fn cells(p: Vec2, seed: u32) -> Cell {
 }
 
 /// `a` at 0, `b` at 1.
-pub(super) fn lerp(a: f32, b: f32, t: f32) -> f32 {
+pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// 0 below `low`, 1 above `high`, smooth between.
-pub(super) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
+pub(crate) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }

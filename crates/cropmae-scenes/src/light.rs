@@ -3,12 +3,12 @@
 use glam::{Vec2, Vec3};
 use rand::Rng;
 
-use super::motion::Swing;
-use super::noise::smoothstep;
+use crate::motion::Swing;
+use crate::noise::smoothstep;
 
 /// A light that may change during a video.
 #[derive(Debug, Clone)]
-pub(super) struct Lighting {
+pub(crate) struct Lighting {
     /// Where the light comes from in the picture plane, radians.
     angle: Swing,
     /// How low it stands: 0 straight above the picture, 1 at 45 degrees.
@@ -26,7 +26,7 @@ pub(super) struct Lighting {
 
 /// The light at one frame.
 #[derive(Debug, Clone)]
-pub(super) struct Light {
+pub(crate) struct Light {
     /// Unit vector towards the light; x right, y down, z towards the camera.
     pub direction: Vec3,
     /// Share of the light that comes from everywhere.

@@ -10,7 +10,7 @@ const FRAMES_PER_SECOND: f32 = 12.0;
 
 /// `base + depth * sin(rate * frame + phase)`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Swing {
+pub(crate) struct Swing {
     pub base: f32,
     pub depth: f32,
     /// Radians per frame.
@@ -37,7 +37,7 @@ impl Swing {
 
 /// The path of an object: where it is, how it is turned, how large it is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Motion {
+pub(crate) struct Motion {
     x: Swing,
     y: Swing,
     angle: Swing,

@@ -3,21 +3,21 @@
 use glam::{Vec2, Vec3};
 use rand::Rng;
 
-use super::color::{Palette, oklch};
-use super::noise::{cells, fractal, gradient, lerp, smoothstep};
-use super::texture::Texture;
+use crate::color::{ColorScheme, oklch};
+use crate::noise::{cells, fractal, gradient, lerp, smoothstep};
+use crate::texture::Texture;
 
 /// A backdrop and its slow, large-scale variation of brightness.
 #[derive(Debug, Clone)]
-pub(super) struct Backdrop {
-    kind: Kind,
+pub(crate) struct Backdrop {
+    surface: Surface,
     /// Depth of the large-scale variation.
     unevenness: f32,
     seed: u32,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum Surface {
     Wall(Texture),
     Room {
         wall: Texture,
@@ -49,13 +49,13 @@ struct Ridge {
 }
 
 /// Where walls and hills meet the ground, scene units from the top.
-pub(super) const HORIZON: f32 = 0.6;
+pub(crate) const HORIZON: f32 = 0.6;
 
 impl Backdrop {
     /// A random backdrop; with `ground`, one that people can stand on.
-    pub fn draw(rng: &mut impl Rng, palette: &Palette, ground: bool) -> Self {
+    pub fn draw(rng: &mut impl Rng, palette: &ColorScheme, ground: bool) -> Self {
         let texture = |rng: &mut _, low: f32, high: f32| {
-            let palette = Palette::draw(rng);
+            let palette = ColorScheme::draw(rng);
             let period = Rng::random_range(rng, low..high);
             Texture::draw(rng, &palette, period)
         };
@@ -64,37 +64,37 @@ impl Backdrop {
         } else {
             rng.random_range(0..4)
         };
-        let kind = match choice {
+        let surface = match choice {
             0 => {
                 let period = rng.random_range(0.06..0.3);
-                Kind::Wall(Texture::draw(rng, palette, period))
+                Surface::Wall(Texture::draw(rng, palette, period))
             }
-            1 => Kind::Room {
+            1 => Surface::Room {
                 wall: texture(rng, 0.06, 0.2),
                 floor: texture(rng, 0.1, 0.3),
                 skirting: palette.colors[rng.random_range(0..3)],
             },
             2 => Self::hills(rng, palette),
-            _ => Kind::Patches {
+            _ => Surface::Patches {
                 textures: (0..4).map(|_| texture(rng, 0.04, 0.15)).collect(),
                 size: rng.random_range(0.3..0.7),
             },
         };
         Self {
-            kind,
+            surface,
             unevenness: rng.random_range(0.1..0.45),
             seed: rng.random(),
         }
     }
 
-    fn hills(rng: &mut impl Rng, palette: &Palette) -> Kind {
+    fn hills(rng: &mut impl Rng, palette: &ColorScheme) -> Surface {
         let hue = rng.random_range(3.2..5.2);
         let haze = oklch(rng.random_range(0.7..0.93), 0.03, hue);
         let count = rng.random_range(1..=3);
         let ridges = (0..count)
             .map(|i| {
                 let near = (i + 1) as f32 / (count + 1) as f32;
-                let colors = Palette::earthy(rng);
+                let colors = ColorScheme::earthy(rng);
                 let period = rng.random_range(0.03..0.12);
                 Ridge {
                     base: lerp(HORIZON - 0.3, HORIZON - 0.02, near),
@@ -107,12 +107,12 @@ impl Backdrop {
             })
             .collect();
         let soil = if rng.random_bool(0.8) {
-            Palette::earthy(rng)
+            ColorScheme::earthy(rng)
         } else {
             palette.clone()
         };
         let period = rng.random_range(0.04..0.2);
-        Kind::Hills {
+        Surface::Hills {
             zenith: oklch(
                 rng.random_range(0.45..0.8),
                 rng.random_range(0.05..0.13),
@@ -127,9 +127,9 @@ impl Backdrop {
     /// The color at `p` (scene units, `footprint` a pixel) when the camera has panned by `pan`, linear RGB.
     pub fn sample(&self, p: Vec2, pan: Vec2, footprint: f32) -> Vec3 {
         let moved = p + pan;
-        let color = match &self.kind {
-            Kind::Wall(texture) => texture.sample(moved, footprint),
-            Kind::Room {
+        let color = match &self.surface {
+            Surface::Wall(texture) => texture.sample(moved, footprint),
+            Surface::Room {
                 wall,
                 floor,
                 skirting,
@@ -143,7 +143,7 @@ impl Backdrop {
                     wall.sample(Vec2::new(moved.x, p.y), footprint)
                 }
             }
-            Kind::Hills {
+            Surface::Hills {
                 zenith,
                 haze,
                 ridges,
@@ -156,7 +156,7 @@ impl Backdrop {
                     self.sky(p, pan, footprint, *zenith, *haze, ridges)
                 }
             }
-            Kind::Patches { textures, size } => {
+            Surface::Patches { textures, size } => {
                 let bent = moved
                     + 0.08
                         * Vec2::new(

@@ -5,15 +5,15 @@ use std::f32::consts::TAU;
 use glam::Vec2;
 use rand::Rng;
 
-use super::body::{Body, Piece, Shadow};
-use super::color::Palette;
-use super::motion::{Motion, Swing};
-use super::shape::Shape;
-use super::texture::Texture;
+use crate::body::{Body, Piece, Shadow};
+use crate::color::ColorScheme;
+use crate::motion::{Motion, Swing};
+use crate::shape::Shape;
+use crate::texture::Texture;
 
 /// An object of several parts. Its own unit is the scene's.
 #[derive(Debug, Clone)]
-pub(super) struct Toy {
+pub(crate) struct Toy {
     parts: Vec<Part>,
     textures: Vec<Texture>,
     motion: Motion,
@@ -33,7 +33,7 @@ struct Part {
 
 impl Toy {
     /// A random toy about `size` in radius.
-    pub fn draw(rng: &mut impl Rng, palette: &Palette, size: f32, motion: Motion) -> Self {
+    pub fn draw(rng: &mut impl Rng, palette: &ColorScheme, size: f32, motion: Motion) -> Self {
         let period = |rng: &mut _| size * Rng::random_range(rng, 0.18f32..0.8);
         let main = period(rng);
         let other = period(rng);

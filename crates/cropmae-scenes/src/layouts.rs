@@ -15,41 +15,42 @@ use glam::Vec2;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::mat5;
-use super::pose::{Action, JOINTS};
-use crate::DataError;
+use crate::action::Action;
+use crate::error::ScenesError;
+use crate::mat5;
+use crate::pose::JOINTS;
 
 /// Quality of the JPEGs: fine texture survives, files stay small.
 const JPEG_QUALITY: u8 = 92;
 
 /// Name of a DAVIS sequence.
-pub(super) fn sequence(video: usize) -> String {
+pub(crate) fn sequence(video: usize) -> String {
     format!("scene-{video:02}")
 }
 
 /// Name of a VIP video.
-pub(super) fn vip_video(video: usize) -> String {
+pub(crate) fn vip_video(video: usize) -> String {
     format!("videos{}", video + 1)
 }
 
 /// Class and clip of a JHMDB video.
-pub(super) fn clip(action: Action, video: usize) -> PathBuf {
+pub(crate) fn clip(action: Action, video: usize) -> PathBuf {
     Path::new(action.class()).join(format!("scene_{video:02}"))
 }
 
 /// Writes one training image below `train/`.
-pub(super) fn train_image(train: &Path, index: usize, rgb: &RgbImage) -> Result<(), DataError> {
+pub(crate) fn train_image(train: &Path, index: usize, rgb: &RgbImage) -> Result<(), ScenesError> {
     jpeg(&train.join(format!("{index:05}.jpg")), rgb)
 }
 
 /// Writes one frame and its palette annotation below `DAVIS/`.
-pub(super) fn davis_frame(
+pub(crate) fn davis_frame(
     root: &Path,
     video: usize,
     frame: usize,
     rgb: &RgbImage,
     ids: &[u8],
-) -> Result<(), DataError> {
+) -> Result<(), ScenesError> {
     let below = |kind: &str| root.join(kind).join("480p").join(sequence(video));
     jpeg(&below("JPEGImages").join(format!("{frame:05}.jpg")), rgb)?;
     let palette = davis_palette();
@@ -64,13 +65,13 @@ pub(super) fn davis_frame(
 }
 
 /// Writes one frame and its gray part ids below `VIP/`.
-pub(super) fn vip_frame(
+pub(crate) fn vip_frame(
     root: &Path,
     video: usize,
     frame: usize,
     rgb: &RgbImage,
     ids: &[u8],
-) -> Result<(), DataError> {
+) -> Result<(), ScenesError> {
     let (name, number) = (vip_video(video), frame + 1);
     jpeg(
         &root
@@ -93,12 +94,12 @@ pub(super) fn vip_frame(
 }
 
 /// Writes one frame below `JHMDB/`.
-pub(super) fn jhmdb_frame(
+pub(crate) fn jhmdb_frame(
     root: &Path,
     clip: &Path,
     frame: usize,
     rgb: &RgbImage,
-) -> Result<(), DataError> {
+) -> Result<(), ScenesError> {
     let path = root
         .join("Rename_Images")
         .join(clip)
@@ -113,11 +114,11 @@ pub(super) fn jhmdb_frame(
 }
 
 /// Writes the joints of a clip, one array of pixel coordinates (origin at the picture's corner) per frame.
-pub(super) fn jhmdb_joints(
+pub(crate) fn jhmdb_joints(
     root: &Path,
     clip: &Path,
     frames: &[[Vec2; JOINTS]],
-) -> Result<(), DataError> {
+) -> Result<(), ScenesError> {
     // MATLAB's pixel (1, 1) is the center of the first one, half a pixel from the corner.
     let values: Vec<f64> = frames
         .iter()
@@ -133,7 +134,7 @@ pub(super) fn jhmdb_joints(
 }
 
 /// Writes a list of names, one a line.
-pub(super) fn list(path: &Path, names: impl Iterator<Item = String>) -> Result<(), DataError> {
+pub(crate) fn list(path: &Path, names: impl Iterator<Item = String>) -> Result<(), ScenesError> {
     let text: String = names.map(|name| name + "\n").collect();
     write(path, text.as_bytes())
 }
@@ -151,7 +152,7 @@ fn davis_palette() -> Vec<u8> {
         .collect()
 }
 
-fn jpeg(path: &Path, rgb: &RgbImage) -> Result<(), DataError> {
+fn jpeg(path: &Path, rgb: &RgbImage) -> Result<(), ScenesError> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
         .write_image(
@@ -160,7 +161,7 @@ fn jpeg(path: &Path, rgb: &RgbImage) -> Result<(), DataError> {
             rgb.height(),
             ExtendedColorType::Rgb8,
         )
-        .map_err(|error| failed(path, std::io::Error::other(error)))?;
+        .map_err(|error| ScenesError::write(path, std::io::Error::other(error)))?;
     write(path, &bytes)
 }
 
@@ -170,7 +171,7 @@ fn png(
     color: png::ColorType,
     palette: Option<&[u8]>,
     data: &[u8],
-) -> Result<(), DataError> {
+) -> Result<(), ScenesError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(BufWriter::new(&mut bytes), width, height);
     encoder.set_color(color);
@@ -185,24 +186,16 @@ fn png(
             writer.write_image_data(data)?;
             writer.finish()
         })
-        .map_err(|error| failed(path, error.into()))?;
+        .map_err(|error| ScenesError::write(path, error.into()))?;
     write(path, &bytes)
 }
 
 /// Writes a file, making the folders it lies in.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ScenesError> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        fs::create_dir_all(folder).map_err(|source| ScenesError::write(folder, source))?;
     }
-    fs::write(path, bytes).map_err(|source| failed(path, source))
-}
-
-/// The error of a file that cannot be written.
-pub(super) fn failed(path: &Path, source: std::io::Error) -> DataError {
-    DataError::Write {
-        path: path.to_owned(),
-        source,
-    }
+    fs::write(path, bytes).map_err(|source| ScenesError::write(path, source))
 }
 
 #[cfg(test)]

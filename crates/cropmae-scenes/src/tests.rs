@@ -2,8 +2,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::*;
+use cropmae_config::{ScenesConfig, Seed};
+
+use crate::video::{JHMDB_PX, Layout, VIDEO_PX, Video};
+use crate::{ScenesError, generate};
 
 const SMALL: ScenesConfig = ScenesConfig {
     images: 3,
@@ -115,7 +120,7 @@ fn folders_with_anything_else_are_refused_and_left_alone() {
     let before = make(&scenes, 2, 1);
     let refusal = |path: &Path, config: &ScenesConfig, seed| {
         let error = generate(path, config, Seed(seed), &|_, _| {}).unwrap_err();
-        assert!(matches!(error, DataError::ScenesDiffer { .. }), "{error}");
+        assert!(matches!(error, ScenesError::Differ { .. }), "{error}");
         error.to_string()
     };
     let message = refusal(&scenes, &SMALL, 2);
@@ -138,7 +143,7 @@ fn folders_with_anything_else_are_refused_and_left_alone() {
 #[test]
 fn objects_have_consecutive_ids_that_cover_enough_of_the_first_frame() {
     for index in 0..6 {
-        let video = Video::draw(Seed(7), Task::Davis, index);
+        let video = Video::draw(Seed(7), Layout::Davis, index);
         let ids = video.picture(0, VIDEO_PX).ids;
         let most = *ids.iter().max().unwrap();
         assert!((2..=4).contains(&most), "video {index} has {most} objects");
@@ -162,7 +167,7 @@ fn objects_have_consecutive_ids_that_cover_enough_of_the_first_frame() {
 #[test]
 fn people_show_their_face_or_hair_and_both_legs_under_known_ids() {
     for index in 0..6 {
-        let video = Video::draw(Seed(7), Task::Vip, index);
+        let video = Video::draw(Seed(7), Layout::Vip, index);
         let ids = video.picture(0, VIDEO_PX).ids;
         let count = |wanted: &[u8]| ids.iter().filter(|id| wanted.contains(id)).count();
         assert!(ids.iter().all(|&id| id < 20));
@@ -178,7 +183,7 @@ fn joints_lie_in_the_frame_and_on_the_person() {
     let (width, height) = (JHMDB_PX.0 as f32, JHMDB_PX.1 as f32);
     let (mut inside, mut painted, mut total) = (0, 0, 0);
     for index in 0..12 {
-        let video = Video::draw(Seed(7), Task::Jhmdb, index);
+        let video = Video::draw(Seed(7), Layout::Jhmdb, index);
         for frame in [0, 7, 15] {
             let ids = video.picture(frame, JHMDB_PX).ids;
             let people = video.scene.joints(frame as f32);

@@ -11,11 +11,11 @@ use rand::Rng;
 
 /// Four related colors in linear RGB: dark, middle, light and an accent.
 #[derive(Debug, Clone)]
-pub(super) struct Palette {
+pub(crate) struct ColorScheme {
     pub colors: [Vec3; 4],
 }
 
-impl Palette {
+impl ColorScheme {
     /// A palette around a random hue.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let hue = rng.random_range(0.0..TAU);
@@ -68,7 +68,7 @@ impl Palette {
 }
 
 /// OKLCh (lightness 0 to 1, chroma, hue in radians) to linear RGB, clipped to what a display can show.
-pub(super) fn oklch(lightness: f32, chroma: f32, hue: f32) -> Vec3 {
+pub(crate) fn oklch(lightness: f32, chroma: f32, hue: f32) -> Vec3 {
     let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
     let l = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
     let m = (lightness - 0.105_561_346 * a - 0.063_854_17 * b).powi(3);
@@ -98,7 +98,7 @@ static TRANSFER: LazyLock<Vec<f32>> = LazyLock::new(|| {
 });
 
 /// Linear light to the display's 0 to 255 (IEC 61966-2-1), before rounding; values above 1 are clipped.
-pub(super) fn display(linear: f32) -> f32 {
+pub(crate) fn display(linear: f32) -> f32 {
     TRANSFER[(linear.clamp(0.0, 1.0) * STEPS as f32) as usize] * 255.0
 }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn palettes_have_their_lightness_order() {
         for i in 0..100 {
-            let palette = Palette::draw(&mut Seed(1).rng(Stream::Scenes, 9, i));
+            let palette = ColorScheme::draw(&mut Seed(1).rng(Stream::Scenes, 9, i));
             let light = palette
                 .colors
                 .map(|c| c.dot(Vec3::new(0.2126, 0.7152, 0.0722)));

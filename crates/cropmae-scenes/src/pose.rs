@@ -8,13 +8,14 @@ use std::f32::consts::TAU;
 use glam::Vec2;
 use rand::Rng;
 
-use super::motion::Swing;
+use crate::action::Action;
+use crate::motion::Swing;
 
 /// Joints of a JHMDB annotation, in its order; "right" is the person's own.
-pub(super) const JOINTS: usize = 15;
+pub(crate) const JOINTS: usize = 15;
 
 /// Index of a joint in JHMDB's order. Paired joints are the right one; the left follows it.
-pub(super) mod joint {
+pub(crate) mod joint {
     pub const NECK: usize = 0;
     pub const BELLY: usize = 1;
     pub const FACE: usize = 2;
@@ -24,50 +25,6 @@ pub(super) mod joint {
     pub const KNEE: usize = 9;
     pub const WRIST: usize = 11;
     pub const ANKLE: usize = 13;
-}
-
-/// What the person does; names are JHMDB's classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    Walk,
-    Wave,
-    Jump,
-    Run,
-    Pick,
-    KickBall,
-}
-
-impl Action {
-    pub const ALL: [Self; 6] = [
-        Self::Walk,
-        Self::Wave,
-        Self::Jump,
-        Self::Run,
-        Self::Pick,
-        Self::KickBall,
-    ];
-
-    /// One action after the other, so that a few videos show as many of them as they can.
-    pub fn of_video(index: usize) -> Self {
-        Self::ALL[index % Self::ALL.len()]
-    }
-
-    /// The folder of its clips.
-    pub fn class(self) -> &'static str {
-        match self {
-            Self::Walk => "walk",
-            Self::Wave => "wave",
-            Self::Jump => "jump",
-            Self::Run => "run",
-            Self::Pick => "pick",
-            Self::KickBall => "kick_ball",
-        }
-    }
-
-    /// Whether the person is seen from the side.
-    fn in_profile(self) -> bool {
-        !matches!(self, Self::Wave | Self::Jump)
-    }
 }
 
 /// Lengths of the bones, in body heights.
@@ -83,7 +40,7 @@ struct Bones {
 
 /// A person's bones and movement. Index 0 of a pair is the right side.
 #[derive(Debug, Clone)]
-pub(super) struct Skeleton {
+pub(crate) struct Skeleton {
     bones: Bones,
     in_profile: bool,
     /// +1 where the person looks towards +x (profile), or at the camera (front); -1 the other way.
@@ -98,7 +55,7 @@ pub(super) struct Skeleton {
 
 /// Joints and ends of a posed skeleton, in body heights, y down, the ground at 0.
 #[derive(Debug, Clone)]
-pub(super) struct Pose {
+pub(crate) struct Pose {
     pub joints: [Vec2; JOINTS],
     /// Direction in which the feet point, per side.
     pub toes: [Vec2; 2],
