@@ -33,7 +33,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
         &["cropmae-config", "cropmae-data", "cropmae-model"],
     ),
     ("cropmae-report", &[]),
-    ("cropmae-scenes", &["cropmae-config", "cropmae-data"]),
+    (
+        "cropmae-scenes",
+        &["cropmae-config", "cropmae-data", "cropmae-eval"],
+    ),
     (
         "cropmae-cli",
         &[

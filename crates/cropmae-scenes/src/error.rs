@@ -27,6 +27,9 @@ pub enum ScenesError {
         /// The error of the system.
         source: io::Error,
     },
+    /// A file of joints cannot be written.
+    #[error(transparent)]
+    Joints(#[from] cropmae_eval::EvalError),
 }
 
 impl ScenesError {

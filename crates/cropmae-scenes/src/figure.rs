@@ -1,5 +1,6 @@
 //! Dressed people who move.
 
+use cropmae_eval::joints::JOINTS;
 use glam::Vec2;
 use rand::Rng;
 
@@ -7,7 +8,7 @@ use crate::action::Action;
 use crate::body::{Body, Shadow};
 use crate::motion::Motion;
 use crate::painter::Painter;
-use crate::pose::{JOINTS, Skeleton, joint};
+use crate::pose::{Skeleton, joint};
 use crate::wardrobe::Wardrobe;
 
 /// A dressed, moving person.

@@ -36,7 +36,6 @@ mod figure;
 mod folder;
 mod layouts;
 mod light;
-mod mat5;
 mod motion;
 mod noise;
 mod painter;

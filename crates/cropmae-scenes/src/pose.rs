@@ -5,14 +5,12 @@
 
 use std::f32::consts::TAU;
 
+use cropmae_eval::joints::JOINTS;
 use glam::Vec2;
 use rand::Rng;
 
 use crate::action::Action;
 use crate::motion::Swing;
-
-/// Joints of a JHMDB annotation, in its order; "right" is the person's own.
-pub(crate) const JOINTS: usize = 15;
 
 /// Index of a joint in JHMDB's order. Paired joints are the right one; the left follows it.
 pub(crate) mod joint {

@@ -1,5 +1,6 @@
 //! A scene in motion: what is in it, and where that is at a frame.
 
+use cropmae_eval::joints::JOINTS;
 use glam::Vec2;
 use rand::Rng;
 
@@ -8,7 +9,6 @@ use crate::body::Body;
 use crate::figure::Figure;
 use crate::light::Lighting;
 use crate::motion::Swing;
-use crate::pose::JOINTS;
 use crate::render::{Posed, View};
 use crate::toy::Toy;
 

@@ -223,10 +223,9 @@ fn davis_annotations_are_palette_pngs() {
         (png::ColorType::Indexed, png::BitDepth::Eight)
     );
     assert_eq!((info.width, info.height), VIDEO_PX);
-    assert_eq!(
-        info.palette.as_ref().unwrap()[..12],
-        [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
-    );
+    let palette = info.palette.as_ref().unwrap();
+    assert_eq!(palette[..12], [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]);
+    assert_eq!(palette[..], cropmae_eval::Palette::davis().bytes());
     let bytes = &made[Path::new("VIP/Annotations/Category_ids/videos1/000000000001.png")];
     let reader = png::Decoder::new(std::io::Cursor::new(bytes))
         .read_info()

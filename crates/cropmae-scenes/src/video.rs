@@ -71,7 +71,7 @@ impl Video {
                 layouts::vip_frame(&paths.vip, self.index, frame, &picture.rgb, &picture.ids)
             }
             Layout::Jhmdb => {
-                let clip = layouts::clip(self.action, self.index);
+                let clip = layouts::jhmdb_name(self.action, self.index);
                 layouts::jhmdb_frame(
                     &paths.jhmdb,
                     &clip,
@@ -94,7 +94,7 @@ impl Video {
             .collect();
         layouts::jhmdb_joints(
             &paths.jhmdb,
-            &layouts::clip(self.action, self.index),
+            &layouts::jhmdb_name(self.action, self.index),
             &joints,
         )
     }

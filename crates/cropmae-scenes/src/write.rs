@@ -1,6 +1,7 @@
 //! Renders and writes all pictures, in parallel.
 
 use cropmae_config::{ScenesConfig, Seed, Stream};
+use cropmae_eval::benchmarks::{davis, vip};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -54,14 +55,8 @@ pub(crate) fn all(
         video.write_joints(paths, config.video_frames)?;
     }
     let names = |name: fn(usize) -> String| (0..config.videos).map(name);
-    layouts::list(
-        &paths.davis.join("ImageSets/2017/val.txt"),
-        names(layouts::sequence),
-    )?;
-    layouts::list(
-        &paths.vip.join("lists/val_videos.txt"),
-        names(layouts::vip_video),
-    )
+    layouts::list(davis::LAYOUT, &paths.davis, names(layouts::davis_name))?;
+    layouts::list(vip::LAYOUT, &paths.vip, names(layouts::vip_name))
 }
 
 fn train_image(
