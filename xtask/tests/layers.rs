@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("cropmae-report", &[]),
     (
         "cropmae-scenes",
-        &["cropmae-config", "cropmae-data", "cropmae-eval"],
+        &["cropmae-config", "cropmae-eval", "cropmae-files"],
     ),
     (
         "cropmae-cli",

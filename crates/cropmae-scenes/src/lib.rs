@@ -56,7 +56,7 @@ mod write;
 use std::path::Path;
 
 use cropmae_config::{FrameSize, ScenesConfig, Seed};
-use cropmae_data::new_folder::NewFolder;
+use cropmae_files::NewFolder;
 
 pub use error::ScenesError;
 pub use paths::ScenesPaths;
@@ -89,7 +89,7 @@ pub fn generate(
     let marker = Marker::new(config, seed);
     if !marker.describes(dir)? {
         let failed = |source| ScenesError::write(dir, source);
-        let folder = NewFolder::beside(dir).map_err(failed)?;
+        let folder = NewFolder::create(dir).map_err(failed)?;
         write::all(
             &ScenesPaths::below(folder.path()),
             config,
@@ -97,7 +97,7 @@ pub fn generate(
             on_progress,
         )?;
         marker.write(folder.path())?;
-        if let Err(source) = folder.publish() {
+        if let Err(source) = folder.commit() {
             // Another process may have been faster.
             if !marker.describes(dir)? {
                 return Err(failed(source));
