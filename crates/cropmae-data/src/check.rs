@@ -1,4 +1,4 @@
-//! What a source of images holds, told before a run meets it: broken, tiny, duplicate and odd files, sizes,
+//! Reports what a source of images holds before a run reads it: broken, tiny, duplicate and odd files, sizes,
 //! the fingerprint and the speed of reading.
 
 mod inspect;
@@ -76,7 +76,7 @@ pub fn check(dataset: &Dataset, tiny_px: u32, progress: &dyn Fn(usize)) -> DataR
     report.shorter_sides.push((None, 0));
     let mut known = Known::new();
     let tolerance = Tolerance::new(dataset.recipe().max_bad_fraction, dataset.file_count());
-    let mut verdict = tolerance.bear(&mut known, dataset.bad_files().iter().cloned());
+    let mut verdict = tolerance.tolerate(&mut known, dataset.bad_files().iter().cloned());
     let mut first_with: BTreeMap<[u8; 16], usize> = BTreeMap::new();
     let mut seconds = 0.0;
     for start in (0..dataset.len()).step_by(CHUNK) {
@@ -91,7 +91,7 @@ pub fn check(dataset: &Dataset, tiny_px: u32, progress: &dyn Fn(usize)) -> DataR
                     seconds += seen.seconds;
                     report.add(dataset, index, &seen, tiny_px, &mut first_with);
                 }
-                Err(bad) => verdict = tolerance.bear(&mut known, [bad]),
+                Err(bad) => verdict = tolerance.tolerate(&mut known, [bad]),
             }
         }
         progress(end);

@@ -34,12 +34,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Lists what lies at `path`: a folder of images or of videos, as files or as frames; a list file; tar
+    /// Lists what is at `path`: a folder of images or of videos, as files or as frames; a list file; tar
     /// shards or Parquet files, one, a folder, or a pattern with braces. Samples are videos as
     /// `data.samples` says, and for [`Views::FramePair`].
     ///
     /// # Errors
-    /// [`DataError`] when there is nothing at `path`, it cannot be listed, holds nothing of use, or when
+    /// [`DataError`] when there is nothing at `path`, it cannot be listed, holds nothing usable, or when
     /// more of its shards are broken than `data.max_bad_fraction` tolerates.
     pub fn open(path: &Path, recipe: &DataConfig) -> Result<Self, DataError> {
         let unit = match (recipe.samples, recipe.views) {
@@ -49,7 +49,7 @@ impl Dataset {
         let opened = sources::open(path, unit)?;
         let tolerance = Tolerance::new(recipe.max_bad_fraction, opened.parts);
         let mut known = Known::new();
-        tolerance.bear(&mut known, opened.bad_parts.iter().cloned())?;
+        tolerance.tolerate(&mut known, opened.bad_parts.iter().cloned())?;
         if opened.source.len() == 0 {
             return Err(tolerance.refusal(&known));
         }

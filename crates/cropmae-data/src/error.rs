@@ -32,12 +32,12 @@ impl fmt::Display for BadFile {
 
 impl std::error::Error for BadFile {}
 
-/// A problem with a data set, worded so that the user can mend it.
+/// A problem with a data set, worded so that the user can correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Nothing is there.
     #[error(
-        "{path}: no such file or folder; expected a folder, a list file (.txt), tar shards or Parquet files, several as shard-{{000..146}}.tar; * stands for nothing here"
+        "{path}: no such file or folder; expected a folder, a list file (.txt), tar shards or Parquet files, several as shard-{{000..146}}.tar; the wildcard * is not supported"
     )]
     Missing {
         /// The path that was asked for.
@@ -53,7 +53,7 @@ pub enum DataError {
         /// Endings that are understood.
         known: String,
     },
-    /// A pattern with braces that makes no sense.
+    /// A pattern with braces that cannot be expanded.
     #[error("{pattern}: {reason}; expected something like shard-{{000000..000146}}.tar")]
     Braces {
         /// The pattern.
@@ -73,7 +73,7 @@ pub enum DataError {
         /// The feature that reads it.
         feature: &'static str,
     },
-    /// A data set of the Hugging Face hub cannot be had.
+    /// A data set of the Hugging Face hub cannot be downloaded or found in the cache.
     #[error("{address}: {message}")]
     Hub {
         /// What was asked for.
@@ -82,7 +82,7 @@ pub enum DataError {
         message: String,
     },
     /// A folder, list or archive cannot be listed.
-    #[error("{path}: cannot list it: {source}; see that you may read it, or give another path")]
+    #[error("{path}: cannot list it: {source}; check that you may read it, or give another path")]
     List {
         /// The folder or file.
         path: PathBuf,
@@ -90,14 +90,14 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A list file without a path in it.
-    #[error("{path}: names no file; expected one path a line, relative to the list's folder")]
+    #[error("{path}: names no file; expected one path per line, relative to the list's folder")]
     EmptyList {
         /// The list.
         path: PathBuf,
     },
-    /// A list whose paths lead nowhere.
+    /// A list whose paths do not exist.
     #[error(
-        "{path}: none of its first {looked_for} paths is there, the first is {first}; expected one path a line and nothing else, absolute or relative to the list's folder"
+        "{path}: none of its first {looked_for} paths is there, the first is {first}; expected one path per line and nothing else, absolute or relative to the list's folder"
     )]
     ListOfNothing {
         /// The list.
@@ -199,7 +199,7 @@ pub enum DataError {
     BadFile(#[from] BadFile),
     /// More unusable files than the configuration tolerates.
     #[error(
-        "{count} of {total} files cannot be used, data.max_bad_fraction = {max_fraction} allows {allowed}; mend or remove them, or raise it. First: {first}"
+        "{count} of {total} files cannot be used, data.max_bad_fraction = {max_fraction} allows {allowed}; repair or remove them, or raise it. First: {first}"
     )]
     TooManyBadFiles {
         /// Distinct unusable files met so far.
@@ -229,7 +229,7 @@ pub enum DataError {
         /// The batch of the epoch.
         batch: usize,
     },
-    /// A folder that should be made holds something already.
+    /// A folder that is to be created exists and is not empty.
     #[error(
         "{path}: expected no such folder, or an empty one, but it is not empty; delete it or choose another"
     )]
@@ -239,7 +239,7 @@ pub enum DataError {
     },
     /// A file or folder that cannot be written.
     #[error(
-        "{path}: cannot write: {source}; see that the folder is writable and the disk has room"
+        "{path}: cannot write: {source}; check that the folder is writable and that the disk has room"
     )]
     Write {
         /// The file or folder.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::Dataset;
 use crate::boxes::{BoxSampler, CropBox};
 
-/// A path under the shared folder, or `None` (said aloud) where there is none.
+/// A path under the shared folder, or `None`, with a message on stderr, where there is none.
 pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
     let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
@@ -54,7 +54,7 @@ pub(crate) fn pair(value: &Value) -> [f64; 2] {
     [value[0].as_f64().unwrap(), value[1].as_f64().unwrap()]
 }
 
-/// Names and bytes of every fourth real photo; none (said aloud) where there are none.
+/// Names and bytes of every fourth real photo; none, with a message on stderr, where there are none.
 pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
     let Some(folder) = shared("data/imagenet_photos") else {
         return Vec::new();

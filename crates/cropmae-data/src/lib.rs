@@ -1,7 +1,7 @@
 //! Image sources, decoding, crop pairs, masks and the batch loader of CropMAE in Rust.
 //!
 //! A [`Dataset`] lists a folder of images (or of videos as frames); a [`Loader`] turns it into
-//! [`Batch`]es of patches and masks. Everything lies in plain CPU buffers: no tensor library
+//! [`Batch`]es of patches and masks. Everything is in plain CPU buffers: there is no tensor library
 //! and no device. Every random choice is keyed by (seed, epoch, sample), so a batch depends neither on
 //! the number of threads nor on what was loaded before it.
 //!

@@ -174,7 +174,7 @@ impl Loader {
         let recipe = dataset.recipe();
         let tolerance = Tolerance::new(recipe.max_bad_fraction, dataset.file_count());
         let mut bad_files = Known::new();
-        tolerance.bear(&mut bad_files, dataset.bad_files().iter().cloned())?;
+        tolerance.tolerate(&mut bad_files, dataset.bad_files().iter().cloned())?;
         let values = config.batch_size * config.image_size.pow(2) * 3;
         // Those ahead, one at the consumer and one on its way back.
         let pieces = recipe.views.count() * (config.prefetch_batches + 2);
@@ -246,7 +246,7 @@ impl Shared {
             .bad_files
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.tolerance.bear(&mut known, found)?;
+        self.tolerance.tolerate(&mut known, found)?;
         if replaceable {
             Ok(())
         } else {

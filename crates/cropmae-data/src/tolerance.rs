@@ -1,4 +1,4 @@
-//! How many unusable files a run bears.
+//! How many unusable files a run tolerates.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Tolerance {
     max_fraction: f64,
     /// All files.
     total: usize,
-    /// Unusable files that are borne.
+    /// Unusable files that are tolerated.
     pub(crate) allowed: usize,
 }
 
@@ -39,11 +39,11 @@ impl Tolerance {
         }
     }
 
-    /// Takes note of `found` and judges whether the run may go on.
+    /// Adds `found` to the known unusable files and decides whether the run may continue.
     ///
     /// # Errors
     /// [`DataError::TooManyBadFiles`] when it may not.
-    pub(crate) fn bear(
+    pub(crate) fn tolerate(
         &self,
         known: &mut Known,
         found: impl IntoIterator<Item = BadFile>,
@@ -98,10 +98,12 @@ mod tests {
             reason: "empty file".to_owned(),
         };
         let mut known = Known::new();
-        tolerance.bear(&mut known, [bad("a"), bad("a")]).unwrap();
-        tolerance.bear(&mut known, [bad("a")]).unwrap();
+        tolerance
+            .tolerate(&mut known, [bad("a"), bad("a")])
+            .unwrap();
+        tolerance.tolerate(&mut known, [bad("a")]).unwrap();
         let error = tolerance
-            .bear(&mut known, [bad("b")])
+            .tolerate(&mut known, [bad("b")])
             .unwrap_err()
             .to_string();
         assert!(

@@ -86,8 +86,8 @@ impl BitReader<'_> {
     /// Bits that the window holds at least after [`Self::refill`].
     pub(crate) const REFILLED: u32 = 56;
 
-    /// Fills the window up; behind the end of the buffer come zeros. Without a branch: whether it is needed
-    /// can't be foretold.
+    /// Fills the window up; behind the end of the buffer come zeros. There is no branch, because a
+    /// processor could not predict whether it is needed.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
         self.bits |= self.ahead >> self.count;

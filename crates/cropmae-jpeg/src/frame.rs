@@ -111,7 +111,7 @@ impl FrameHeader {
                 let (dc, ac) = (selected[1] >> 4, selected[1] & 15);
                 let quantizers = tables.quantizers.get(usize::from(quantizer)).copied();
                 let table = |class: &[Option<Table>; 4], index: u8| {
-                    // A file without tables of its own means the customary ones.
+                    // A file without tables means those of the standard's annex K.
                     let table = class.get(usize::from(index)).cloned().flatten();
                     table.ok_or(JpegError::unsupported("a JPEG without Huffman tables"))
                 };

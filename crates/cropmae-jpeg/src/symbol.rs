@@ -8,7 +8,7 @@ pub(crate) const LOOK: u32 = 10;
 pub(crate) struct Symbol(u32);
 
 impl Symbol {
-    /// How far the end of a block lies at least: more than any run goes.
+    /// What the end of a block advances by at least, which is more than any run.
     pub(crate) const END: usize = 128;
 
     /// What a code of `code_bits` bits for the byte `symbol` stands for.

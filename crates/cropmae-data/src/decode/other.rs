@@ -48,7 +48,7 @@ pub(super) fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(image)
 }
 
-/// A decoder for a format that is told by its first bytes, and how to speak of its errors.
+/// A decoder for the format that the first bytes name, and a function that words its errors.
 fn open(
     bytes: &[u8],
 ) -> Result<(impl ImageDecoder + '_, impl Fn(image::ImageError) -> String), String> {

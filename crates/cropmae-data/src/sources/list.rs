@@ -1,4 +1,4 @@
-//! A list file: one path a line, relative to the folder of the list. Empty lines say nothing.
+//! List files: one path per line, relative to the folder of the list. Empty lines are ignored.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -100,7 +100,7 @@ mod tests {
         for part in [
             "train.txt: none of its first 2 paths",
             "a.jpg 0",
-            "one path a line",
+            "one path per line",
         ] {
             assert!(message.contains(part), "{message}");
         }

@@ -1,4 +1,4 @@
-//! What lies where in a tar archive: its headers, read once.
+//! The index of a tar archive: where its entries are, from headers that are read once.
 
 use std::collections::BTreeSet;
 use std::fs::File;
