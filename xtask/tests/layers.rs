@@ -30,7 +30,12 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
     (
         "cropmae-eval",
-        &["cropmae-config", "cropmae-data", "cropmae-model"],
+        &[
+            "cropmae-config",
+            "cropmae-data",
+            "cropmae-files",
+            "cropmae-model",
+        ],
     ),
     ("cropmae-report", &[]),
     (

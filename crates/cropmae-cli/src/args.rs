@@ -16,7 +16,7 @@ pub use bench::{
 };
 pub use data::{CheckArgs, DataArgs, DataCommand, PackArgs, PreviewArgs};
 pub use dtype::{DtypeArgs, dtype_name};
-pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg};
+pub use eval::{Axis, EvalArgs, PoolingArg, TaskArg, video_folders};
 pub use weights::{ExportArgs, ImportArgs, InspectArgs};
 
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.

@@ -1,6 +1,6 @@
 //! The label-propagation protocol: the numbers that decide an evaluation.
 
-use std::{fmt, path::Path, str::FromStr};
+use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
@@ -188,27 +188,43 @@ impl ProtocolChanges {
     }
 }
 
-/// Protocol changes in a TOML file: `[all]` for every task, then `[davis]`, `[vip]` or `[jhmdb]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// Protocol changes in a TOML file: a section `[all]` for every benchmark, and one for each under its name.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProtocolFile {
-    /// Changes to every task.
-    pub all: ProtocolChanges,
-    /// Changes to DAVIS.
-    pub davis: ProtocolChanges,
-    /// Changes to VIP.
-    pub vip: ProtocolChanges,
-    /// Changes to JHMDB.
-    pub jhmdb: ProtocolChanges,
+    sections: BTreeMap<String, ProtocolChanges>,
 }
 
 impl ProtocolFile {
-    /// Reads a file.
+    /// The section that every benchmark obeys.
+    const ALL: &str = "all";
+
+    /// Reads a file that may have sections for `benchmarks`.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the file and the key.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load::deserialize(load::table(path)?, &path.display().to_string())
+    /// [`ConfigError`], naming the file and the key, for a section of any other name too.
+    pub fn load(path: &Path, benchmarks: &[&str]) -> Result<Self, ConfigError> {
+        let (table, origin) = (load::table(path)?, path.display().to_string());
+        let known = || [Self::ALL].into_iter().chain(benchmarks.iter().copied());
+        if let Some(field) = table.keys().find(|key| known().all(|name| name != *key)) {
+            let known: Vec<String> = known().map(|name| format!("`{name}`")).collect();
+            let known = known.join(", ");
+            return Err(ConfigError::Field {
+                origin,
+                field: field.clone(),
+                message: format!("unknown field `{field}`, expected one of {known}"),
+            });
+        }
+        Ok(Self {
+            sections: load::deserialize(table, &origin)?,
+        })
+    }
+
+    /// The protocol of a benchmark with the changes to all and then its own.
+    #[must_use]
+    pub fn apply(&self, benchmark: &str, protocol: Protocol) -> Protocol {
+        let sections = [Self::ALL, benchmark].map(|name| self.sections.get(name));
+        let changes = sections.into_iter().flatten();
+        changes.fold(protocol, |protocol, changes| changes.apply(protocol))
     }
 }
 
@@ -246,23 +262,31 @@ mod tests {
         let path = folder.path().join("protocol.toml");
         let write = |text: &str| std::fs::write(&path, text).unwrap();
         write("[all]\nradius = 12\n[davis]\nframe_size = \"240x440\"\n[vip]\nframe_size = 440\n");
-        let file = ProtocolFile::load(&path).unwrap();
-        let davis = file.davis.apply(file.all.apply(Protocol::davis()));
+        let load = || ProtocolFile::load(&path, &["davis", "vip"]);
+        let file = load().unwrap();
+        let davis = file.apply("davis", Protocol::davis());
         assert_eq!((davis.radius, davis.top_k), (12.0, 7));
         let (height, width) = (240, 440);
         assert_eq!(davis.frame_size, FrameSize::Exact { height, width });
-        assert_eq!(file.vip.frame_size, Some(FrameSize::LongerSide(440)));
+        let vip = file.apply("vip", Protocol::vip());
+        assert_eq!((vip.radius, vip.top_k), (12.0, 10));
+        assert_eq!(vip.frame_size, FrameSize::LongerSide(440));
+        assert_eq!(file.apply("other", Protocol::vip()).radius, 12.0);
         for (text, expected) in [
             ("[davis]\ntopk = 3", "unknown field `topk`"),
             (
                 "[davis]\nframe_size = \"big\"",
                 "davis.frame_size: expected HEIGHTxWIDTH",
             ),
-            ("radius = 3", "unknown field `radius`"),
+            (
+                "radius = 3",
+                "unknown field `radius`, expected one of `all`, `davis`, `vip`",
+            ),
+            ("[jhmdb]\nradius = 3", "unknown field `jhmdb`"),
             ("[davis", "protocol.toml, line 1"),
         ] {
             write(text);
-            let message = ProtocolFile::load(&path).unwrap_err().to_string();
+            let message = load().unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");
             assert!(!message.contains('\n'), "{message}");
         }

@@ -25,7 +25,7 @@ fn propagate(criterion: &mut Criterion) {
         let mut state = 1;
         let mut frame = || {
             let features = noise(&mut state, grid.cells() * channels);
-            PackedFeatures::normalised(&features, grid, channels).unwrap_or_else(|e| panic!("{e}"))
+            PackedFeatures::normalized(&features, grid, channels).unwrap_or_else(|e| panic!("{e}"))
         };
         let labels = vec![0.25; grid.cells() * classes];
         let mut video = VideoPropagation::new(&protocol, frame(), labels, classes);

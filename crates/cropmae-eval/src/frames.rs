@@ -1,7 +1,7 @@
-//! Frames as the encoder sees them: decoded, resized in memory, normalised.
+//! Frames as the encoder sees them: decoded, resized in memory, normalized.
 //!
 //! The reference evaluates privately resized copies of the data sets; here the official files are read and
-//! resized by the rule it uses for sizes: bilinear, half-pixel centres, no antialiasing (`cv2.resize`), on
+//! resized by the rule it uses for sizes: bilinear, half-pixel centers, no antialiasing (`cv2.resize`), on
 //! RGB values in 0..1 (f32). Pixels of baseline JPEGs equal libjpeg's, those of progressive ones may differ by
 //! 1 or 2 levels.
 
@@ -15,19 +15,19 @@ use crate::error::EvalError;
 use crate::resize::{bilinear, widen};
 use crate::size::Size;
 
-/// Cells of the frames that go through the encoder together, at most: its memory grows with them.
+/// The encoder's memory grows with the cells of the frames that go through it together: these are the most.
 const BATCH_CELLS: usize = 8192;
 
-/// Frames of `cells` cells that go through the encoder together: 4 of 480x880 with patches of 16, one with
+/// The number of frames of `cells` cells that go through the encoder together: 4 of 480x880 with patches of 16, one with
 /// patches of 8.
-pub fn batch_len(cells: usize) -> usize {
+pub(crate) fn batch_len(cells: usize) -> usize {
     (BATCH_CELLS / cells.max(1)).clamp(1, 4)
 }
 
 /// Frames of more are refused: no benchmark has any, and a hostile file may claim them.
 const MAX_MEGAPIXELS: u32 = 64;
 
-/// Decodes a JPEG or PNG file to RGB as training does: grey is replicated, alpha dropped, EXIF orientation
+/// Decodes a JPEG or PNG file to RGB as training does: gray is replicated, alpha dropped, EXIF orientation
 /// ignored, a truncated file refused.
 ///
 /// # Errors
@@ -39,7 +39,7 @@ pub fn read_frame(path: &Path) -> Result<RgbImage, EvalError> {
     })
 }
 
-/// Size of an image file, from its header alone.
+/// Reads the size of an image file from its header alone.
 ///
 /// # Errors
 /// [`EvalError::Image`], naming the file.
@@ -54,7 +54,9 @@ pub(crate) fn read_size(path: &Path) -> Result<Size, EvalError> {
     })
 }
 
-/// Resizes to `size` and scales to 0..1 -> (3, H, W).
+/// Resizes a frame to `size` and scales it to 0..1.
+///
+/// Shape: returns (3, H, W).
 pub fn resize_frame(frame: &RgbImage, size: Size) -> Vec<f32> {
     let (input_width, input_height) = (frame.width() as usize, frame.height() as usize);
     let columns = bilinear(input_width, size.width);
@@ -91,8 +93,10 @@ pub fn resize_frame(frame: &RgbImage, size: Size) -> Vec<f32> {
     output
 }
 
-/// `(x - mean) / std` with ImageNet's statistics, in place on (3, H, W) values in 0..1.
-pub fn normalise(pixels: &mut [f32]) {
+/// Normalizes values in 0..1 with ImageNet's statistics in place: `(x - mean) / std`.
+///
+/// Shape: `pixels` (3, H, W).
+pub fn normalize(pixels: &mut [f32]) {
     let area = pixels.len() / 3;
     for (plane, (mean, std)) in pixels.chunks_exact_mut(area).zip(MEAN.into_iter().zip(STD)) {
         for value in plane {
@@ -101,29 +105,26 @@ pub fn normalise(pixels: &mut [f32]) {
     }
 }
 
-/// One frame as the encoder's input (3, H, W); `original` is the size that every frame must have.
+/// Decodes a frame that must have the size `expected`, as `reference` has it.
 ///
 /// # Errors
-/// As [`read_frame`], and [`EvalError::Size`] for a frame of another size than the first.
-pub(crate) fn encoder_input(
+/// As [`read_frame`], and [`EvalError::Size`] for a frame of another size.
+pub(crate) fn read_frame_of(
     path: &Path,
-    original: Size,
+    expected: Size,
     reference: &Path,
-    size: Size,
-) -> Result<Vec<f32>, EvalError> {
+) -> Result<RgbImage, EvalError> {
     let frame = read_frame(path)?;
     let found = Size::of(&frame);
-    if found != original {
-        return Err(EvalError::Size {
-            path: path.into(),
-            found,
-            expected: original,
-            reference: reference.into(),
-        });
+    if found == expected {
+        return Ok(frame);
     }
-    let mut pixels = resize_frame(&frame, size);
-    normalise(&mut pixels);
-    Ok(pixels)
+    Err(EvalError::Size {
+        path: path.into(),
+        found,
+        expected,
+        reference: reference.into(),
+    })
 }
 
 #[cfg(test)]

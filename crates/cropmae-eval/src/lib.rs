@@ -1,36 +1,42 @@
-//! Label propagation on DAVIS-2017, VIP and JHMDB with their official metrics.
+//! Evaluation of frozen features: label propagation on DAVIS-2017, VIP and JHMDB with their official metrics, and
+//! classification of images.
 //!
 //! [`evaluate`] reads a data set in its official layout, sends its frames through a
 //! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the
-//! result. The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
-//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`mat`].
+//! result. Which data set that is, a [`Benchmark`] says; [`benchmarks`] has them all.
+//!
+//! The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
+//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`run`] (the way of a frame from its file
+//! to a score). The formats of the data sets are here for readers and writers alike: [`palette`], [`joints`], [`mat`]
+//! and the layouts in [`benchmarks`].
 //!
 //! ```no_run
 //! use std::path::Path;
 //!
 //! use candle_core::Device;
-//! use cropmae_eval::{EvalOptions, Task, evaluate};
+//! use cropmae_eval::{Benchmark, Davis, EvalOptions, evaluate};
 //! use cropmae_model::VitFeatures;
 //!
 //! let encoder = VitFeatures::load(Path::new("encoder.safetensors"), &Device::Cpu)?;
-//! let task = Task::Davis;
+//! let protocol = Davis.protocol();
 //! let options = EvalOptions { out: Some("results".into()), ..EvalOptions::default() };
-//! let report = evaluate(task, Path::new("DAVIS"), &encoder, &task.protocol(), &options, &mut ())?;
-//! for (name, value) in report.scores.headline() {
-//!     println!("{name}: {value:.3}"); // J&F-Mean: ..
+//! let report = evaluate(&Davis, Path::new("DAVIS"), &encoder, &protocol, &options, &mut ())?;
+//! for measure in report.scores.headline() {
+//!     println!("{}: {:.1} %", measure.name, measure.in_percent()); // J&F-Mean: ..
 //! }
 //! assert!(report.failures.is_empty(), "a score over some of the sequences compares with nothing");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
+mod benchmark;
 pub mod benchmarks;
-mod catalogue;
+mod catalog;
 mod check;
-mod classes;
-mod encode;
 mod error;
 mod evaluate;
 mod files;
+mod findings;
 pub mod frames;
 pub mod joints;
 pub mod labels;
@@ -38,30 +44,34 @@ pub mod mat;
 pub mod metrics;
 mod nan;
 mod observer;
-mod official;
+mod options;
 pub mod palette;
 pub mod pose;
 pub mod propagation;
-mod protocol;
 mod report;
+mod require;
 mod resize;
-mod scores;
+pub mod run;
+mod sequence;
 mod size;
-mod table;
 
 #[cfg(test)]
 mod golden;
 
-pub use check::{DataCheck, check};
-pub use classes::{ClassesReport, LinearScore, Measures, NeighboursScore, evaluate_classes};
-pub use error::EvalError;
-pub use evaluate::{EvalOptions, Task, evaluate, sweep};
-pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
-pub use palette::Palette;
-pub use protocol::input_size;
-pub use report::{Failure, TaskReport};
-pub use scores::{
-    DavisObject, DavisScores, DavisSequence, JhmdbClip, JhmdbScores, PckAt, Scores, VipScores,
-    VipVideo,
+pub use benchmark::{Benchmark, Official, SequenceList};
+pub use benchmarks::classes::{
+    ClassesReport, LinearScore, Measures, NeighboursScore, evaluate_classes,
 };
+pub use benchmarks::davis::{Davis, DavisObject, DavisScores, DavisSequence};
+pub use benchmarks::jhmdb::{Jhmdb, JhmdbClip, JhmdbScores, PckAt};
+pub use benchmarks::vip::{Vip, VipScores, VipVideo};
+pub use check::{DataCheck, check};
+pub use error::EvalError;
+pub use evaluate::{evaluate, sweep};
+pub use findings::Findings;
+pub use observer::{FrameDone, Observer, Prediction, SequenceInfo};
+pub use options::EvalOptions;
+pub use palette::Palette;
+pub use report::{Failure, Measure, Scores, TOOLKIT_DECIMALS, Table, TaskReport, Unit};
+pub use sequence::SequenceFiles;
 pub use size::Size;

@@ -1,12 +1,12 @@
 //! What an evaluation tells while it runs, for progress bars and overlays.
 
-use std::path::Path;
+use image::RgbImage;
 
 use crate::error::EvalError;
 use crate::joints::Pose;
 use crate::labels::LabelMap;
 
-/// Told about every sequence and frame, in order. All methods do nothing unless implemented.
+/// Is told about every sequence and frame, in order. All methods do nothing unless they are implemented.
 pub trait Observer {
     /// A sequence begins.
     fn sequence_started(&mut self, sequence: &SequenceInfo<'_>) {
@@ -34,7 +34,7 @@ pub struct SequenceInfo<'a> {
     pub name: &'a str,
     /// Its place among the sequences of this evaluation, from 0.
     pub index: usize,
-    /// Sequences of this evaluation.
+    /// The number of sequences of this evaluation.
     pub sequences: usize,
 }
 
@@ -45,10 +45,10 @@ pub struct FrameDone<'a> {
     pub sequence: &'a str,
     /// Its place in the sequence, from 0; frame 0 shows the given labels.
     pub index: usize,
-    /// Frames of the sequence.
+    /// The number of frames of the sequence.
     pub frames: usize,
-    /// The image file.
-    pub path: &'a Path,
+    /// The frame as it was decoded.
+    pub picture: &'a RgbImage,
     /// What was predicted.
     pub prediction: Prediction<'a>,
 }

@@ -1,10 +1,10 @@
 //! Arguments of `cropmae eval`.
 
-use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, sync::LazyLock};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 use cropmae_config::{FrameSize, Pooling, Protocol, ProtocolChanges};
-use cropmae_eval::Measures;
+use cropmae_eval::{Benchmark, Measures, benchmarks};
 
 use super::{DeviceArgs, DtypeArgs};
 
@@ -120,34 +120,80 @@ impl ProtocolArgs {
 }
 
 /// Values of `--task`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy)]
 pub enum TaskArg {
-    /// DAVIS-2017, semi-supervised: J&F
-    Davis,
-    /// VIP, part propagation: mIoU
-    Vip,
-    /// JHMDB, key points: PCK
-    Jhmdb,
-    /// DAVIS, VIP and JHMDB
-    All,
-    /// Folders of images by class, train/CLASS and val/CLASS: top-1 of k nearest neighbours
-    Knn,
-    /// The same folders: top-1 of a linear probe
-    Linear,
-    /// Both, on the same features
-    Classes,
+    /// A benchmark on videos
+    Video(&'static dyn Benchmark),
+    /// All of them
+    AllVideos,
+    /// Folders of images by class
+    Images(Measures),
 }
 
+const NEIGHBORS: Measures = Measures {
+    neighbours: true,
+    linear: false,
+};
+const LINEAR: Measures = Measures {
+    neighbours: false,
+    linear: true,
+};
+const BOTH: Measures = Measures {
+    neighbours: true,
+    linear: true,
+};
+
 impl TaskArg {
-    /// What the image-level tasks measure; none for videos.
+    /// The benchmarks on videos; none for images.
+    pub fn videos(self) -> Vec<&'static dyn Benchmark> {
+        match self {
+            Self::Video(benchmark) => vec![benchmark],
+            Self::AllVideos => benchmarks::VIDEO.to_vec(),
+            Self::Images(_) => Vec::new(),
+        }
+    }
+
+    /// What is measured on images; none for videos.
     pub fn measures(self) -> Option<Measures> {
-        let (neighbours, linear) = match self {
-            Self::Knn => (true, false),
-            Self::Linear => (false, true),
-            Self::Classes => (true, true),
-            Self::Davis | Self::Vip | Self::Jhmdb | Self::All => return None,
+        match self {
+            Self::Images(measures) => Some(measures),
+            Self::Video(_) | Self::AllVideos => None,
+        }
+    }
+}
+
+impl ValueEnum for TaskArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        static VALUES: LazyLock<Vec<TaskArg>> = LazyLock::new(|| {
+            let videos = benchmarks::VIDEO.into_iter().map(TaskArg::Video);
+            let images = [NEIGHBORS, LINEAR, BOTH].map(TaskArg::Images);
+            videos.chain([TaskArg::AllVideos]).chain(images).collect()
+        });
+        &VALUES
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match *self {
+            Self::Video(benchmark) => (benchmark.name(), benchmark.about().to_owned()),
+            Self::AllVideos => ("all", video_folders()),
+            Self::Images(NEIGHBORS) => (
+                "knn",
+                "Folders of images by class, train/CLASS and val/CLASS: top-1 of k nearest neighbours"
+                    .to_owned(),
+            ),
+            Self::Images(LINEAR) => ("linear", "The same folders: top-1 of a linear probe".to_owned()),
+            Self::Images(_) => ("classes", "Both, on the same features".to_owned()),
         };
-        Some(Measures { neighbours, linear })
+        Some(PossibleValue::new(name).help(help))
+    }
+}
+
+/// The folders of the benchmarks on videos: `DAVIS, VIP and JHMDB`.
+pub fn video_folders() -> String {
+    let folders = benchmarks::VIDEO.map(Benchmark::folder);
+    match &folders[..] {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => folders.concat(),
     }
 }
 

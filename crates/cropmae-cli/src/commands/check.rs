@@ -3,12 +3,9 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Result, ensure};
-use cropmae_eval::{DataCheck, EvalOptions, Failure, check};
+use cropmae_eval::{DataCheck, EvalOptions, Failure, benchmarks, check};
 
-use super::{
-    eval::{task_folder, tasks},
-    images,
-};
+use super::{eval::task_folder, images};
 use crate::{args::CheckArgs, console::Console};
 
 /// Problems and remarks that are shown; the rest is counted.
@@ -19,10 +16,13 @@ pub fn run(args: &CheckArgs, console: &Console) -> Result<ExitCode> {
     let Some(task) = args.task else {
         return images::check(args, console);
     };
-    let tasks = tasks(task);
+    let tasks = task.videos();
     ensure!(
         !tasks.is_empty(),
-        "--task: expected one of davis, vip, jhmdb, all: only those are official downloads"
+        "--task: expected one of {}, all: only those are official downloads",
+        benchmarks::VIDEO
+            .map(|benchmark| benchmark.name())
+            .join(", ")
     );
     let options = EvalOptions {
         list: args.list.clone(),
@@ -63,7 +63,7 @@ fn say(check: &DataCheck, console: &Console) {
             .collect();
         items.join(", ")
     };
-    console.say(format!("{}  {}", check.task.name(), check.list.display()));
+    console.say(format!("{}  {}", check.task, check.list.display()));
     console.say(format!(
         "  sequences    {}, {} frames, {} annotation files",
         check.sequences, check.frames, check.annotations
@@ -76,7 +76,7 @@ fn say(check: &DataCheck, console: &Console) {
     list("remark", &check.remarks, console);
     list("PROBLEM", &check.problems, console);
     if check.problems.is_empty() {
-        console.say("  nothing to mend");
+        console.say("  nothing to fix");
     }
 }
 

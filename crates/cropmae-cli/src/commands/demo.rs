@@ -81,18 +81,16 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
     let board = suite.run(&contestants, console)?;
     console.say(board.render());
     board.write(&suite.out.join("report.json"))?;
-    for ((task, measure, trained), (_, _, random)) in board
-        .main_scores(TRAINED)
-        .into_iter()
-        .zip(board.main_scores(RANDOM))
-    {
-        let verdict = if trained > random {
+    let (trained, random) = (board.main_scores(TRAINED), board.main_scores(RANDOM));
+    for ((task, trained), (_, random)) in trained.into_iter().zip(random) {
+        let verdict = if trained.value > random.value {
             "ahead of"
         } else {
             "NOT ahead of"
         };
         console.say(format!(
-            "{task}: {measure} of the trained encoder is {verdict} random initialisation"
+            "{task}: {} of the trained encoder is {verdict} random initialization",
+            trained.name
         ));
     }
     console.say(format!(

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, ProtocolFile, Seed};
-use cropmae_eval::{EvalOptions, Task, TaskReport, evaluate};
+use cropmae_eval::{Benchmark, Davis, EvalOptions, Jhmdb, TaskReport, Vip, benchmarks, evaluate};
 use cropmae_model::{Compute, Execution, FeatureExtractor, RawPixels, VitFeatures, weights};
 use cropmae_scenes::{ScenesPaths, VIDEO_SIZE};
 
@@ -19,11 +19,7 @@ use super::{
     scoreboard::{Report, Scoreboard},
     sweep,
 };
-use crate::{
-    args::{EvalArgs, TaskArg},
-    console::Console,
-    device,
-};
+use crate::{args::EvalArgs, console::Console, device};
 
 /// Mean colours per side of a cell in the raw-pixel baseline.
 const RAW_PIXEL_POOL: usize = 4;
@@ -33,18 +29,18 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<ExitCode> {
     let device = device::open(&args.device)?;
     let contestants = contestants(args, &device)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(args));
-    let tasks = tasks(args.task);
+    let tasks = args.task.videos();
     let file = match &args.protocol.file {
-        Some(path) => ProtocolFile::load(path)?,
+        Some(path) => ProtocolFile::load(path, &benchmarks::VIDEO.map(Benchmark::name))?,
         None => ProtocolFile::default(),
     };
     let suite = Suite {
         tasks: tasks
             .iter()
-            .map(|&task| Planned {
-                task,
-                data: task_folder(&args.data, task, tasks.len() > 1),
-                protocol: protocol(task, &file, args),
+            .map(|&benchmark| Planned {
+                benchmark,
+                data: task_folder(&args.data, benchmark, tasks.len() > 1),
+                protocol: protocol(benchmark, &file, args),
             })
             .collect(),
         list: args.list.clone(),
@@ -207,20 +203,9 @@ fn default_out(args: &EvalArgs) -> PathBuf {
     beside.map_or_else(runs::root, Path::to_owned).join("eval")
 }
 
-/// The label-propagation tasks behind `--task`.
-pub fn tasks(arg: TaskArg) -> Vec<Task> {
-    match arg {
-        TaskArg::Davis => vec![Task::Davis],
-        TaskArg::Vip => vec![Task::Vip],
-        TaskArg::Jhmdb => vec![Task::Jhmdb],
-        TaskArg::All => vec![Task::Davis, Task::Vip, Task::Jhmdb],
-        TaskArg::Knn | TaskArg::Linear | TaskArg::Classes => vec![],
-    }
-}
-
-/// `data` itself for one task, its subfolder when it holds all three.
-pub fn task_folder(data: &Path, task: Task, all: bool) -> PathBuf {
-    let folder = data.join(task.name().to_uppercase());
+/// `data` itself for one benchmark, its subfolder when it holds them all.
+pub fn task_folder(data: &Path, benchmark: &dyn Benchmark, all: bool) -> PathBuf {
+    let folder = data.join(benchmark.folder());
     if all || folder.is_dir() {
         folder
     } else {
@@ -228,43 +213,39 @@ pub fn task_folder(data: &Path, task: Task, all: bool) -> PathBuf {
     }
 }
 
-/// The task's protocol with the changes of the file, then those of the flags.
-fn protocol(task: Task, file: &ProtocolFile, args: &EvalArgs) -> Protocol {
-    let section = match task {
-        Task::Davis => &file.davis,
-        Task::Vip => &file.vip,
-        Task::Jhmdb => &file.jhmdb,
-    };
-    let changed = section.apply(file.all.apply(task.protocol()));
+/// The benchmark's protocol with the changes of the file, then those of the flags.
+fn protocol(benchmark: &dyn Benchmark, file: &ProtocolFile, args: &EvalArgs) -> Protocol {
+    let changed = file.apply(benchmark.name(), benchmark.protocol());
     args.protocol.changes().apply(changed)
 }
 
-/// A task about to run.
+/// A benchmark about to run.
 pub struct Planned {
-    /// The task.
-    pub task: Task,
+    /// The benchmark.
+    pub benchmark: &'static dyn Benchmark,
     /// Its data set.
     pub data: PathBuf,
     /// The numbers that decide it.
     pub protocol: Protocol,
 }
 
-/// The three tasks on the videos that come with the procedural data set.
+/// The benchmarks on the videos that come with the procedural data set.
 pub fn scenes_tasks(scenes: &ScenesPaths) -> Vec<Planned> {
-    [
-        (Task::Davis, &scenes.davis, VIDEO_SIZE),
-        (Task::Vip, &scenes.vip, VIDEO_SIZE),
-        (Task::Jhmdb, &scenes.jhmdb, Protocol::jhmdb().frame_size),
-    ]
-    .map(|(task, data, frame_size)| Planned {
-        task,
-        data: data.clone(),
-        protocol: Protocol {
-            frame_size,
-            ..task.protocol()
-        },
-    })
-    .into()
+    let tasks: [(&'static dyn Benchmark, _, _); 3] = [
+        (&Davis, &scenes.davis, VIDEO_SIZE),
+        (&Vip, &scenes.vip, VIDEO_SIZE),
+        (&Jhmdb, &scenes.jhmdb, Jhmdb.protocol().frame_size),
+    ];
+    tasks
+        .map(|(benchmark, data, frame_size)| Planned {
+            benchmark,
+            data: data.clone(),
+            protocol: Protocol {
+                frame_size,
+                ..benchmark.protocol()
+            },
+        })
+        .into()
 }
 
 /// Tasks to run and where results go.
@@ -301,12 +282,12 @@ impl Suite {
         console: &Console,
     ) -> Result<TaskReport> {
         let Planned {
-            task,
+            benchmark,
             data,
             protocol,
         } = planned;
-        let out = self.out.join(&contestant.name).join(task.name());
-        let label = format!("{} {}", task.name(), contestant.name);
+        let out = self.out.join(&contestant.name).join(benchmark.name());
+        let label = format!("{} {}", benchmark.name(), contestant.name);
         let mut observer =
             Overlays::new(&label, self.overlays.then(|| out.join("overlays")), console);
         let options = EvalOptions {
@@ -314,7 +295,7 @@ impl Suite {
             ..self.options(contestant)
         };
         let encoder = contestant.encoder.as_ref();
-        let report = evaluate(*task, data, encoder, protocol, &options, &mut observer);
+        let report = evaluate(*benchmark, data, encoder, protocol, &options, &mut observer);
         observer.finish()?;
         Ok(report?)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cropmae_config::Experiment;
-use cropmae_eval::{EvalOptions, Task, evaluate};
+use cropmae_eval::{EvalOptions, Measure, benchmarks, evaluate};
 use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
 use cropmae_scenes::ScenesPaths;
 use cropmae_train::{Cursor, Trainer};
@@ -18,7 +18,7 @@ use super::{
     overlays::Overlays,
     runs,
 };
-use crate::console::Console;
+use crate::{args::video_folders, console::Console};
 
 /// The file of all scores in a run folder.
 const FILE: &str = "evals.jsonl";
@@ -32,8 +32,8 @@ pub struct Score {
     pub step: u64,
     /// `weights`, or `ema` for their moving average.
     pub weights: String,
-    /// The task.
-    pub task: Task,
+    /// The name of the benchmark.
+    pub task: String,
     /// Name of the task's main measure.
     pub measure: String,
     /// Its value as the task's evaluation gives it: J&F and mIoU as shares of 1, PCK in percent.
@@ -61,22 +61,22 @@ pub fn planned(
         return Ok(Vec::new());
     }
     let tasks = match (given, scenes) {
-        (Some(folder), _) => [Task::Davis, Task::Vip, Task::Jhmdb]
-            .map(|task| (task, task_folder(folder, task, true)))
-            .into_iter()
-            .filter(|(_, data)| data.is_dir())
-            .map(|(task, data)| Planned {
-                task,
-                data,
-                protocol: task.protocol(),
+        (Some(folder), _) => benchmarks::VIDEO
+            .map(|benchmark| Planned {
+                benchmark,
+                data: task_folder(folder, benchmark, true),
+                protocol: benchmark.protocol(),
             })
+            .into_iter()
+            .filter(|planned| planned.data.is_dir())
             .collect(),
         (None, Some(scenes)) => scenes_tasks(scenes),
         (None, None) => Vec::new(),
     };
     ensure!(
         !tasks.is_empty(),
-        "eval.every_epochs needs videos: give --eval-data DIR, where DIR holds at least one of DAVIS, VIP and JHMDB"
+        "eval.every_epochs needs videos: give --eval-data DIR, where DIR holds at least one of {}",
+        video_folders()
     );
     Ok(tasks)
 }
@@ -152,26 +152,21 @@ impl<'a> Evaluations<'a> {
                 match self.score((done, step), name, &encoder, planned, console) {
                     Ok(score) => found.push(score),
                     Err(error) => {
-                        tracing::warn!(task = planned.task.name(), "not evaluated: {error:#}");
+                        tracing::warn!(task = planned.benchmark.name(), "not evaluated: {error:#}");
                     }
                 }
             }
         }
         let told: Vec<String> = found
             .iter()
-            .map(|score| {
-                let value = score.value.unwrap_or(f64::NAN);
-                let percent = if score.task == Task::Jhmdb {
-                    value
-                } else {
-                    100.0 * value
-                };
+            .map(|(score, main)| {
                 let of = if score.weights == "ema" { " (ema)" } else { "" };
-                format!("{} {} {percent:.1}{of}", score.task.name(), score.measure)
+                format!("{} {} {:.1}{of}", score.task, main.name, main.in_percent())
             })
             .collect();
         console.say(format!("eval  {done:>4}  {}", told.join("  ")));
-        self.scores.extend(found);
+        self.scores
+            .extend(found.into_iter().map(|(score, _)| score));
         let mut text = String::new();
         for score in &self.scores {
             text += &serde_json::to_string(score)?;
@@ -196,38 +191,39 @@ impl<'a> Evaluations<'a> {
         encoder: &dyn FeatureExtractor,
         planned: &Planned,
         console: &Console,
-    ) -> Result<Score> {
+    ) -> Result<(Score, Measure)> {
         let options = EvalOptions {
             max_sequences: self.experiment.eval.max_sequences,
             ..EvalOptions::default()
         };
         let Planned {
-            task,
+            benchmark,
             data,
             protocol,
         } = planned;
-        let label = format!("{} {weights}", task.name());
+        let label = format!("{} {weights}", benchmark.name());
         let mut observer = Overlays::new(&label, None, console);
-        let report = evaluate(*task, data, encoder, protocol, &options, &mut observer);
+        let report = evaluate(*benchmark, data, encoder, protocol, &options, &mut observer);
         observer.finish()?;
         let report = report?;
-        let scores: Vec<(String, Option<f64>)> = report
-            .scores
-            .headline()
-            .into_iter()
-            .map(|(name, value)| (name, value.is_finite().then_some(value)))
-            .collect();
-        let (measure, value) = scores.first().cloned().context("a task without measures")?;
-        Ok(Score {
+        let headline = report.scores.headline();
+        let main = headline
+            .first()
+            .cloned()
+            .context("a task without measures")?;
+        let known = |value: f64| value.is_finite().then_some(value);
+        let scores = headline.into_iter().map(|it| (it.name, known(it.value)));
+        let score = Score {
             epoch,
             step,
             weights: weights.to_owned(),
-            task: *task,
-            measure,
-            value,
-            scores,
+            task: report.task,
+            measure: main.name.clone(),
+            value: known(main.value),
+            scores: scores.collect(),
             failures: report.failures.len(),
             data_fingerprint: report.data_fingerprint,
-        })
+        };
+        Ok((score, main))
     }
 }

@@ -1,6 +1,9 @@
 //! Watches an evaluation: the bar, and predictions drawn on the frames.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use cropmae_eval::{EvalError, FrameDone, Observer, Prediction, SequenceInfo};
@@ -51,22 +54,19 @@ impl Overlays {
 
     /// Writes `folder/SEQUENCE/FRAME.jpg`.
     fn draw(&mut self, folder: &Path, frame: &FrameDone<'_>) -> Result<()> {
-        let picture = image::open(frame.path)
-            .with_context(|| format!("cannot draw on {}", frame.path.display()))?
-            .to_rgb8();
         let drawn = match frame.prediction {
             Prediction::Labels(map) => {
                 let (width, height) = (map.size.width as u32, map.size.height as u32);
                 let labels = GrayImage::from_raw(width, height, map.ids.clone())
                     .context("a label map without pixels")?;
-                overlay(&resized(picture, width, height), &labels)?
+                overlay(&resized(frame.picture, width, height), &labels)?
             }
             Prediction::Joints {
                 predicted,
                 annotated,
             } => {
                 let annotated = annotated.map(|joint| joint.map(|v| v as f32));
-                draw_joints(&picture, predicted, Some(&annotated))
+                draw_joints(frame.picture, predicted, Some(&annotated))
             }
         };
         let folder = folder.join(frame.sequence);
@@ -94,8 +94,8 @@ impl Overlays {
             return;
         }
         let height = drawn.height() * PREVIEW_WIDTH / drawn.width();
-        self.preview
-            .push(resized(drawn, PREVIEW_WIDTH, height.max(1)));
+        let small = resized(&drawn, PREVIEW_WIDTH, height.max(1));
+        self.preview.push(small.into_owned());
     }
 
     /// Writes `folder/SEQUENCE.gif`.
@@ -148,11 +148,12 @@ impl Observer for Overlays {
     }
 }
 
-fn resized(picture: RgbImage, width: u32, height: u32) -> RgbImage {
+fn resized(picture: &RgbImage, width: u32, height: u32) -> Cow<'_, RgbImage> {
     if picture.dimensions() == (width, height) {
-        return picture;
+        return Cow::Borrowed(picture);
     }
-    imageops::resize(&picture, width, height, imageops::FilterType::Triangle)
+    let filter = imageops::FilterType::Triangle;
+    Cow::Owned(imageops::resize(picture, width, height, filter))
 }
 
 #[cfg(test)]

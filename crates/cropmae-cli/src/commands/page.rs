@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use cropmae_config::Experiment;
-use cropmae_eval::Task;
+use cropmae_eval::benchmarks;
 use cropmae_report::{Chart, Page, Series, Table};
 use cropmae_train::StepStats;
 use serde_json::Value;
@@ -82,7 +82,7 @@ fn learning_curves(page: &mut Page, scores: &[Score]) -> Result<()> {
         return Ok(());
     }
     page.section("Evaluation during training");
-    for task in [Task::Davis, Task::Vip, Task::Jhmdb] {
+    for task in benchmarks::VIDEO.map(|benchmark| benchmark.name()) {
         let of_task = || scores.iter().filter(|score| score.task == task);
         let Some(first) = of_task().next() else {
             continue;
@@ -99,7 +99,7 @@ fn learning_curves(page: &mut Page, scores: &[Score]) -> Result<()> {
             .filter(|series| !series.points.is_empty())
             .collect();
         page.chart(&Chart {
-            title: format!("{} {}", task.name(), first.measure),
+            title: format!("{task} {}", first.measure),
             x_label: "epoch".to_owned(),
             series,
         })?;

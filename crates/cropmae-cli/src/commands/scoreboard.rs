@@ -3,9 +3,11 @@
 
 use std::{fmt::Write, path::Path};
 
-use anyhow::{Context, Result};
-use cropmae_eval::{ClassesReport, Failure, TaskReport};
+use anyhow::Result;
+use cropmae_eval::{ClassesReport, Failure, Measure, TaskReport};
 use serde::Serialize;
+
+use super::runs;
 
 /// Scores of several encoders on several tasks.
 #[derive(Debug, Serialize)]
@@ -33,14 +35,14 @@ pub enum Report {
 }
 
 impl Report {
-    fn task(&self) -> &'static str {
+    fn task(&self) -> &str {
         match self {
-            Self::Video(report) => report.task.name(),
+            Self::Video(report) => &report.task,
             Self::Classes(_) => "classes",
         }
     }
 
-    fn headline(&self) -> Vec<(String, f64)> {
+    fn headline(&self) -> Vec<Measure> {
         match self {
             Self::Video(report) => report.scores.headline(),
             Self::Classes(report) => report.headline(),
@@ -52,15 +54,6 @@ impl Report {
             Self::Video(report) => &report.failures,
             Self::Classes(report) => &report.failures,
         }
-    }
-}
-
-/// A score as papers print it. PCK comes in percent; J, F and IoU as shares.
-pub fn percent(name: &str, value: f64) -> f64 {
-    if name.starts_with("PCK") {
-        value
-    } else {
-        100.0 * value
     }
 }
 
@@ -83,13 +76,12 @@ impl Scoreboard {
     }
 
     /// The main score of `encoder` on each task, in the order of the tasks.
-    pub fn main_scores(&self, encoder: &str) -> Vec<(&'static str, String, f64)> {
-        let of = |entry: &&Entry| entry.encoder == encoder;
-        let main = |entry: &Entry| {
-            let (name, value) = entry.report.headline().swap_remove(0);
-            (entry.report.task(), name, value)
-        };
-        self.results.iter().filter(of).map(main).collect()
+    pub fn main_scores(&self, encoder: &str) -> Vec<(&str, Measure)> {
+        let results = self.results.iter();
+        results
+            .filter(|entry| entry.encoder == encoder)
+            .map(|Entry { report, .. }| (report.task(), report.headline().swap_remove(0)))
+            .collect()
     }
 
     /// Sequences that could not be scored, with the reason.
@@ -120,15 +112,14 @@ impl Scoreboard {
             if task != entry.report.task() {
                 task = entry.report.task();
                 let _ = write!(text, "\n{task:<width$}");
-                headline.iter().for_each(|(name, _)| {
-                    let _ = write!(text, "  {name:>8}");
+                headline.iter().for_each(|measure| {
+                    let _ = write!(text, "  {:>8}", measure.name);
                 });
                 text.push('\n');
             }
             let _ = write!(text, "{:<width$}", entry.encoder);
-            for (name, value) in &headline {
-                let percent = percent(name, *value);
-                let _ = write!(text, "  {percent:>8.1}");
+            for measure in &headline {
+                let _ = write!(text, "  {:>8.1}", measure.in_percent());
             }
             text.push('\n');
         }
@@ -138,6 +129,6 @@ impl Scoreboard {
     /// Writes everything as JSON.
     pub fn write(&self, path: &Path) -> Result<()> {
         let json = serde_json::to_vec_pretty(self)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
+        runs::replace(path, &json)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use cropmae_config::Protocol;
 use cropmae_eval::{TaskReport, sweep};
 
-use super::{eval::Contestant, eval::Suite, overlays::Overlays, scoreboard::percent};
+use super::{eval::Contestant, eval::Suite, overlays::Overlays, runs};
 use crate::{args::Axis, console::Console};
 
 /// Runs every combination of the axes on every task, and writes `OUT/ENCODER/TASK/sweep.{csv,json}`.
@@ -20,10 +20,10 @@ pub fn run(
     for planned in &suite.tasks {
         let settings = combinations(&planned.protocol, axes);
         for contestant in contestants {
-            let label = format!("{} {}", planned.task.name(), contestant.name);
+            let label = format!("{} {}", planned.benchmark.name(), contestant.name);
             let mut observer = Overlays::new(&label, None, console);
             let reports = sweep(
-                planned.task,
+                planned.benchmark,
                 &planned.data,
                 contestant.encoder.as_ref(),
                 &settings,
@@ -43,7 +43,10 @@ pub fn run(
                     failure.sequence, failure.message
                 ));
             }
-            let out = suite.out.join(&contestant.name).join(planned.task.name());
+            let out = suite
+                .out
+                .join(&contestant.name)
+                .join(planned.benchmark.name());
             write(&out, axes, &reports)?;
             console.say(format!("written: {}/sweep.csv, sweep.json", out.display()));
         }
@@ -79,7 +82,7 @@ enum Style {
 /// A row a setting: the swept keys, then the scores.
 fn table(axes: &[Axis], reports: &[TaskReport], style: Style) -> String {
     let headline = reports[0].scores.headline();
-    let scores = headline.iter().map(|(name, _)| name.clone());
+    let scores = headline.iter().map(|measure| measure.name.clone());
     let header = axes
         .iter()
         .map(|axis| axis.key.name().to_owned())
@@ -96,9 +99,9 @@ fn table(axes: &[Axis], reports: &[TaskReport], style: Style) -> String {
     for (setting, report) in settings.iter().zip(reports) {
         let keys = setting.iter().map(ToString::to_string);
         let scores = report.scores.headline().into_iter();
-        let scores = scores.map(|(name, value)| match style {
-            Style::Csv => format!("{value:.4}"),
-            Style::Aligned => format!("{:.1}", percent(&name, value)),
+        let scores = scores.map(|measure| match style {
+            Style::Csv => format!("{:.4}", measure.value),
+            Style::Aligned => format!("{:.1}", measure.in_percent()),
         });
         rows.push(keys.chain(scores).collect());
     }
@@ -123,8 +126,7 @@ fn write(out: &Path, axes: &[Axis], reports: &[TaskReport]) -> Result<()> {
         ("sweep.json", serde_json::to_vec_pretty(reports)?),
     ];
     for (name, bytes) in files {
-        let path = out.join(name);
-        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        runs::replace(&out.join(name), &bytes)?;
     }
     Ok(())
 }

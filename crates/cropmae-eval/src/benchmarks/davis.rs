@@ -7,23 +7,32 @@
 //! frame are not scored, 255 (void) is background. Masks without a palette that hold nothing but 0 and 255
 //! are DAVIS-2016's, where 255 is the one object.
 
+mod official;
+mod scores;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use cropmae_config::Protocol;
 use rayon::prelude::*;
 
-use crate::benchmarks::masks::{MaskLayout, MaskVideo};
-use crate::catalogue::SequenceFiles;
+use super::masks::{MaskLayout, Masks};
+use crate::benchmark::{Benchmark, Official, SequenceList};
 use crate::error::EvalError;
+use crate::findings::Findings;
 use crate::labels::{LabelMap, Mask, Storage};
 use crate::metrics::{BitMask, Statistics, boundary_measure, jaccard};
-use crate::observer::Observer;
+use crate::observer::Prediction;
 use crate::palette::Palette;
-use crate::protocol::Run;
-use crate::scores::{DavisObject, DavisSequence};
-use crate::size::Size;
+use crate::report::Scores;
+use crate::run::{Run, Sizes, SoftLabels, Truth, Video};
+use crate::sequence::SequenceFiles;
 
-/// Pixels that belong to nothing.
-pub(crate) const VOID: u8 = 255;
+pub use scores::{DavisObject, DavisScores, DavisSequence};
+
+/// DAVIS-2017 val, semi-supervised: object masks, J&F.
+#[derive(Debug, Clone, Copy)]
+pub struct Davis;
 
 /// The layout of the official 480p download.
 pub const LAYOUT: MaskLayout = MaskLayout {
@@ -39,8 +48,56 @@ pub const LAYOUT: MaskLayout = MaskLayout {
     ],
 };
 
+/// Pixels that belong to nothing.
+const VOID: u8 = 255;
+
+impl Benchmark for Davis {
+    fn name(&self) -> &'static str {
+        "davis"
+    }
+
+    fn about(&self) -> &'static str {
+        "DAVIS-2017, semi-supervised: J&F"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::davis()
+    }
+
+    fn list(&self, root: &Path) -> Result<SequenceList, EvalError> {
+        LAYOUT.list(root)
+    }
+
+    fn files(&self, root: &Path, sequence: &str) -> Result<SequenceFiles, EvalError> {
+        LAYOUT.files(root, sequence)
+    }
+
+    fn score(&self, run: &mut Run<'_>) -> Result<Vec<Box<dyn Scores>>, EvalError> {
+        let finish = |sequences: Vec<SequenceScore>| {
+            sequences.into_iter().map(SequenceScore::finish).collect()
+        };
+        run.score::<DavisTruth, _>(|sequences| DavisScores::of(finish(sequences)))
+    }
+
+    fn check(&self, files: &SequenceFiles, found: &mut Findings) {
+        found.require_numbers(files, LAYOUT.first);
+        if let Some(masks) = found.require_masks(files, read_mask) {
+            check_objects(files, &masks, found);
+        }
+    }
+
+    fn official(&self) -> Official {
+        Official {
+            part: "DAVIS-2017 val",
+            sequences: official::VAL.len(),
+            source: "",
+            frames: &official::VAL,
+        }
+    }
+}
+
 /// Reads a mask of DAVIS-2017, or of DAVIS-2016 as object 1.
-pub(crate) fn read_mask(path: &Path) -> Result<Mask, EvalError> {
+fn read_mask(path: &Path) -> Result<Mask, EvalError> {
     let mut mask = Mask::read(path)?;
     let binary = mask.map.ids.iter().all(|&id| id == 0 || id == VOID);
     if mask.storage != Storage::Palette && binary {
@@ -53,97 +110,159 @@ pub(crate) fn read_mask(path: &Path) -> Result<Mask, EvalError> {
 }
 
 /// As many as the highest id of frame 0's mask says.
-pub(crate) fn objects(first: &LabelMap) -> usize {
+fn objects(first: &LabelMap) -> usize {
     let highest = first.ids.iter().filter(|&&id| id != VOID).max();
     usize::from(highest.copied().unwrap_or(0))
 }
 
-/// The sequence's scores under each setting.
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    files: SequenceFiles,
-    name: &str,
-    observer: &mut dyn Observer,
-) -> Result<Vec<DavisSequence>, EvalError> {
-    let needed = (3, "the first and the last one are not scored");
-    let video = MaskVideo::open(run, name, files, needed, read_mask)?;
-    let new = SequenceScore::new(&video.first.map);
-    if new.objects.is_empty() {
-        return Err(EvalError::Image {
-            path: video.files.annotations[0].clone(),
-            message: "no object: expected ids from 1 (255 in a palette PNG is void)".into(),
-        });
+/// Checks the objects of frame 0, void and the palettes.
+fn check_objects(files: &SequenceFiles, masks: &[Mask], found: &mut Findings) {
+    let objects = objects(&masks[0].map);
+    if objects == 0 {
+        found.problem(format!("{}: no object", files.annotations[0].display()));
     }
-    let mut scores = vec![new; run.settings.len()];
-    let frames = video.files.frames.len();
-    let palette = Palette::davis();
-    let restore = |hard: LabelMap, size| {
-        let mut prediction = hard.resize_opencv(size);
+    let ids = masks.iter().flat_map(|mask| mask.map.ids.iter().copied());
+    let late: BTreeSet<u8> = ids
+        .filter(|&id| usize::from(id) > objects && id != VOID)
+        .collect();
+    if !late.is_empty() {
+        found.remark(format!(
+            "ids {late:?} are not in frame 0: they are neither predicted nor scored"
+        ));
+    }
+    if masks.iter().any(|mask| mask.map.ids.contains(&VOID)) {
+        found.remark("void pixels (255): they are scored as background");
+    }
+    let davis = Palette::davis();
+    let own = |mask: &Mask| mask.palette.0[..=objects] != davis.0[..=objects];
+    if masks.iter().any(own) {
+        found.remark("masks with another palette than DAVIS's");
+    }
+}
+
+/// The annotations of one sequence.
+struct DavisTruth {
+    masks: Masks,
+    palette: Palette,
+}
+
+impl Truth for DavisTruth {
+    type Prediction = LabelMap;
+    type Score = SequenceScore;
+
+    fn open(name: &str, files: SequenceFiles, sizes: &mut Sizes) -> Result<Self, EvalError> {
+        let needed = (3, "the first and the last one are not scored");
+        let masks = Masks::open(name, files, sizes, needed, read_mask)?;
+        if objects(&masks.first.map) == 0 {
+            return Err(EvalError::Image {
+                path: masks.files[0].clone(),
+                message: "no object: expected ids from 1 (255 in a palette PNG is void)".into(),
+            });
+        }
+        Ok(Self {
+            masks,
+            palette: Palette::davis(),
+        })
+    }
+
+    fn video(&self) -> &Video {
+        &self.masks.video
+    }
+
+    fn first_labels(&self) -> SoftLabels {
+        self.masks.first_labels()
+    }
+
+    fn new_score(&self) -> SequenceScore {
+        let Video { name, frames, .. } = &self.masks.video;
+        SequenceScore::new(name, frames.len(), &self.masks.first.map)
+    }
+
+    fn advance(&mut self, index: usize) -> Result<(), EvalError> {
+        if is_scored(index, self.masks.files.len()) {
+            self.masks.load(index)?;
+        }
+        Ok(())
+    }
+
+    fn predict(&self, soft: &[f32]) -> LabelMap {
+        let hard = self.masks.hard_labels(soft);
+        let mut prediction = hard.resize_opencv(self.masks.video.original);
         // Void may be propagated, but the toolkit refuses ids that are no object's.
         for id in &mut prediction.ids {
             *id = if *id == VOID { 0 } else { *id };
         }
         prediction
-    };
-    let mut gt = None;
-    video.follow(run, observer, restore, |index, setting, prediction| {
-        if let Some(out) = run.predictions() {
-            let file = video.files.annotations[index]
-                .file_name()
-                .unwrap_or_default();
-            let path = out.join("masks").join(name).join(file);
-            prediction.write_palette(&path, &palette)?;
-        }
-        if (1..frames - 1).contains(&index) {
-            if setting == 0 {
-                gt = Some(video.mask(index)?);
-            }
-            if let Some(gt) = &gt {
-                scores[setting].add(gt, prediction);
-            }
+    }
+
+    fn score(
+        &self,
+        index: usize,
+        prediction: &LabelMap,
+        score: &mut SequenceScore,
+    ) -> Result<(), EvalError> {
+        if let Some(truth) = &self.masks.loaded
+            && is_scored(index, self.masks.files.len())
+        {
+            score.add(truth, prediction);
         }
         Ok(())
-    })?;
-    let scores = scores.into_iter();
-    Ok(scores.map(|score| score.finish(name, frames)).collect())
+    }
+
+    fn write(&self, out: &Path, index: usize, prediction: &LabelMap) -> Result<(), EvalError> {
+        let file = self.masks.files[index].file_name().unwrap_or_default();
+        let folder = out.join("masks").join(&self.masks.video.name);
+        prediction.write_palette(&folder.join(file), &self.palette)
+    }
+
+    fn show<'a>(&'a self, _: usize, prediction: &'a LabelMap) -> Prediction<'a> {
+        Prediction::Labels(prediction)
+    }
+}
+
+/// Whether a frame counts: all but the first and the last one.
+fn is_scored(index: usize, frames: usize) -> bool {
+    (1..frames - 1).contains(&index)
 }
 
 /// J and F of every object of a sequence, frame by frame.
-#[derive(Clone)]
 pub(crate) struct SequenceScore {
-    /// Per object: J and F per frame.
+    name: String,
+    /// The number of frames, those included that are not scored.
+    frames: usize,
+    /// J and F per scored frame, for each object.
     objects: Vec<(Vec<f64>, Vec<f64>)>,
 }
 
 impl SequenceScore {
-    /// Nothing scored yet.
-    pub fn new(first: &LabelMap) -> Self {
+    /// Nothing scored yet. `first` is the mask of frame 0.
+    pub fn new(name: &str, frames: usize, first: &LabelMap) -> Self {
         Self {
+            name: name.to_owned(),
+            frames,
             objects: vec![Default::default(); objects(first)],
         }
     }
 
     /// Scores one frame.
-    pub fn add(&mut self, gt: &LabelMap, pred: &LabelMap) {
-        let size: Size = gt.size;
-        self.objects
-            .par_iter_mut()
-            .enumerate()
-            .for_each(|(index, (j, f))| {
-                let id = index as u8 + 1;
-                let gt = BitMask::of_id(&gt.ids, size, id);
-                let pred = BitMask::of_id(&pred.ids, size, id);
-                j.push(jaccard(&gt, &pred, None));
-                f.push(boundary_measure(&gt, &pred, None));
-            });
+    pub fn add(&mut self, truth: &LabelMap, prediction: &LabelMap) {
+        let size = truth.size;
+        let objects = self.objects.par_iter_mut().enumerate();
+        objects.for_each(|(index, (j, f))| {
+            let id = index as u8 + 1;
+            let truth = BitMask::of_id(&truth.ids, size, id);
+            let prediction = BitMask::of_id(&prediction.ids, size, id);
+            j.push(jaccard(&truth, &prediction, None));
+            f.push(boundary_measure(&truth, &prediction, None));
+        });
     }
 
     /// The sequence's entry in the report.
-    pub fn finish(self, name: &str, frames: usize) -> DavisSequence {
+    pub fn finish(self) -> DavisSequence {
         let objects = self.objects.into_iter().zip(1..);
         DavisSequence {
-            name: name.into(),
-            frames,
+            name: self.name,
+            frames: self.frames,
             objects: objects
                 .map(|((j_per_frame, f_per_frame), id)| DavisObject {
                     id,

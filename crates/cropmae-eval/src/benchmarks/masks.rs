@@ -1,14 +1,13 @@
-//! What the two tasks with a mask for every frame share: DAVIS and VIP.
+//! What the benchmarks with a mask for every frame share.
 
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::SequenceFiles;
+use crate::benchmark::SequenceList;
 use crate::error::EvalError;
 use crate::files::{list_files, read_list, require_pairs};
 use crate::labels::{LabelMap, LabelSet, Mask};
-use crate::observer::{FrameDone, Observer, Prediction};
-use crate::protocol::{Run, Video, require_frames};
-use crate::size::Size;
+use crate::run::{Sizes, SoftLabels, Video};
+use crate::sequence::SequenceFiles;
 
 /// Where a data set with a mask for every frame keeps its files, below its root.
 ///
@@ -62,7 +61,7 @@ impl MaskLayout {
     }
 
     /// The official list in the data set at `root`, and its names.
-    pub(crate) fn list(&self, root: &Path) -> Result<(PathBuf, Vec<String>), EvalError> {
+    pub(crate) fn list(&self, root: &Path) -> Result<SequenceList, EvalError> {
         let [list_called, folders_called, _] = self.called;
         let list = self.list_file(root);
         let names = read_list(&list, list_called)?;
@@ -73,7 +72,10 @@ impl MaskLayout {
                 expected: folders_called.into(),
             });
         }
-        Ok((list, names))
+        Ok(SequenceList {
+            source: list,
+            names,
+        })
     }
 
     /// The files of a sequence. Their names need not be those of a download, only alike.
@@ -93,56 +95,71 @@ impl MaskLayout {
     }
 }
 
-/// Reads a mask as the task understands it.
-pub(crate) type ReadMask = fn(&Path) -> Result<Mask, EvalError>;
+/// Reads a mask as its benchmark understands it.
+pub(super) type ReadMask = fn(&Path) -> Result<Mask, EvalError>;
 
-/// A video with a mask for every frame, ready to be followed.
-pub(crate) struct MaskVideo<'a> {
-    pub name: &'a str,
+/// The masks of one sequence.
+pub(super) struct Masks {
     pub video: Video,
-    pub files: SequenceFiles,
+    /// The file of each frame's mask.
+    pub files: Vec<PathBuf>,
     /// The mask of frame 0.
     pub first: Mask,
     /// The classes that are propagated.
     pub classes: LabelSet,
-    /// Their soft labels in frame 0 (h*w, L).
-    labels: Vec<f32>,
+    /// The mask of the frame that was loaded last.
+    pub loaded: Option<LabelMap>,
     read: ReadMask,
 }
 
-impl<'a> MaskVideo<'a> {
-    /// Pairs frames with masks; at least `needed` frames, for the `reason` given. `read` reads a mask.
+impl Masks {
+    /// Pairs frames with masks and reads the first one. `needed` is the number of frames that the benchmark needs, and
+    /// why.
     pub fn open(
-        run: &Run<'_>,
-        name: &'a str,
+        name: &str,
         files: SequenceFiles,
+        sizes: &mut Sizes,
         (needed, reason): (usize, &'static str),
         read: ReadMask,
     ) -> Result<Self, EvalError> {
         require_pairs(&files.frames, &files.annotations)?;
-        require_frames(&files.folder, &files.frames, needed, reason)?;
-        let video = run.video(files.frames.clone())?;
+        files.require_frames(needed, reason)?;
+        let video = sizes.video(name, files.frames)?;
         let first = read(&files.annotations[0])?;
-        let resized = first.map.resize_opencv(video.input);
-        let (classes, pixels) = LabelSet::of(&resized, &first.palette);
-        let opened = Self {
-            labels: classes.soft_labels(&pixels, video.input, video.grid),
-            name,
+        let (classes, _) = classes(&first, &video);
+        let masks = Self {
             video,
-            files,
+            files: files.annotations,
             first,
             classes,
+            loaded: None,
             read,
         };
-        opened.require_size(&opened.first, 0)?;
-        Ok(opened)
+        masks.require_size(&masks.first, 0)?;
+        Ok(masks)
     }
 
-    /// The mask of a frame.
-    pub fn mask(&self, index: usize) -> Result<LabelMap, EvalError> {
-        let mask = (self.read)(&self.files.annotations[index])?;
+    /// The soft labels of frame 0.
+    pub fn first_labels(&self) -> SoftLabels {
+        let (classes, pixels) = classes(&self.first, &self.video);
+        SoftLabels {
+            values: classes.soft_labels(&pixels, self.video.input, self.video.grid),
+            classes: classes.ids.len(),
+        }
+    }
+
+    /// Reads the mask of a frame.
+    pub fn load(&mut self, index: usize) -> Result<(), EvalError> {
+        let mask = (self.read)(&self.files[index])?;
         self.require_size(&mask, index)?;
-        Ok(mask.map)
+        self.loaded = Some(mask.map);
+        Ok(())
+    }
+
+    /// The strongest class of every pixel of the encoder's input, from soft labels (h*w, L).
+    pub fn hard_labels(&self, soft: &[f32]) -> LabelMap {
+        let Video { grid, input, .. } = self.video;
+        self.classes.hard_labels(soft, grid, input)
     }
 
     fn require_size(&self, mask: &Mask, index: usize) -> Result<(), EvalError> {
@@ -150,51 +167,17 @@ impl<'a> MaskVideo<'a> {
             return Ok(());
         }
         Err(EvalError::Size {
-            path: self.files.annotations[index].clone(),
+            path: self.files[index].clone(),
             found: mask.map.size,
             expected: self.video.original,
             reference: self.video.frames[0].clone(),
         })
     }
+}
 
-    /// Propagates frame 0's mask through the video. `restore` takes the largest labels at the encoder's
-    /// input size back to the annotation's; `score(index, setting, prediction)` gets every frame in order.
-    /// The observer sees the first setting's predictions.
-    pub fn follow(
-        &self,
-        run: &Run<'_>,
-        observer: &mut dyn Observer,
-        restore: impl Fn(LabelMap, Size) -> LabelMap,
-        mut score: impl FnMut(usize, usize, &LabelMap) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let Video {
-            frames,
-            original,
-            input,
-            grid,
-        } = &self.video;
-        let classes = self.classes.ids.len();
-        run.propagate(
-            &self.video,
-            &self.labels,
-            classes,
-            |index, setting, soft| {
-                let hard = self.classes.hard_labels(soft, *grid, *input);
-                let prediction = restore(hard, *original);
-                score(index, setting, &prediction)?;
-                if setting == 0 {
-                    observer.frame_done(&FrameDone {
-                        sequence: self.name,
-                        index,
-                        frames: frames.len(),
-                        path: &frames[index],
-                        prediction: Prediction::Labels(&prediction),
-                    });
-                }
-                Ok(())
-            },
-        )
-    }
+/// The classes of frame 0's mask at the size of the encoder's input, and the class of each of its pixels.
+fn classes(first: &Mask, video: &Video) -> (LabelSet, Vec<u8>) {
+    LabelSet::of(&first.map.resize_opencv(video.input), &first.palette)
 }
 
 #[cfg(test)]

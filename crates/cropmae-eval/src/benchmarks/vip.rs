@@ -1,18 +1,34 @@
 //! VIP, propagation of human parts (Zhou et al., ACM MM 2018).
 //!
 //! Layout of the official download: `lists/val_videos.txt`, `Images/<video>/000000000001.jpg`,
-//! `Annotations/Category_ids/<video>/000000000001.png` with part ids 0 to 19 as grey levels or palette
+//! `Annotations/Category_ids/<video>/000000000001.png` with part ids 0 to 19 as gray levels or palette
 //! indices, 255 where a later frame is not annotated. Every frame counts, frame 0 included.
 
-use crate::benchmarks::masks::{MaskLayout, MaskVideo};
-use crate::catalogue::SequenceFiles;
+mod scores;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cropmae_config::Protocol;
+
+use super::masks::{MaskLayout, Masks};
+use crate::benchmark::{Benchmark, Official, SequenceList};
 use crate::error::EvalError;
 use crate::files::stem;
+use crate::findings::Findings;
 use crate::labels::{LabelMap, Mask};
 use crate::metrics::{Confusion, VIP_CLASSES};
-use crate::observer::Observer;
-use crate::protocol::Run;
-use crate::scores::VipVideo;
+use crate::observer::Prediction;
+use crate::report::Scores;
+use crate::run::{Run, Sizes, SoftLabels, Truth, Video};
+use crate::sequence::SequenceFiles;
+
+use scores::VideoScore;
+pub use scores::{VipScores, VipVideo};
+
+/// VIP val: human parts, mean IoU.
+#[derive(Debug, Clone, Copy)]
+pub struct Vip;
 
 /// The layout of the official download.
 pub const LAYOUT: MaskLayout = MaskLayout {
@@ -28,50 +44,148 @@ pub const LAYOUT: MaskLayout = MaskLayout {
     ],
 };
 
-/// The video's scores under each setting.
-pub(crate) fn evaluate(
-    run: &Run<'_>,
-    files: SequenceFiles,
-    name: &str,
-    observer: &mut dyn Observer,
-) -> Result<Vec<(VipVideo, Confusion)>, EvalError> {
-    let needed = (2, "there is nothing to propagate to");
-    let video = MaskVideo::open(run, name, files, needed, Mask::read)?;
-    let unknown = |id: &&u8| usize::from(**id) >= VIP_CLASSES;
-    let label_error = |index: usize, found, expected| EvalError::LabelId {
-        path: video.files.annotations[index].clone(),
-        found,
-        expected,
-    };
-    if let Some(&found) = video.classes.ids.iter().find(unknown) {
-        let expected = "part ids 0 to 19 in frame 0, which is propagated";
-        return Err(label_error(0, found, expected));
+impl Benchmark for Vip {
+    fn name(&self) -> &'static str {
+        "vip"
     }
-    let mut scores = vec![Confusion::default(); run.settings.len()];
-    let mut gt = None;
-    // Pillow's convention on the way back: the reference's evaluation resizes the mask it reads.
-    let restore = |hard: LabelMap, size| hard.resize_pillow(size);
-    video.follow(run, observer, restore, |index, setting, prediction| {
-        if let Some(out) = run.predictions() {
-            let file = format!("{}_mask.png", stem(&video.files.annotations[index]));
-            prediction.write_gray(&out.join("masks").join(name).join(file))?;
+
+    fn about(&self) -> &'static str {
+        "VIP, part propagation: mIoU"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::vip()
+    }
+
+    fn list(&self, root: &Path) -> Result<SequenceList, EvalError> {
+        LAYOUT.list(root)
+    }
+
+    fn files(&self, root: &Path, sequence: &str) -> Result<SequenceFiles, EvalError> {
+        LAYOUT.files(root, sequence)
+    }
+
+    fn score(&self, run: &mut Run<'_>) -> Result<Vec<Box<dyn Scores>>, EvalError> {
+        run.score::<VipTruth, _>(VipScores::of)
+    }
+
+    fn check(&self, files: &SequenceFiles, found: &mut Findings) {
+        if let Some(masks) = found.require_masks(files, Mask::read) {
+            check_parts(files, &masks, found);
         }
-        if setting == 0 {
-            gt = Some(video.mask(index)?);
+    }
+
+    /// The number is that of the data set's page (sysu-hcp.net/lip, section 2.3): 304 train, 50 val, 50 test. It was
+    /// not compared with the download.
+    fn official(&self) -> Official {
+        Official {
+            part: "VIP val",
+            sequences: 50,
+            source: " (as its page says)",
+            frames: &[],
         }
-        let gt: &[u8] = gt.as_ref().map_or(&[], |gt| &gt.ids);
-        scores[setting]
-            .add(gt, &prediction.ids)
-            .map_err(|found| label_error(0, found, "part ids 0 to 19"))
-    })?;
-    let frames = video.files.frames.len();
-    let scores = scores.into_iter().map(|confusion| {
-        let video = VipVideo {
-            name: name.into(),
-            frames,
-            mean_iou: confusion.mean_iou(),
-        };
-        (video, confusion)
-    });
-    Ok(scores.collect())
+    }
+}
+
+/// Whether an id is a part's.
+fn is_part(id: u8) -> bool {
+    usize::from(id) < VIP_CLASSES
+}
+
+/// Checks the part ids.
+fn check_parts(files: &SequenceFiles, masks: &[Mask], found: &mut Findings) {
+    if let Some(id) = masks[0].map.ids.iter().find(|&&id| !is_part(id)) {
+        found.problem(format!(
+            "{}: id {id}: expected part ids 0 to 19 in frame 0",
+            files.annotations[0].display()
+        ));
+    }
+    let ids = masks.iter().flat_map(|mask| mask.map.ids.iter().copied());
+    let odd: BTreeSet<u8> = ids.filter(|&id| !is_part(id) && id != 255).collect();
+    if !odd.is_empty() {
+        found.remark(format!("ids {odd:?} are no parts: they are not scored"));
+    }
+}
+
+/// The annotations of one video.
+struct VipTruth {
+    masks: Masks,
+}
+
+impl VipTruth {
+    /// The error for an id that the benchmark has no meaning for.
+    fn unknown(&self, found: u8, expected: &'static str) -> EvalError {
+        EvalError::LabelId {
+            path: self.masks.files[0].clone(),
+            found,
+            expected,
+        }
+    }
+}
+
+impl Truth for VipTruth {
+    type Prediction = LabelMap;
+    type Score = VideoScore;
+
+    fn open(name: &str, files: SequenceFiles, sizes: &mut Sizes) -> Result<Self, EvalError> {
+        let needed = (2, "there is nothing to propagate to");
+        let masks = Masks::open(name, files, sizes, needed, Mask::read)?;
+        let truth = Self { masks };
+        match truth.masks.classes.ids.iter().find(|&&id| !is_part(id)) {
+            None => Ok(truth),
+            Some(&found) => {
+                let expected = "part ids 0 to 19 in frame 0, which is propagated";
+                Err(truth.unknown(found, expected))
+            }
+        }
+    }
+
+    fn video(&self) -> &Video {
+        &self.masks.video
+    }
+
+    fn first_labels(&self) -> SoftLabels {
+        self.masks.first_labels()
+    }
+
+    fn new_score(&self) -> VideoScore {
+        let Video { name, frames, .. } = &self.masks.video;
+        VideoScore {
+            name: name.clone(),
+            frames: frames.len(),
+            confusion: Confusion::default(),
+        }
+    }
+
+    fn advance(&mut self, index: usize) -> Result<(), EvalError> {
+        self.masks.load(index)
+    }
+
+    fn predict(&self, soft: &[f32]) -> LabelMap {
+        // Pillow's convention on the way back: the reference's evaluation resizes the mask it reads.
+        let hard = self.masks.hard_labels(soft);
+        hard.resize_pillow(self.masks.video.original)
+    }
+
+    fn score(
+        &self,
+        _: usize,
+        prediction: &LabelMap,
+        score: &mut VideoScore,
+    ) -> Result<(), EvalError> {
+        let truth = self.masks.loaded.as_ref();
+        let truth = truth.map_or(&[][..], |mask| &mask.ids);
+        let counted = score.confusion.add(truth, &prediction.ids);
+        counted.map_err(|found| self.unknown(found, "part ids 0 to 19"))
+    }
+
+    fn write(&self, out: &Path, index: usize, prediction: &LabelMap) -> Result<(), EvalError> {
+        let file = format!("{}_mask.png", stem(&self.masks.files[index]));
+        let folder = out.join("masks").join(&self.masks.video.name);
+        prediction.write_gray(&folder.join(file))
+    }
+
+    fn show<'a>(&'a self, _: usize, prediction: &'a LabelMap) -> Prediction<'a> {
+        Prediction::Labels(prediction)
+    }
 }

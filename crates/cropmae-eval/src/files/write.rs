@@ -1,10 +1,8 @@
 //! Writes files, and the folders in which they lie.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
-use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
 
 use crate::error::EvalError;
@@ -24,13 +22,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
 /// # Errors
 /// [`EvalError::Write`], naming the file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
-    let replace = || {
-        make_folder(path)?;
-        let mut file = AtomicWriteFile::open(path)?;
-        file.write_all(bytes)?;
-        file.commit()
-    };
-    replace().map_err(|source| failed(path, source))
+    make_folder(path)
+        .and_then(|()| cropmae_files::write(path, bytes))
+        .map_err(|source| failed(path, source))
 }
 
 /// Writes `value` as indented JSON, as [`replace`] does.

@@ -3,7 +3,7 @@
 use cropmae_config::FrameSize;
 
 use super::fixtures::{assert_close, count, folders, json, number, tensors};
-use crate::frames::{normalise, read_frame, resize_frame};
+use crate::frames::{normalize, read_frame, resize_frame};
 use crate::size::Size;
 
 #[test]
@@ -43,7 +43,7 @@ fn golden_resized_frames() {
             let expected = &t[&format!("{name}/crop_resized")].values;
             assert_close(name, &crop(&pixels), expected, 2e-6);
             check_sums(name, &pixels, size, &case["stats"]["resized"], 2e-6);
-            normalise(&mut pixels);
+            normalize(&mut pixels);
             let expected = &t[&format!("{name}/crop_normalised")].values;
             assert_close(name, &crop(&pixels), expected, 1e-5);
             check_sums(name, &pixels, size, &case["stats"]["normalised"], 1e-5);

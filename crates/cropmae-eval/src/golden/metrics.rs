@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::fixtures::{assert_close, count, folders, json, number, numbers, tensors};
-use crate::benchmarks::davis::SequenceScore;
+use crate::benchmarks::davis::{DavisScores, SequenceScore};
 use crate::benchmarks::jhmdb::to_pixels;
 use crate::files::list_files;
 use crate::joints;
 use crate::joints::JOINTS;
 use crate::labels::Mask;
 use crate::metrics::boundary::{boundary, dilate};
-use crate::metrics::pck::normaliser;
+use crate::metrics::pck::normalizer;
 use crate::metrics::{
     BitMask, Confusion, Pck, Statistics, THRESHOLDS, boundary_measure, dilation_radius, jaccard,
 };
 use crate::propagation::Grid;
-use crate::scores::DavisScores;
+use crate::report::{Measure, Scores};
 use crate::size::Size;
 
 /// The entry whose key starts with `prefix`; the rest of the key counts frames.
@@ -123,11 +123,11 @@ fn golden_davis_sequences() {
             // The prediction of frame t is a later mask.
             let shift = masks.len() - frames;
             let score = |range: std::ops::Range<usize>| {
-                let mut score = SequenceScore::new(&masks[0]);
+                let mut score = SequenceScore::new(name, frames, &masks[0]);
                 for t in range {
                     score.add(&masks[t], &masks[t + shift]);
                 }
-                score.finish(name, frames)
+                score.finish()
             };
             let (all, scored) = (score(0..frames), score(1..frames - 1));
             assert_eq!(all.objects.len(), objects.len(), "{name}");
@@ -146,7 +146,12 @@ fn golden_davis_sequences() {
             }
             sequences.push(scored);
         }
-        for (column, found) in DavisScores::of(sequences).columns() {
+        for measure in DavisScores::of(sequences).headline() {
+            let Measure {
+                name: column,
+                value: found,
+                ..
+            } = measure;
             let global = number(&expected["global_over_objects"][&column]);
             assert_close(&column, &[found], &[global], 1e-9);
             let printed = &expected["global_as_printed_3_decimals"][&column];
@@ -277,7 +282,7 @@ fn golden_key_point_accuracy() {
             for ((gt, pred), expected) in gt.iter().zip(&pred).zip(expected) {
                 // Without a joint that counts the normaliser is the box's initial value, and unused.
                 if pred.iter().any(|point| point[0] >= 0.0) {
-                    assert_close("normaliser", &[normaliser(gt, pred)], &[expected], 1e-9);
+                    assert_close("normaliser", &[normalizer(gt, pred)], &[expected], 1e-9);
                 }
             }
             let mut one = Pck::default();

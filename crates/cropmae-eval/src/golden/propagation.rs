@@ -118,7 +118,7 @@ impl<'a> Case<'a> {
             comparable: list("frames_where_ids_are_comparable"),
             feats: rows
                 .iter()
-                .map(|f| PackedFeatures::normalised(f, grid, channels).unwrap())
+                .map(|f| PackedFeatures::normalized(f, grid, channels).unwrap())
                 .collect(),
             rows,
             t,
@@ -265,7 +265,7 @@ pub(super) fn run(
     let classes = first.len() / grid.cells();
     let mut packed = rows
         .iter()
-        .map(|rows| PackedFeatures::normalised(rows, grid, channels).unwrap());
+        .map(|rows| PackedFeatures::normalized(rows, grid, channels).unwrap());
     let start = packed.next().unwrap();
     let mut video = VideoPropagation::new(protocol, start, first, classes);
     let mut found = vec![video.first_labels().to_vec()];

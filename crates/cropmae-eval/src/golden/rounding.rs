@@ -10,7 +10,7 @@ use super::fixtures::shared;
 use super::propagation::protocol;
 use super::search::unit_rows;
 use crate::files::list_files;
-use crate::frames::{normalise, read_frame, resize_frame};
+use crate::frames::{normalize, read_frame, resize_frame};
 use crate::propagation::{Grid, PackedFeatures, VideoPropagation};
 use crate::size::Size;
 
@@ -34,7 +34,7 @@ const TIE: f64 = 192.0 / (1u64 << 24) as f64;
 /// Unit features (h*w, C) of a frame: its own pixels.
 fn features(path: &Path) -> Vec<f32> {
     let mut pixels = resize_frame(&read_frame(path).unwrap(), SIZE);
-    normalise(&mut pixels);
+    normalize(&mut pixels);
     let shape = (1, 3, SIZE.height, SIZE.width);
     let images = Tensor::from_vec(pixels, shape, &Device::Cpu).unwrap();
     let encoder = RawPixels::new(16, POOL).unwrap();

@@ -172,7 +172,7 @@ fn bounded_search_equals_brute_force() {
             unit_rows(&values.collect::<Vec<_>>(), channels)
         })
         .collect();
-    let packed = PackedFeatures::normalised(&rows[0], grid, channels).unwrap();
+    let packed = PackedFeatures::normalized(&rows[0], grid, channels).unwrap();
     let labels = vec![0.0; grid.cells()];
     let video = VideoPropagation::new(&protocol(1, 1.0, 1.0, 1), packed, labels, 1);
     assert!(video.is_bounded());
@@ -238,7 +238,7 @@ fn results_do_not_depend_on_threads() {
                 let mut stream = rand_stream::Stream(3);
                 let mut frame = || {
                     let features = stream.draw(grid.cells() * channels);
-                    PackedFeatures::normalised(&features, grid, channels).unwrap()
+                    PackedFeatures::normalized(&features, grid, channels).unwrap()
                 };
                 let labels: Vec<f32> = (0..grid.cells() * 2).map(|i| (i % 7) as f32).collect();
                 let protocol = protocol(7, 6.0, 0.7, 3);
@@ -263,8 +263,8 @@ fn features_that_are_not_finite_are_named() {
     };
     let mut features = vec![1.0; 24];
     features[17] = f32::NAN;
-    let error = PackedFeatures::normalised(&features, grid, 4).unwrap_err();
+    let error = PackedFeatures::normalized(&features, grid, 4).unwrap_err();
     assert_eq!(error, "cell 4 has a value that is not finite");
-    assert!(PackedFeatures::normalised(&features, grid, 5).is_err());
-    assert!(PackedFeatures::normalised(&[0.0; 24], grid, 4).is_ok());
+    assert!(PackedFeatures::normalized(&features, grid, 5).is_err());
+    assert!(PackedFeatures::normalized(&[0.0; 24], grid, 4).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use crate::joints::{JOINTS, Pose};
 
-/// Distances, in units of the normaliser, up to which a key point is correct.
+/// Distances, in units of the normalizer, up to which a key point is correct.
 pub const THRESHOLDS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
 /// Counts over any number of clips.
@@ -15,23 +15,28 @@ pub struct Pck {
 }
 
 impl Pck {
-    /// Counts one clip of annotated and predicted (x, y), in pixels of the clip; frame 0 is skipped.
+    /// Counts one clip of annotated and predicted (x, y), in pixels of the clip. Frame 0 is skipped.
+    pub fn add_clip(&mut self, gt: &[Pose<f64>], pred: &[Pose<f32>]) {
+        for (gt, pred) in gt.iter().zip(pred).skip(1) {
+            self.add_frame(gt, pred);
+        }
+    }
+
+    /// Counts one frame of annotated and predicted (x, y), in pixels of the clip.
     ///
     /// A joint counts unless its predicted x is negative. Distances are divided by 0.6 times the diagonal
     /// of the box around the annotated joints that count.
-    pub fn add_clip(&mut self, gt: &[Pose<f64>], pred: &[Pose<f32>]) {
-        for (gt, pred) in gt.iter().zip(pred).skip(1) {
-            let normaliser = normaliser(gt, pred);
-            for (joint, (gt, pred)) in gt.iter().zip(pred).enumerate() {
-                if pred[0] < 0.0 {
-                    continue;
-                }
-                self.items[joint] += 1;
-                let distance =
-                    (f64::from(pred[0]) - gt[0]).hypot(f64::from(pred[1]) - gt[1]) / normaliser;
-                for (correct, threshold) in self.correct.iter_mut().zip(THRESHOLDS) {
-                    correct[joint] += u64::from(distance <= threshold);
-                }
+    pub fn add_frame(&mut self, gt: &Pose<f64>, pred: &Pose<f32>) {
+        let normalizer = normalizer(gt, pred);
+        for (joint, (gt, pred)) in gt.iter().zip(pred).enumerate() {
+            if pred[0] < 0.0 {
+                continue;
+            }
+            self.items[joint] += 1;
+            let distance =
+                (f64::from(pred[0]) - gt[0]).hypot(f64::from(pred[1]) - gt[1]) / normalizer;
+            for (correct, threshold) in self.correct.iter_mut().zip(THRESHOLDS) {
+                correct[joint] += u64::from(distance <= threshold);
             }
         }
     }
@@ -73,7 +78,7 @@ impl Pck {
 }
 
 /// 0.6 times the diagonal of the box around the annotated joints whose predicted x is not negative.
-pub(crate) fn normaliser(gt: &Pose<f64>, pred: &Pose<f32>) -> f64 {
+pub(crate) fn normalizer(gt: &Pose<f64>, pred: &Pose<f32>) -> f64 {
     let extent = |axis: usize| {
         let counted = gt.iter().zip(pred).filter(|(_, pred)| pred[0] >= 0.0);
         let (low, high) = counted.fold(

@@ -1,4 +1,4 @@
-//! One frame's features, normalised and packed for the search.
+//! One frame's features, normalized and packed for the search.
 
 use rayon::prelude::*;
 
@@ -22,11 +22,11 @@ impl PackedFeatures {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn normalised(features: &[f32], grid: Grid, channels: usize) -> Result<Self, String> {
+    pub fn normalized(features: &[f32], grid: Grid, channels: usize) -> Result<Self, String> {
         Self::new(features, grid, channels, true)
     }
 
-    /// Packs `features` (h*w, C), row-major, each scaled to unit length if `l2_normalise`.
+    /// Packs `features` (h*w, C), row-major, each scaled to unit length if `l2_normalize`.
     ///
     /// # Errors
     /// What was found and what was expected: another number of values than `grid` and `channels` make, or
@@ -35,7 +35,7 @@ impl PackedFeatures {
         features: &[f32],
         grid: Grid,
         channels: usize,
-        l2_normalise: bool,
+        l2_normalize: bool,
     ) -> Result<Self, String> {
         if channels == 0 || features.len() != grid.cells() * channels {
             return Err(format!(
@@ -55,7 +55,7 @@ impl PackedFeatures {
                 if !norm.is_finite() {
                     return Err(format!("cell {cell} has a value that is not finite"));
                 }
-                let norm = if l2_normalise { norm.max(1e-12) } else { 1.0 };
+                let norm = if l2_normalize { norm.max(1e-12) } else { 1.0 };
                 for (value, feature) in row.iter_mut().zip(values) {
                     *value = feature / norm;
                 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cropmae_eval::{EvalError, EvalOptions, Scores, Task};
+use cropmae_eval::{Davis, DavisScores, EvalError, EvalOptions, Jhmdb, Vip};
 
 use super::dataset::{self, davis, jhmdb, vip};
 use super::run;
@@ -13,10 +13,8 @@ fn broken(frames: usize, damage: impl Fn(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     davis(folder.path(), &["good", "bad"], frames);
     damage(folder.path());
-    let report = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
-    let Scores::Davis(scores) = &report.scores else {
-        panic!()
-    };
+    let report = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert_eq!(scores.sequences.len(), 1, "the good one is kept");
     assert_eq!(report.failures.len(), 1);
     assert_eq!(report.failures[0].sequence, "bad");
@@ -100,11 +98,11 @@ fn broken_sequences_are_named_and_the_others_kept() {
 #[test]
 fn a_data_set_that_is_not_there_is_one_clear_line() {
     let folder = tempfile::tempdir().unwrap();
-    let error = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap_err();
+    let error = run(&Davis, folder.path(), &EvalOptions::default()).unwrap_err();
     assert!(matches!(error, EvalError::Layout { .. }), "{error}");
     davis(folder.path(), &["one"], 3);
     fs::remove_dir_all(folder.path().join("Annotations")).unwrap();
-    let error = run(Task::Davis, folder.path(), &EvalOptions::default())
+    let error = run(&Davis, folder.path(), &EvalOptions::default())
         .unwrap_err()
         .to_string();
     assert!(
@@ -112,7 +110,7 @@ fn a_data_set_that_is_not_there_is_one_clear_line() {
         "{error}"
     );
     fs::write(folder.path().join("ImageSets/2017/val.txt"), "../../etc\n").unwrap();
-    let error = run(Task::Davis, folder.path(), &EvalOptions::default())
+    let error = run(&Davis, folder.path(), &EvalOptions::default())
         .unwrap_err()
         .to_string();
     assert!(error.contains("plain sequence name"), "{error}");
@@ -132,7 +130,7 @@ fn when_nothing_works_the_first_reason_is_the_error() {
     let whole = fs::read(mat("cut")).unwrap();
     fs::write(mat("cut"), &whole[..whole.len() / 2]).unwrap();
     fs::remove_file(folder.path().join("Rename_Images/wave/short/00003.png")).unwrap();
-    let error = run(Task::Jhmdb, folder.path(), &EvalOptions::default())
+    let error = run(&Jhmdb, folder.path(), &EvalOptions::default())
         .unwrap_err()
         .to_string();
     assert!(
@@ -144,7 +142,7 @@ fn when_nothing_works_the_first_reason_is_the_error() {
         "{error}"
     );
     fs::write(mat("cut"), &whole).unwrap();
-    let report = run(Task::Jhmdb, folder.path(), &EvalOptions::default()).unwrap();
+    let report = run(&Jhmdb, folder.path(), &EvalOptions::default()).unwrap();
     assert!(
         report.failures[0]
             .message
@@ -161,7 +159,7 @@ fn void_in_frame_0_of_vip_is_refused() {
         .path()
         .join("Annotations/Category_ids/videos2/000000000001.png");
     dataset::write_grey(&first, 60, 90, |_, x| if x < 9 { 255 } else { 3 });
-    let report = run(Task::Vip, folder.path(), &EvalOptions::default()).unwrap();
+    let report = run(&Vip, folder.path(), &EvalOptions::default()).unwrap();
     assert!(
         report.failures[0]
             .message

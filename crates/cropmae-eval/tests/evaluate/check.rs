@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use cropmae_eval::{DataCheck, EvalOptions, Task, check};
+use cropmae_eval::benchmarks::VIDEO;
+use cropmae_eval::{Benchmark, DataCheck, Davis, EvalOptions, Jhmdb, Vip, check};
 
 use super::dataset::{self, davis, jhmdb, vip};
 use super::run;
 
-fn checked(task: Task, data: &Path) -> DataCheck {
+fn checked(task: &dyn Benchmark, data: &Path) -> DataCheck {
     check(task, data, &EvalOptions::default(), &|_, _| ()).unwrap()
 }
 
@@ -30,10 +31,10 @@ fn sound_data_sets_have_no_problems_and_the_fingerprint_of_their_reports() {
     davis(&data.join("DAVIS"), &["one", "two"], 4);
     vip(&data.join("VIP"), &["videos1"], 3);
     jhmdb(&data.join("JHMDB"), &["wave/still"], 3);
-    for (task, sequences, frames) in [(Task::Davis, 2, 8), (Task::Vip, 1, 3), (Task::Jhmdb, 1, 3)] {
+    for (task, (sequences, frames)) in VIDEO.into_iter().zip([(2, 8), (1, 3), (1, 3)]) {
         let data = data.join(task.name().to_uppercase());
         let found = checked(task, &data);
-        assert_eq!(found.problems, [], "{task:?}");
+        assert_eq!(found.problems, [], "{}", task.name());
         assert_eq!((found.sequences, found.frames), (sequences, frames));
         assert_eq!(found.sizes["60x90"], sequences);
         let report = run(task, &data, &EvalOptions::default()).unwrap();
@@ -64,7 +65,7 @@ fn everything_wrong_is_told_at_once() {
         9..18 => 7,
         _ => 0,
     });
-    let (problems, remarks) = said(&checked(Task::Davis, data), data);
+    let (problems, remarks) = said(&checked(&Davis, data), data);
     for expected in [
         "bad: DATA/JPEGImages/480p/bad: missing frame(s) number 1",
         "bad: DATA/JPEGImages/480p/bad/00002.jpg: not a usable image",
@@ -98,7 +99,7 @@ fn parts_and_joints_are_checked() {
     let mask = |number: &str| data.join(format!("Annotations/Category_ids/videos1/{number}.png"));
     dataset::write_grey(&mask("000000000001"), 60, 90, |_, _| 33);
     dataset::write_grey(&mask("000000000026"), 60, 90, |_, _| 40);
-    let (problems, remarks) = said(&checked(Task::Vip, &data), &data);
+    let (problems, remarks) = said(&checked(&Vip, &data), &data);
     assert!(
         problems[0].contains("000000000001.png: id 33: expected part ids"),
         "{problems:?}"
@@ -113,7 +114,7 @@ fn parts_and_joints_are_checked() {
     let mat = poses.join("joint_positions/wave/a/joint_positions.mat");
     let bytes = fs::read(&mat).unwrap();
     fs::write(mat, &bytes[..200]).unwrap();
-    let (problems, _) = said(&checked(Task::Jhmdb, &poses), &poses);
+    let (problems, _) = said(&checked(&Jhmdb, &poses), &poses);
     assert!(
         problems[0].starts_with("wave/a: ") && problems[0].contains("cut short"),
         "{problems:?}"
@@ -133,14 +134,14 @@ fn frames_taken_from_the_videos_are_found_in_the_order_of_their_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     jhmdb(data, &["wave/still"], 11);
-    let renamed = run(Task::Jhmdb, data, &EvalOptions::default()).unwrap();
+    let renamed = run(&Jhmdb, data, &EvalOptions::default()).unwrap();
     fs::rename(data.join("Rename_Images"), data.join("Frames")).unwrap();
     for number in 1..=11 {
         let folder = data.join("Frames/wave/still");
         let (from, to) = (format!("{number:05}.png"), format!("{number}.png"));
         fs::rename(folder.join(from), folder.join(to)).unwrap();
     }
-    assert_eq!(checked(Task::Jhmdb, data).problems, []);
-    let original = run(Task::Jhmdb, data, &EvalOptions::default()).unwrap();
+    assert_eq!(checked(&Jhmdb, data).problems, []);
+    let original = run(&Jhmdb, data, &EvalOptions::default()).unwrap();
     assert_eq!(original.scores, renamed.scores);
 }

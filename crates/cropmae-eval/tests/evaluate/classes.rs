@@ -1,4 +1,4 @@
-//! Image classification with frozen features, on flat colours and on real photos.
+//! Image classification with frozen features, on flat colors and on real photos.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use cropmae_model::RawPixels;
 use image::{Rgb, RgbImage};
 
 /// `count` images of each class, one reddish, one bluish, of different sizes and brightness.
-fn colours(root: &Path, part: &str, count: u32) {
+fn colors(root: &Path, part: &str, count: u32) {
     for (class, tint) in [("blue", [20, 40, 180]), ("red", [180, 40, 20])] {
         let folder = root.join(part).join(class);
         fs::create_dir_all(&folder).unwrap();
@@ -46,11 +46,11 @@ fn classify(
 }
 
 #[test]
-fn colours_are_told_apart_and_written_down() {
+fn colors_are_told_apart_and_written_down() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("out"));
-    colours(&data, "train", 20);
-    colours(&data, "val", 6);
+    colors(&data, "train", 20);
+    colors(&data, "val", 6);
     let options = EvalOptions {
         out: Some(out.clone()),
         ..EvalOptions::default()
@@ -59,11 +59,11 @@ fn colours_are_told_apart_and_written_down() {
     let names: Vec<String> = report
         .headline()
         .into_iter()
-        .map(|(name, _)| name)
+        .map(|measure| measure.name)
         .collect();
     assert_eq!(names, ["1-NN", "5-NN", "linear"]);
     assert!(
-        report.headline().iter().all(|(_, top1)| *top1 == 1.0),
+        report.headline().iter().all(|top1| top1.value == 1.0),
         "{report:?}"
     );
     assert_eq!((report.train_images, report.val_images), (40, 12));
@@ -93,8 +93,8 @@ fn colours_are_told_apart_and_written_down() {
 fn bad_images_are_named_and_the_others_kept() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
-    colours(data, "train", 5);
-    colours(data, "val", 4);
+    colors(data, "train", 5);
+    colors(data, "val", 4);
     fs::write(data.join("val/red/1.png"), b"no picture").unwrap();
     let report = classify(data, &small(), &EvalOptions::default()).unwrap();
     assert_eq!(report.val_images, 7);
@@ -111,8 +111,8 @@ fn what_does_not_fit_is_one_clear_line() {
         error.to_string()
     };
     assert!(message(&small()).contains("train: not found; expected folders of images"));
-    colours(data, "train", 3);
-    colours(data, "val", 3);
+    colors(data, "train", 3);
+    colors(data, "val", 3);
     fs::create_dir(data.join("val/green")).unwrap();
     assert!(message(&small()).contains("train/green: not found; expected images of the class"));
     fs::remove_dir(data.join("val/green")).unwrap();
@@ -158,11 +158,11 @@ fn pixels_classify_photos_above_chance() {
     };
     let report = classify(folder.path(), &protocol, &EvalOptions::default()).unwrap();
     assert_eq!((report.train_images, report.val_images), (300, 100));
-    // Chance is 0.1; mean colours know a little more.
+    // Chance is 0.1; mean colors know a little more.
     let scores: Vec<f64> = report
         .headline()
         .into_iter()
-        .map(|(_, top1)| top1)
+        .map(|top1| top1.value)
         .collect();
     assert!(
         scores.iter().all(|top1| (0.13..0.6).contains(top1)),

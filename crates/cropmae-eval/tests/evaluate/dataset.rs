@@ -26,9 +26,9 @@ fn shape_at(frame: usize, y: u32, x: u32) -> u8 {
 
 fn write_frame(path: &Path, frame: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let colours = [Rgb([40, 90, 160]), Rgb([220, 30, 30]), Rgb([30, 220, 60])];
+    let colors = [Rgb([40, 90, 160]), Rgb([220, 30, 30]), Rgb([30, 220, 60])];
     RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
-        colours[usize::from(shape_at(frame, y, x))]
+        colors[usize::from(shape_at(frame, y, x))]
     })
     .save(path)
     .unwrap();

@@ -9,6 +9,7 @@ mod broken;
 mod check;
 mod classes;
 mod dataset;
+mod fourth;
 mod options;
 mod real;
 
@@ -18,15 +19,15 @@ use std::path::Path;
 use cropmae_config::{FrameSize, Protocol};
 use cropmae_eval::labels::Mask;
 use cropmae_eval::{
-    EvalError, EvalOptions, FrameDone, Observer, Prediction, Scores, SequenceInfo, Task,
-    TaskReport, evaluate,
+    Benchmark, Davis, DavisScores, EvalError, EvalOptions, FrameDone, Jhmdb, JhmdbScores, Observer,
+    Prediction, SequenceInfo, Size, TaskReport, Vip, VipScores, evaluate,
 };
 use cropmae_model::RawPixels;
 
 use dataset::{davis, jhmdb, vip};
 
 /// A protocol for frames of 64x96 pixels.
-fn small(task: Task) -> Protocol {
+fn small(task: &dyn Benchmark) -> Protocol {
     Protocol {
         frame_size: FrameSize::Exact {
             height: 64,
@@ -38,7 +39,7 @@ fn small(task: Task) -> Protocol {
     }
 }
 
-fn run(task: Task, data: &Path, options: &EvalOptions) -> Result<TaskReport, EvalError> {
+fn run(task: &dyn Benchmark, data: &Path, options: &EvalOptions) -> Result<TaskReport, EvalError> {
     let encoder = RawPixels::new(8, 2).unwrap();
     evaluate(task, data, &encoder, &small(task), options, &mut ())
 }
@@ -55,11 +56,9 @@ fn davis_scores_a_moving_square_and_writes_masks() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("DAVIS"), folder.path().join("out"));
     davis(&data, &["one", "two"], 6);
-    let report = run(Task::Davis, &data, &into(&out)).unwrap();
+    let report = run(&Davis, &data, &into(&out)).unwrap();
 
-    let Scores::Davis(scores) = &report.scores else {
-        panic!("{:?}", report.scores)
-    };
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert!(report.failures.is_empty());
     assert_eq!(scores.sequences.len(), 2);
     let objects = &scores.sequences[0].objects;
@@ -116,10 +115,8 @@ fn vip_scores_parts_and_writes_masks() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("VIP"), folder.path().join("out"));
     vip(&data, &["videos1"], 4);
-    let report = run(Task::Vip, &data, &into(&out)).unwrap();
-    let Scores::Vip(scores) = &report.scores else {
-        panic!("{:?}", report.scores)
-    };
+    let report = run(&Vip, &data, &into(&out)).unwrap();
+    let scores: &VipScores = report.scores.downcast_ref().unwrap();
     assert!(scores.mean_iou > 0.7, "{scores:?}");
     let present: Vec<usize> = (0..20)
         .filter(|&c| scores.iou_per_class[c].is_some())
@@ -142,10 +139,8 @@ fn jhmdb_scores_joints_of_the_test_split() {
     fs::create_dir(data.join("splits")).unwrap();
     let split = "still.avi 2\nother.avi 2\ntrain.avi 1\nlost.avi 2\n";
     fs::write(data.join("splits/wave_test_split1.txt"), split).unwrap();
-    let report = run(Task::Jhmdb, &data, &into(&out)).unwrap();
-    let Scores::Jhmdb(scores) = &report.scores else {
-        panic!("{:?}", report.scores)
-    };
+    let report = run(&Jhmdb, &data, &into(&out)).unwrap();
+    let scores: &JhmdbScores = report.scores.downcast_ref().unwrap();
     let names: Vec<&str> = scores.clips.iter().map(|clip| clip.name.as_str()).collect();
     assert_eq!(names, ["wave/still", "wave/other"]);
     assert_eq!(report.failures.len(), 1);
@@ -178,11 +173,12 @@ impl Observer for Log {
             panic!()
         };
         self.0.push(format!(
-            "{} {}/{} {}",
+            "{} {}/{} {} on {}",
             frame.sequence,
             frame.index + 1,
             frame.frames,
-            map.size
+            map.size,
+            Size::of(frame.picture)
         ));
     }
     fn sequence_finished(&mut self, sequence: &str, outcome: Result<(), &EvalError>) {
@@ -198,9 +194,9 @@ fn observers_see_every_sequence_and_frame_in_order() {
     let encoder = RawPixels::new(16, 1).unwrap();
     let mut log = Log::default();
     let options = EvalOptions::default();
-    let protocol = small(Task::Davis);
+    let protocol = small(&Davis);
     evaluate(
-        Task::Davis,
+        &Davis,
         folder.path(),
         &encoder,
         &protocol,
@@ -214,9 +210,9 @@ fn observers_see_every_sequence_and_frame_in_order() {
             "start one 1/2",
             "end one false",
             "start two 2/2",
-            "two 1/3 60x90",
-            "two 2/3 60x90",
-            "two 3/3 60x90",
+            "two 1/3 60x90 on 60x90",
+            "two 2/3 60x90 on 60x90",
+            "two 3/3 60x90 on 60x90",
             "end two true",
         ]
     );
@@ -230,13 +226,11 @@ fn only_the_sequences_asked_for_are_evaluated() {
         sequences: Some(vec![name.into()]),
         ..EvalOptions::default()
     };
-    let report = run(Task::Davis, folder.path(), &options("two")).unwrap();
-    let Scores::Davis(scores) = report.scores else {
-        panic!()
-    };
+    let report = run(&Davis, folder.path(), &options("two")).unwrap();
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert_eq!(scores.sequences.len(), 1);
     assert_eq!(scores.sequences[0].name, "two");
-    let error = run(Task::Davis, folder.path(), &options("three"))
+    let error = run(&Davis, folder.path(), &options("three"))
         .unwrap_err()
         .to_string();
     assert!(
@@ -246,17 +240,17 @@ fn only_the_sequences_asked_for_are_evaluated() {
 }
 
 #[test]
-fn colour_masks_score_like_palette_masks() {
+fn color_masks_score_like_palette_masks() {
     let folder = tempfile::tempdir().unwrap();
     davis(folder.path(), &["one"], 5);
-    let before = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let before = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
     for frame in 0..5 {
         let path = folder
             .path()
             .join(format!("Annotations/480p/one/{frame:05}.png"));
         image::open(&path).unwrap().into_rgb8().save(&path).unwrap();
     }
-    let after = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let after = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
     assert_eq!(before.scores, after.scores);
     assert_ne!(before.data_fingerprint, after.data_fingerprint);
 }
@@ -267,10 +261,8 @@ fn an_object_that_enters_later_is_not_predicted_and_not_counted() {
     davis(folder.path(), &["one"], 5);
     let late = folder.path().join("Annotations/480p/one/00002.png");
     dataset::write_mask(&late, 60, 90, |y, _| if y < 20 { 9 } else { 0 });
-    let report = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
-    let Scores::Davis(scores) = report.scores else {
-        panic!()
-    };
+    let report = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert_eq!(scores.sequences[0].objects.len(), 2);
     assert_eq!(scores.sequences[0].objects[0].j_per_frame[1], 0.0);
 }

@@ -4,8 +4,11 @@ use std::fs;
 
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Protocol, Seed};
+use cropmae_eval::benchmarks::VIDEO;
 use cropmae_eval::labels::Mask;
-use cropmae_eval::{EvalError, EvalOptions, Scores, Task, TaskReport, evaluate, sweep};
+use cropmae_eval::{
+    Davis, DavisScores, EvalError, EvalOptions, Jhmdb, TaskReport, evaluate, sweep,
+};
 use cropmae_model::{Compute, Execution, RawPixels, VitFeatures};
 
 use super::dataset::{davis, jhmdb, vip, write_grey, write_mask};
@@ -18,7 +21,7 @@ fn a_sweep_reports_what_single_evaluations_report() {
     vip(&folder.path().join("VIP"), &["videos1"], 4);
     jhmdb(&folder.path().join("JHMDB"), &["wave/still"], 4);
     let encoder = RawPixels::new(8, 2).unwrap();
-    for task in [Task::Davis, Task::Vip, Task::Jhmdb] {
+    for task in VIDEO {
         let data = folder.path().join(task.name().to_uppercase());
         let settings: Vec<Protocol> = [(1, 4.0, 0.7), (5, 2.0, 0.07), (9, 4.0, 0.7)]
             .into_iter()
@@ -34,8 +37,8 @@ fn a_sweep_reports_what_single_evaluations_report() {
         let single = settings
             .iter()
             .map(|protocol| evaluate(task, &data, &encoder, protocol, &options, &mut ()).unwrap());
-        assert_eq!(swept, single.collect::<Vec<_>>(), "{task:?}");
-        assert_ne!(swept[0].scores, swept[1].scores, "{task:?}");
+        assert_eq!(swept, single.collect::<Vec<_>>(), "{}", task.name());
+        assert_ne!(swept[0].scores, swept[1].scores, "{}", task.name());
     }
 }
 
@@ -49,9 +52,8 @@ fn a_list_takes_the_place_of_the_official_one() {
         list: Some(list),
         ..EvalOptions::default()
     };
-    let Scores::Davis(scores) = run(Task::Davis, folder.path(), &options).unwrap().scores else {
-        panic!()
-    };
+    let report = run(&Davis, folder.path(), &options).unwrap();
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert_eq!(scores.sequences.len(), 1);
     assert_eq!(scores.sequences[0].name, "two");
 }
@@ -74,11 +76,11 @@ fn davis_2016_masks_are_one_object() {
             |y, x| if square(y, x) { 255 } else { 0 },
         );
     }
-    let grey = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let grey = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
     for frame in 0..5 {
         write_mask(&mask(frame), 60, 90, |y, x| u8::from(square(y, x)));
     }
-    let palette = run(Task::Davis, folder.path(), &EvalOptions::default()).unwrap();
+    let palette = run(&Davis, folder.path(), &EvalOptions::default()).unwrap();
     assert_eq!(grey.scores, palette.scores);
 }
 
@@ -89,18 +91,11 @@ fn options_of_the_protocol_change_results() {
     let encoder = RawPixels::new(8, 2).unwrap();
     let scores = |protocol: &Protocol| {
         let options = EvalOptions::default();
-        evaluate(
-            Task::Davis,
-            folder.path(),
-            &encoder,
-            protocol,
-            &options,
-            &mut (),
-        )
-        .map(|report| report.scores)
+        evaluate(&Davis, folder.path(), &encoder, protocol, &options, &mut ())
+            .map(|report| report.scores)
     };
-    let plain = scores(&small(Task::Davis)).unwrap();
-    let mut changed = vec![small(Task::Davis); 4];
+    let plain = scores(&small(&Davis)).unwrap();
+    let mut changed = vec![small(&Davis); 4];
     changed[0].l2_normalise = false;
     changed[1].long_term_frames = vec![0, 1];
     changed[2].normalise_labels = true;
@@ -110,7 +105,7 @@ fn options_of_the_protocol_change_results() {
     }
     let inner = Protocol {
         feature_block: Some(3),
-        ..small(Task::Davis)
+        ..small(&Davis)
     };
     let error = scores(&inner).unwrap_err().to_string();
     assert!(error.contains("has no inner blocks"), "{error}");
@@ -123,21 +118,11 @@ fn a_video_shorter_than_the_context_is_fine() {
     let encoder = RawPixels::new(8, 2).unwrap();
     let long = Protocol {
         context_frames: 20,
-        ..small(Task::Davis)
+        ..small(&Davis)
     };
     let options = EvalOptions::default();
-    let report = evaluate(
-        Task::Davis,
-        folder.path(),
-        &encoder,
-        &long,
-        &options,
-        &mut (),
-    )
-    .unwrap();
-    let Scores::Davis(scores) = &report.scores else {
-        panic!()
-    };
+    let report = evaluate(&Davis, folder.path(), &encoder, &long, &options, &mut ()).unwrap();
+    let scores: &DavisScores = report.scores.downcast_ref().unwrap();
     assert!(scores.j.mean > 0.7, "{scores:?}");
 }
 
@@ -152,7 +137,7 @@ fn void_is_propagated_but_never_written() {
         30..60 => 1,
         _ => 0,
     });
-    run(Task::Davis, &data, &into(&out)).unwrap();
+    run(&Davis, &data, &into(&out)).unwrap();
     let ids = Mask::read(&out.join("masks/one/00001.png"))
         .unwrap()
         .map
@@ -179,7 +164,7 @@ fn follow_joints(
         compute,
         ..Execution::default()
     });
-    let (task, options) = (Task::Jhmdb, into(&out));
+    let (task, options) = (&Jhmdb, into(&out));
     let protocol = Protocol {
         feature_block,
         ..small(task)
@@ -222,7 +207,7 @@ fn the_report_names_the_size_that_the_encoder_saw() {
     davis(folder.path(), &["one", "two"], 3);
     let sizes = |patch_size: usize, pool: usize| {
         let encoder = RawPixels::new(patch_size, pool).unwrap();
-        let (task, options) = (Task::Davis, EvalOptions::default());
+        let (task, options) = (&Davis, EvalOptions::default());
         let report = evaluate(
             task,
             folder.path(),

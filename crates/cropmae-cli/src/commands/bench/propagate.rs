@@ -7,16 +7,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device, Tensor};
-use cropmae_config::{ModelConfig, Protocol, Seed};
+use candle_core::Device;
+use cropmae_config::{ModelConfig, Seed};
 use cropmae_eval::{
-    EvalOptions, FrameDone, Observer, Size, Task, evaluate,
-    frames::{batch_len, normalise, read_frame, resize_frame},
-    input_size,
-    propagation::{Grid, PackedFeatures, VideoPropagation},
+    Benchmark, Davis, EvalOptions,
+    benchmarks::davis::LAYOUT,
+    evaluate,
+    run::{Encoding, Sizes, SoftLabels, Tracks},
 };
 use cropmae_model::{Compute, FeatureExtractor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -101,7 +100,7 @@ pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
 /// The same measurement on the command lines of both programs.
 fn flags(args: &PropagateArgs) -> Result<Flags> {
     let sequence = sequence(args)?;
-    let protocol = Protocol::davis();
+    let protocol = Davis.protocol();
     let mut own: Vec<OsString> = vec!["propagate".into(), "--json".into()];
     let mut option = |name: &str, value: OsString| own.extend([name.into(), value]);
     option("--data", args.data.clone().into());
@@ -113,7 +112,7 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     }
     let threads = args.device.threads();
     option("--threads", threads.to_string().into());
-    let mut theirs: Vec<OsString> = vec![frames_folder(&args.data, &sequence).into()];
+    let mut theirs: Vec<OsString> = vec![LAYOUT.frames_of(&args.data, &sequence).into()];
     for (name, value) in [
         ("--threads", threads.to_string()),
         ("--context", protocol.context_frames.to_string()),
@@ -127,26 +126,16 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     Ok(Flags { own, theirs })
 }
 
-fn frames_folder(data: &Path, sequence: &str) -> PathBuf {
-    data.join("JPEGImages/480p").join(sequence)
-}
-
 /// The sequence asked for, or the first one of the data set's list.
 fn sequence(args: &PropagateArgs) -> Result<String> {
     if let Some(name) = &args.sequence {
         return Ok(name.clone());
     }
-    let list = args.data.join("ImageSets/2017/val.txt");
-    let text = std::fs::read_to_string(&list).with_context(|| {
-        format!(
-            "{}: not found; expected --data to be DAVIS-2017 as downloaded",
-            list.display()
-        )
-    })?;
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty());
-    first
-        .map(str::to_owned)
-        .with_context(|| format!("{}: no sequence in it", list.display()))
+    let names = Davis.list(&args.data)?.names;
+    names
+        .into_iter()
+        .next()
+        .context("a list without a sequence")
 }
 
 fn measure(args: &PropagateArgs) -> Result<Timing> {
@@ -162,17 +151,20 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     };
     let encoder = contestant.encoder.as_ref();
     let out = std::env::temp_dir().join(format!("cropmae-bench-{}", std::process::id()));
-    let frames = evaluate_sequence(&args.data, &sequence(args)?, encoder, &out);
+    let sequence = sequence(args)?;
+    let evaluated = evaluate_sequence(&args.data, &sequence, encoder, &out);
     let total = start.elapsed();
     // Whether or not the evaluation came to write anything.
     let _ = std::fs::remove_dir_all(&out);
-    let frames = frames?;
+    evaluated?;
     // Before the stages, which hold what an evaluation does not.
     let peak_rss_mb = peak_rss_mib();
-    let [load, encode, propagate] = stages(&frames, encoder)?;
-    let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames.len() as f64;
+    let files = Davis.files(&args.data, &sequence)?;
+    let frames = files.frames.len();
+    let [load, encode, propagate] = stages(files.frames, encoder)?;
+    let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames as f64;
     Ok(Timing {
-        frames: frames.len(),
+        frames,
         dtype: dtype_name(encoder.compute()).to_owned(),
         load_ms_per_frame: per_frame(load),
         encode_ms_per_frame: per_frame(encode),
@@ -182,75 +174,44 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     })
 }
 
-/// The files of the frames that an evaluation goes through.
-#[derive(Default)]
-struct Files(Vec<PathBuf>);
-
-impl Observer for Files {
-    fn frame_done(&mut self, frame: &FrameDone<'_>) {
-        self.0.push(frame.path.to_owned());
-    }
-}
-
-/// Evaluates the sequence as `eval` does; the files of its frames.
+/// Evaluates the sequence as `eval` does.
 fn evaluate_sequence(
     data: &Path,
     sequence: &str,
     encoder: &dyn FeatureExtractor,
     out: &Path,
-) -> Result<Vec<PathBuf>> {
+) -> Result<()> {
     let options = EvalOptions {
         out: Some(out.to_owned()),
         sequences: Some(vec![sequence.to_owned()]),
         ..EvalOptions::default()
     };
-    let mut files = Files::default();
-    let protocol = Protocol::davis();
-    evaluate(Task::Davis, data, encoder, &protocol, &options, &mut files)?;
-    Ok(files.0)
+    let protocol = Davis.protocol();
+    evaluate(&Davis, data, encoder, &protocol, &options, &mut ())?;
+    Ok(())
 }
 
-/// Time of loading, encoding and propagating, each by itself where an evaluation overlaps them.
-fn stages(frames: &[PathBuf], encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
-    let protocol = Protocol::davis();
-    let first = read_frame(&frames[0])?;
-    let original = Size {
-        height: first.height() as usize,
-        width: first.width() as usize,
+/// Time of loading, encoding and propagating: the stages of an evaluation, which overlaps them, each by itself.
+fn stages(frames: Vec<PathBuf>, encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
+    let settings = [Davis.protocol()];
+    let mut sizes = Sizes::new(settings[0].frame_size, encoder.patch_size());
+    let video = sizes.video("bench", frames)?;
+    let encoding = Encoding::new(encoder, &settings[0]);
+    let labels = (0..video.grid.cells() * LABELS).map(|i| (i % 7) as f32 / 7.0);
+    let first = SoftLabels {
+        values: labels.collect(),
+        classes: LABELS,
     };
-    let size = input_size(protocol.frame_size, original, encoder.patch_size())?;
-    let grid = Grid::of(size, encoder.patch_size());
+    let mut tracks = Tracks::new(&settings, first);
     let mut times = [Duration::ZERO; 3];
-    let mut video: Option<VideoPropagation> = None;
-    for batch in frames.chunks(batch_len(grid.cells())) {
+    for batch in video.batches() {
         let start = Instant::now();
-        let pixels: Vec<Vec<f32>> = batch
-            .par_iter()
-            .map(|path| {
-                let mut pixels = resize_frame(&read_frame(path)?, size);
-                normalise(&mut pixels);
-                Ok(pixels)
-            })
-            .collect::<Result<_>>()?;
+        let batch = video.load(batch)?;
         let loaded = Instant::now();
-        let shape = (batch.len(), 3, size.height, size.width);
-        let images = Tensor::from_vec(pixels.concat(), shape, &Device::Cpu)?;
-        let features = encoder.features(&images)?.values.to_dtype(DType::F32)?;
-        let features = features.flatten_all()?.to_vec1::<f32>()?;
+        let features = encoding.encode(&video, batch)?;
         let encoded = Instant::now();
-        for frame in features.chunks_exact(features.len() / batch.len()) {
-            let packed = PackedFeatures::normalised(frame, grid, encoder.dim());
-            let packed = packed.map_err(anyhow::Error::msg)?;
-            match &mut video {
-                Some(video) => {
-                    video.advance(packed);
-                }
-                None => {
-                    let labels = (0..grid.cells() * LABELS).map(|i| (i % 7) as f32 / 7.0);
-                    let new = VideoPropagation::new(&protocol, packed, labels.collect(), LABELS);
-                    video = Some(new);
-                }
-            }
+        for frame in encoding.pack(&video, features)? {
+            tracks.advance(frame.features);
         }
         times[0] += loaded - start;
         times[1] += encoded - loaded;

@@ -17,8 +17,8 @@ pub(super) struct Optimum {
     pub iterations: usize,
 }
 
-/// Minimises a function that gives its value and its gradient at a point.
-pub(super) fn minimise<E>(
+/// Minimizes a function that gives its value and its gradient at a point.
+pub(super) fn minimize<E>(
     start: Vec<f64>,
     max_iterations: usize,
     mut function: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>), E>,
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn a_stretched_bowl_is_found_in_few_steps() {
-        let centre: Vec<f64> = (0..30).map(|i| f64::from(i) - 10.0).collect();
+        let center: Vec<f64> = (0..30).map(|i| f64::from(i) - 10.0).collect();
         let function = |point: &[f64]| -> Result<_, ()> {
             let stretch = |i: usize| 1.0 + i as f64 * i as f64;
-            let terms = point.iter().zip(&centre).enumerate();
+            let terms = point.iter().zip(&center).enumerate();
             let value = terms
                 .clone()
                 .map(|(i, (p, c))| stretch(i) * (p - c).powi(2))
@@ -149,9 +149,9 @@ mod tests {
                 .collect();
             Ok((value, gradient))
         };
-        let found = minimise(vec![0.0; 30], 200, function).unwrap();
+        let found = minimize(vec![0.0; 30], 200, function).unwrap();
         assert!(found.iterations < 100, "{}", found.iterations);
-        for (found, expected) in found.point.iter().zip(&centre) {
+        for (found, expected) in found.point.iter().zip(&center) {
             assert!((found - expected).abs() < 0.5, "{found} {expected}");
         }
     }

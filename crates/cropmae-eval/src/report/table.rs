@@ -9,31 +9,35 @@ use crate::error::EvalError;
 use crate::files::{replace, replace_json};
 
 /// Decimals of the official toolkits' tables.
-pub(crate) const TOOLKIT_DECIMALS: usize = 3;
+pub const TOOLKIT_DECIMALS: usize = 3;
 
 /// Rows of scores under column names.
-pub(crate) struct Table {
-    /// File name without extension.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The name of its files, without extension.
     pub file: &'static str,
-    /// What names a row; none in a table of a single row.
+    /// What the names of rows are; none in a table of a single row.
     pub key: Option<&'static str>,
-    /// Decimals of a score in CSV.
+    /// Decimals of a score in the CSV file.
     pub decimals: usize,
-    /// Names of the scores.
+    /// The names of the columns of scores.
     pub columns: Vec<String>,
-    /// A row's name and its scores.
+    /// The rows: a name and a score for each column, which may be missing.
     pub rows: Vec<(String, Vec<Option<f64>>)>,
 }
 
 impl Table {
     /// Writes `FILE.csv` and `FILE.json` into the folder `out`.
+    ///
+    /// # Errors
+    /// [`EvalError::Write`], naming the file.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
         let file = |extension| out.join(format!("{}.{extension}", self.file));
         replace(&file("csv"), self.csv().as_bytes())?;
         replace_json(&file("json"), &self.json())
     }
 
-    /// Comma separated; a missing score is an empty field.
+    /// The table as comma-separated values. A missing score is an empty field.
     pub fn csv(&self) -> String {
         let key = self.key.map(str::to_owned);
         let header: Vec<String> = key.into_iter().chain(self.columns.clone()).collect();
@@ -55,7 +59,8 @@ impl Table {
         text
     }
 
-    /// A list of rows, each an object with the column names as keys, unrounded; a missing score is null.
+    /// The table as a list of rows, each an object with the names of the columns as keys. Scores are not rounded, and a
+    /// missing one is null.
     pub fn json(&self) -> Value {
         let row = |(name, scores): &(String, Vec<Option<f64>>)| {
             let key = self.key.map(|key| (key.to_owned(), name.clone().into()));

@@ -1,4 +1,4 @@
-//! Linear probe: multinomial logistic regression on standardised, frozen features.
+//! Linear probe: multinomial logistic regression on standardized, frozen features.
 //!
 //! The loss is convex, so its optimum, and with it the score, depends on the data and the weight decay
 //! alone: no learning rate, no augmentation, no seed. (Papers that train the probe by SGD on augmented
@@ -9,7 +9,7 @@ use cropmae_config::ClassesProtocol;
 
 use super::LinearScore;
 use super::features::Vectors;
-use super::optimise::minimise;
+use super::optimize::minimize;
 use crate::error::EvalError;
 
 /// Trains on `train` and scores `val`.
@@ -28,7 +28,7 @@ pub(super) fn score(
         };
         // (C + 1, K): weights, then the bias.
         let start = vec![0.0; (train.channels + 1) * classes];
-        let optimum = minimise(start, protocol.max_iterations, |point| problem.loss(point))?;
+        let optimum = minimize(start, protocol.max_iterations, |point| problem.loss(point))?;
         let accuracy = |features: &Tensor, labels: &[usize]| -> candle_core::Result<f64> {
             let (weights, bias) = problem.parameters(&optimum.point)?;
             let found = features
@@ -160,12 +160,12 @@ fn to_f64(tensor: &Tensor) -> candle_core::Result<Vec<f64>> {
 mod tests {
     use super::*;
 
-    /// Points around three centres, the second channel useless, the third constant.
+    /// Points around three centers, the second channel useless, the third constant.
     fn clusters(count: usize, noise: f32) -> Vectors {
         let values = (0..count).flat_map(|i| {
             let jitter = |k: usize| ((i * 7919 + k * 104_729) % 1000) as f32 / 500.0 - 1.0;
-            let centre = [-4.0, 0.0, 4.0][i % 3];
-            [centre + noise * jitter(1), jitter(2) * 100.0, 5.0]
+            let center = [-4.0, 0.0, 4.0][i % 3];
+            [center + noise * jitter(1), jitter(2) * 100.0, 5.0]
         });
         Vectors {
             values: values.collect(),

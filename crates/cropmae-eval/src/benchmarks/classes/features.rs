@@ -1,7 +1,5 @@
 //! Images to vectors: decoding runs ahead of the encoder.
 
-use std::sync::mpsc::sync_channel;
-
 use candle_core::{DType, Device, Tensor};
 use cropmae_config::{ClassesProtocol, Interpolation};
 use cropmae_data::boxes::CropBox;
@@ -11,6 +9,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::dataset::Image;
+use crate::ahead::Ahead;
 use crate::error::EvalError;
 use crate::frames::read_frame;
 use crate::report::Failure;
@@ -41,41 +40,33 @@ impl Vectors {
             channels: 0,
             labels: Vec::new(),
         };
-        let (decoded, to_encode) = sync_channel(1);
-        std::thread::scope(|scope| {
-            // Ends when all is decoded, or when the encoder has stopped listening.
-            scope.spawn(move || {
-                for batch in images.chunks(BATCH) {
-                    let pixels: Vec<_> = batch
-                        .par_iter()
-                        .map(|image| encoder_input(image, protocol))
-                        .collect();
-                    if decoded.send((batch, pixels)).is_err() {
-                        break;
+        let batches = images.chunks(BATCH).map(<[Image]>::to_vec).collect();
+        let wanted = protocol.clone();
+        let decoded = Ahead::new(batches, move |batch: Vec<Image>| {
+            let pixels = batch.par_iter().map(|image| encoder_input(image, &wanted));
+            let pixels: Vec<_> = pixels.collect();
+            (batch, pixels)
+        });
+        let mut done = 0;
+        for (batch, pixels) in decoded {
+            let mut readable = Vec::with_capacity(batch.len() * 3 * protocol.image_size.pow(2));
+            for (image, pixels) in batch.iter().zip(pixels) {
+                match pixels {
+                    Ok(pixels) => {
+                        readable.extend(pixels);
+                        vectors.labels.push(image.class);
                     }
+                    Err(error) => failures.push(Failure {
+                        sequence: image.path.display().to_string(),
+                        message: error.to_string(),
+                    }),
                 }
-            });
-            let mut done = 0;
-            for (batch, pixels) in to_encode {
-                let mut readable = Vec::with_capacity(batch.len() * 3 * protocol.image_size.pow(2));
-                for (image, pixels) in batch.iter().zip(pixels) {
-                    match pixels {
-                        Ok(pixels) => {
-                            readable.extend(pixels);
-                            vectors.labels.push(image.class);
-                        }
-                        Err(error) => failures.push(Failure {
-                            sequence: image.path.display().to_string(),
-                            message: error.to_string(),
-                        }),
-                    }
-                }
-                vectors.encode(readable, encoder, protocol, &batch[0])?;
-                done += batch.len();
-                progress(done);
             }
-            Ok(vectors)
-        })
+            vectors.encode(readable, encoder, protocol, &batch[0])?;
+            done += batch.len();
+            progress(done);
+        }
+        Ok(vectors)
     }
 
     /// Appends the vectors of `pixels` (B, 3, H, W).
@@ -114,9 +105,9 @@ impl Vectors {
     }
 }
 
-/// Decoded, resized, cut from the centre, normalised -> (3, H, W).
+/// Decoded, resized, cut from the center, normalized -> (3, H, W).
 fn encoder_input(image: &Image, protocol: &ClassesProtocol) -> Result<Vec<f32>, EvalError> {
-    let square = centre(&read_frame(&image.path)?, protocol);
+    let square = center(&read_frame(&image.path)?, protocol);
     let mut pixels = Vec::with_capacity(square.as_raw().len());
     for (channel, table) in normalize::TABLE.iter().enumerate() {
         let levels = square.as_raw().iter().skip(channel).step_by(3);
@@ -126,7 +117,7 @@ fn encoder_input(image: &Image, protocol: &ClassesProtocol) -> Result<Vec<f32>, 
 }
 
 /// As torchvision's `Resize` and `CenterCrop` do it.
-fn centre(photo: &RgbImage, protocol: &ClassesProtocol) -> RgbImage {
+fn center(photo: &RgbImage, protocol: &ClassesProtocol) -> RgbImage {
     let (width, height) = photo.dimensions();
     let (shorter, target) = (width.min(height), protocol.resize as u32);
     let scaled = |side: u32| (u64::from(side) * u64::from(target) / u64::from(shorter)) as u32;
@@ -156,14 +147,14 @@ mod tests {
 
     #[test]
     fn the_square_is_the_middle() {
-        // Columns of their own grey level, twice as wide as high.
+        // Columns of their own gray level, twice as wide as high.
         let photo = RgbImage::from_fn(64, 32, |x, _| image::Rgb([x as u8 * 3; 3]));
         let protocol = ClassesProtocol {
             image_size: 16,
             resize: 32,
             ..ClassesProtocol::default()
         };
-        let square = centre(&photo, &protocol);
+        let square = center(&photo, &protocol);
         assert_eq!(square.dimensions(), (16, 16));
         for (x, _, pixel) in square.enumerate_pixels() {
             assert_eq!(u32::from(pixel.0[0]), (x + 24) * 3);

@@ -1,7 +1,7 @@
-//! What complete downloads hold.
+//! What the complete download of DAVIS-2017 holds.
 
 /// DAVIS-2017 val: 30 sequences of 1999 frames.
-pub(crate) const DAVIS_VAL: [(&str, usize); 30] = [
+pub(super) const VAL: [(&str, usize); 30] = [
     ("bike-packing", 69),
     ("blackswan", 50),
     ("bmx-trees", 80),
@@ -34,23 +34,13 @@ pub(crate) const DAVIS_VAL: [(&str, usize); 30] = [
     ("soapbox", 99),
 ];
 
-/// Videos of VIP val, as the data set's page (sysu-hcp.net/lip, section 2.3) says: 304 train, 50 val, 50 test.
-/// Not compared with the download.
-pub(crate) const VIP_VAL: usize = 50;
-
-/// Test clips of JHMDB's split 1, of 928 clips in 21 actions. Not compared with the download.
-pub(crate) const JHMDB_TEST: usize = 268;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn davis_has_1999_frames_in_name_order() {
-        assert_eq!(
-            DAVIS_VAL.iter().map(|(_, frames)| frames).sum::<usize>(),
-            1999
-        );
-        assert!(DAVIS_VAL.is_sorted());
+        assert_eq!(VAL.iter().map(|(_, frames)| frames).sum::<usize>(), 1999);
+        assert!(VAL.is_sorted());
     }
 }

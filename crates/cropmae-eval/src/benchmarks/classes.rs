@@ -7,7 +7,7 @@ mod dataset;
 mod features;
 mod linear;
 mod nearest;
-mod optimise;
+mod optimize;
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use cropmae_model::FeatureExtractor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
-use crate::evaluate::{EvalOptions, compute};
 use crate::files::replace_json;
-use crate::report::Failure;
-use crate::table::Table;
+use crate::options::EvalOptions;
+use crate::report::{Failure, Measure, Table, compute_of};
+use crate::require::require_all;
 
 use dataset::ClassFolders;
 use features::Vectors;
@@ -84,17 +84,14 @@ pub struct LinearScore {
 }
 
 impl ClassesReport {
-    /// The numbers that a table shows, shares of 1.
-    pub fn headline(&self) -> Vec<(String, f64)> {
+    /// The numbers that a table shows.
+    pub fn headline(&self) -> Vec<Measure> {
         let neighbours = self.neighbours.iter();
-        neighbours
-            .map(|score| (format!("{}-NN", score.k), score.top1))
-            .chain(
-                self.linear
-                    .iter()
-                    .map(|score| ("linear".to_owned(), score.top1)),
-            )
-            .collect()
+        let neighbours =
+            neighbours.map(|score| Measure::share(format!("{}-NN", score.k), score.top1));
+        let linear = self.linear.iter();
+        let linear = linear.map(|score| Measure::share("linear", score.top1));
+        neighbours.chain(linear).collect()
     }
 
     /// Writes `report.json`, `top1.csv` and `top1.json` into the folder `out`.
@@ -109,7 +106,7 @@ impl ClassesReport {
             key: Some("Measure"),
             decimals: 4,
             columns: vec!["Top-1".into()],
-            rows: rows.map(|(name, top1)| (name, vec![Some(top1)])).collect(),
+            rows: rows.map(|it| (it.name, vec![Some(it.value)])).collect(),
         };
         table.write(out)
     }
@@ -152,7 +149,7 @@ pub fn evaluate_classes(
     let report = ClassesReport {
         encoder: encoder.name(),
         weights_sha256: options.weights_sha256.clone(),
-        compute: compute(encoder),
+        compute: compute_of(encoder),
         data_fingerprint: folders.fingerprint(data_dir),
         protocol: protocol.clone(),
         train_images: train.labels.len(),
@@ -177,7 +174,7 @@ pub fn evaluate_classes(
 fn validate(protocol: &ClassesProtocol, patch_size: usize) -> Result<(), EvalError> {
     let size = protocol.image_size;
     let positive = |value: f64| value.is_finite() && value > 0.0;
-    let checks = [
+    require_all([
         (
             "image_size",
             size.to_string(),
@@ -208,13 +205,5 @@ fn validate(protocol: &ClassesProtocol, patch_size: usize) -> Result<(), EvalErr
             positive(protocol.weight_decay),
             "above 0",
         ),
-    ];
-    match checks.into_iter().find(|(_, _, holds, _)| !holds) {
-        None => Ok(()),
-        Some((field, found, _, expected)) => Err(EvalError::Protocol {
-            field,
-            found,
-            expected,
-        }),
-    }
+    ])
 }

@@ -1,0 +1,116 @@
+//! The scores of JHMDB.
+
+use serde::{Deserialize, Serialize};
+
+use crate::joints::{JOINTS, Pose};
+use crate::metrics::{Pck, THRESHOLDS};
+use crate::nan;
+use crate::report::{Measure, Scores, TOOLKIT_DECIMALS, Table};
+
+/// JHMDB, in percent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JhmdbScores {
+    /// PCK at 0.1 to 0.5.
+    pub thresholds: Vec<PckAt>,
+    /// Key points that count, by joint.
+    pub items: [u64; JOINTS],
+    /// The clips in the order of the list.
+    pub clips: Vec<JhmdbClip>,
+}
+
+/// PCK at one threshold, in percent, over all clips together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PckAt {
+    /// Share of the normaliser up to which a key point is correct.
+    pub threshold: f64,
+    /// Mean over joints.
+    #[serde(with = "nan")]
+    pub mean: f64,
+    /// By joint; null for a joint that never counts.
+    pub per_joint: [Option<f64>; JOINTS],
+}
+
+/// One clip of JHMDB.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JhmdbClip {
+    /// `<action>/<clip>`.
+    pub name: String,
+    /// Its frames, the unscored first one included.
+    pub frames: usize,
+    /// PCK at 0.1 to 0.5 of this clip alone, in percent; the task's score is not the mean of these.
+    pub pck: [f64; THRESHOLDS.len()],
+}
+
+/// One clip under one setting.
+pub(super) struct ClipScore {
+    pub name: String,
+    /// The joints of every frame.
+    pub predicted: Vec<Pose<f32>>,
+    pub pck: Pck,
+}
+
+impl JhmdbScores {
+    /// Sums the clips up.
+    pub(super) fn of(clips: Vec<ClipScore>) -> Self {
+        let mut total = Pck::default();
+        for clip in &clips {
+            total.merge(&clip.pck);
+        }
+        let thresholds = THRESHOLDS.into_iter().enumerate();
+        let clips = clips.into_iter().map(|clip| JhmdbClip {
+            name: clip.name,
+            frames: clip.predicted.len(),
+            pck: std::array::from_fn(|threshold| clip.pck.mean(threshold)),
+        });
+        Self {
+            thresholds: thresholds
+                .map(|(index, threshold)| PckAt {
+                    threshold,
+                    mean: total.mean(index),
+                    per_joint: total.per_joint(index),
+                })
+                .collect(),
+            items: *total.items(),
+            clips: clips.collect(),
+        }
+    }
+}
+
+#[typetag::serde(name = "jhmdb")]
+impl Scores for JhmdbScores {
+    fn headline(&self) -> Vec<Measure> {
+        let thresholds = self.thresholds.iter();
+        thresholds
+            .map(|at| Measure::percent(format!("PCK@{}", at.threshold), at.mean))
+            .collect()
+    }
+
+    /// A row for each joint and each clip: the official evaluation only prints.
+    fn tables(&self) -> Vec<Table> {
+        let columns = || THRESHOLDS.map(|at| format!("PCK@{at}")).to_vec();
+        let joints = (0..self.items.len()).map(|joint| {
+            let at = self.thresholds.iter().map(|at| at.per_joint[joint]);
+            (joint.to_string(), at.collect())
+        });
+        let means = self.thresholds.iter().map(|at| Some(at.mean));
+        let mean = std::iter::once(("mean".to_owned(), means.collect()));
+        let clips = self.clips.iter();
+        let clips = clips.map(|clip| (clip.name.clone(), clip.pck.map(Some).to_vec()));
+        vec![
+            Table {
+                file: "per-joint_pck",
+                key: Some("Joint"),
+                decimals: TOOLKIT_DECIMALS,
+                columns: columns(),
+                rows: joints.chain(mean).collect(),
+            },
+            Table {
+                file: "per-clip_pck",
+                key: Some("Clip"),
+                decimals: TOOLKIT_DECIMALS,
+                columns: columns(),
+                rows: clips.collect(),
+            },
+        ]
+    }
+}

@@ -1,0 +1,225 @@
+//! Frames to features: decoded ahead, encoded in small batches, packed for the search.
+//!
+//! This is the only file of the run that touches tensors. The encoder and whoever uses the frames take turns on the
+//! calling thread: each fills all cores by itself.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use cropmae_config::Protocol;
+use cropmae_model::{FeatureExtractor, ModelError};
+use image::RgbImage;
+use rayon::prelude::*;
+
+use super::Video;
+use crate::ahead::Ahead;
+use crate::error::EvalError;
+use crate::frames::{batch_len, normalize, read_frame_of, resize_frame};
+use crate::propagation::PackedFeatures;
+
+/// What decides the features of a frame.
+#[derive(Clone, Copy)]
+pub struct Encoding<'a> {
+    encoder: &'a dyn FeatureExtractor,
+    block: Option<usize>,
+    l2_normalize: bool,
+}
+
+/// A decoded frame and its features.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its place in the video, from 0.
+    pub index: usize,
+    /// The frame as it was decoded.
+    pub picture: RgbImage,
+    /// Its features, packed for the search.
+    pub features: PackedFeatures,
+}
+
+/// Frames that go through the encoder together.
+#[derive(Debug)]
+pub struct Batch {
+    /// The place of the first one in the video.
+    first: usize,
+    pictures: Vec<RgbImage>,
+    /// (B, 3, H, W)
+    pixels: Vec<f32>,
+}
+
+/// Frames with their features as the encoder gave them.
+#[derive(Debug)]
+pub struct Encoded {
+    first: usize,
+    pictures: Vec<RgbImage>,
+    /// (B, h*w, C)
+    rows: Vec<f32>,
+}
+
+impl Video {
+    /// Places of the frames that go through the encoder together.
+    pub fn batches(&self) -> Vec<Range<usize>> {
+        let (count, length) = (self.frames.len(), batch_len(self.grid.cells()));
+        let starts = (0..count).step_by(length);
+        starts
+            .map(|start| start..count.min(start + length))
+            .collect()
+    }
+
+    /// Decodes, resizes and normalizes frames, in parallel.
+    ///
+    /// # Errors
+    /// [`EvalError::Image`], naming the file; [`EvalError::Size`] for a frame of another size than the first.
+    pub fn load(&self, batch: Range<usize>) -> Result<Batch, EvalError> {
+        let load = |path: &PathBuf| {
+            let picture = read_frame_of(path, self.original, &self.frames[0])?;
+            let mut pixels = resize_frame(&picture, self.input);
+            normalize(&mut pixels);
+            Ok((picture, pixels))
+        };
+        let first = batch.start;
+        let frames = self.frames[batch].par_iter().map(load);
+        let (pictures, pixels): (Vec<_>, Vec<_>) = frames
+            .collect::<Result<Vec<_>, EvalError>>()?
+            .into_iter()
+            .unzip();
+        Ok(Batch {
+            first,
+            pictures,
+            pixels: pixels.concat(),
+        })
+    }
+}
+
+impl<'a> Encoding<'a> {
+    /// Features of `encoder` as the protocol asks for them.
+    pub fn new(encoder: &'a dyn FeatureExtractor, protocol: &Protocol) -> Self {
+        Self {
+            encoder,
+            block: protocol.feature_block,
+            l2_normalize: protocol.l2_normalise,
+        }
+    }
+
+    /// Sends a batch of frames through the encoder.
+    ///
+    /// # Errors
+    /// [`EvalError::Encoder`]; [`EvalError::Features`] if the features have another shape than the grid.
+    pub fn encode(&self, video: &Video, batch: Batch) -> Result<Encoded, EvalError> {
+        let Batch {
+            first,
+            pictures,
+            pixels,
+        } = batch;
+        let path = || video.frames[first].clone();
+        let failed = |error: ModelError| EvalError::Encoder {
+            path: path(),
+            message: error.to_string(),
+        };
+        let unusable = |message| EvalError::Features {
+            path: path(),
+            message,
+        };
+        let shape = (pictures.len(), 3, video.input.height, video.input.width);
+        let images = Tensor::from_vec(pixels, shape, &Device::Cpu).map_err(|e| failed(e.into()))?;
+        let features = self
+            .encoder
+            .block_features(&images, self.block)
+            .map_err(failed)?;
+        let (grid, channels) = (video.grid, self.encoder.dim());
+        if features.grid != (grid.height, grid.width) {
+            let (height, width) = features.grid;
+            return Err(unusable(format!(
+                "a grid of {height}x{width} cells, expected {}x{}",
+                grid.height, grid.width
+            )));
+        }
+        let to_rows = |values: &Tensor| -> candle_core::Result<Vec<f32>> {
+            values.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+        };
+        let rows = to_rows(&features.values).map_err(|e| failed(e.into()))?;
+        if rows.len() != pictures.len() * grid.cells() * channels {
+            return Err(unusable(format!(
+                "shape {:?}, expected {:?}",
+                features.values.dims(),
+                [pictures.len(), grid.cells(), channels]
+            )));
+        }
+        Ok(Encoded {
+            first,
+            pictures,
+            rows,
+        })
+    }
+
+    /// Packs the features of each frame of a batch.
+    ///
+    /// # Errors
+    /// [`EvalError::Features`] for a value that is not finite.
+    pub fn pack(&self, video: &Video, encoded: Encoded) -> Result<Vec<Frame>, EvalError> {
+        let channels = self.encoder.dim();
+        let rows = encoded.rows.chunks_exact(video.grid.cells() * channels);
+        let frames = encoded.pictures.into_iter().zip(rows);
+        frames
+            .enumerate()
+            .map(|(place, (picture, rows))| {
+                let index = encoded.first + place;
+                let packed = PackedFeatures::new(rows, video.grid, channels, self.l2_normalize);
+                let features = packed.map_err(|message| EvalError::Features {
+                    path: video.frames[index].clone(),
+                    message,
+                })?;
+                Ok(Frame {
+                    index,
+                    picture,
+                    features,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The frames of a video with their features, in order. Decoding runs one batch ahead of the encoder, so memory is
+/// bounded by a few batches however long the video is.
+pub struct Frames<'a> {
+    video: &'a Video,
+    encoding: Encoding<'a>,
+    batches: Ahead<Result<Batch, EvalError>>,
+    ready: std::vec::IntoIter<Frame>,
+}
+
+impl<'a> Frames<'a> {
+    /// Starts to decode `video`.
+    pub fn of(video: &'a Video, encoding: Encoding<'a>) -> Self {
+        let decoded = video.clone();
+        Self {
+            video,
+            encoding,
+            batches: Ahead::new(video.batches(), move |batch| decoded.load(batch)),
+            ready: Vec::new().into_iter(),
+        }
+    }
+
+    /// Encodes the next batch that is decoded; none at the end of the video.
+    fn next_batch(&mut self) -> Result<Option<Vec<Frame>>, EvalError> {
+        let Some(batch) = self.batches.next() else {
+            return Ok(None);
+        };
+        let encoded = self.encoding.encode(self.video, batch?)?;
+        self.encoding.pack(self.video, encoded).map(Some)
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Frame, EvalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.len() == 0 {
+            match self.next_batch() {
+                Ok(frames) => self.ready = frames?.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.ready.next().map(Ok)
+    }
+}
