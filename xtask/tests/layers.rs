@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every arrow that exists, crate by crate. A new one is a decision: make it here and in ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("cropmae-config", &[]),
     ("cropmae-files", &[]),
     ("cropmae-kernels", &[]),
@@ -39,6 +39,18 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
     ("cropmae-report", &[]),
     (
+        "cropmae-run",
+        &[
+            "cropmae-config",
+            "cropmae-data",
+            "cropmae-eval",
+            "cropmae-files",
+            "cropmae-model",
+            "cropmae-report",
+            "cropmae-train",
+        ],
+    ),
+    (
         "cropmae-scenes",
         &["cropmae-config", "cropmae-eval", "cropmae-files"],
     ),
@@ -52,6 +64,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "cropmae-kernels",
             "cropmae-model",
             "cropmae-report",
+            "cropmae-run",
             "cropmae-scenes",
             "cropmae-train",
         ],

@@ -4,8 +4,39 @@ use std::{num::NonZeroUsize, thread};
 
 use anyhow::{Context, Result};
 use candle_core::Device;
+use clap::{Args, ValueEnum};
 
-use crate::args::{DeviceArg, DeviceArgs};
+/// Where the work runs.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Processor for tensors
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    /// Threads for tensors and for data [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl DeviceArgs {
+    /// Threads that will compute.
+    pub fn threads(&self) -> usize {
+        self.threads
+            .map_or_else(rayon::current_num_threads, NonZeroUsize::get)
+    }
+}
+
+/// Values of `--device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The device with the fastest kernels: so far the CPU
+    Auto,
+    /// The CPU
+    Cpu,
+    /// The first NVIDIA GPU, on candle's own operations
+    Cuda,
+    /// The Apple GPU, on candle's own operations
+    Metal,
+}
 
 /// Opens the device that was asked for and sizes the thread pool.
 ///

@@ -2,17 +2,20 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was finished is saved).
 
-mod args;
+mod cli;
 mod commands;
 mod console;
 mod device;
+mod dtype;
 mod interrupt;
+mod places;
+mod progress;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, DataCommand};
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,11 +26,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(args, &console),
         Command::Demo(args) => commands::demo::run(args, &console),
         Command::Bench(args) => commands::bench::run(args, &console),
-        Command::Data(args) => match &args.command {
-            DataCommand::Check(args) => commands::check::run(args, &console),
-            DataCommand::Pack(args) => commands::pack::run(args, &console),
-            DataCommand::Preview(args) => commands::preview::run(args, &console),
-        },
+        Command::Data(args) => commands::data::run(args, &console),
         Command::Import(args) => commands::weights::import(args, cli.verbose, &console),
         Command::Export(args) => commands::weights::export(args, &console),
         Command::Inspect(args) => commands::weights::inspect(args, &console),

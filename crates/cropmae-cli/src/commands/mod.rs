@@ -1,20 +1,8 @@
-//! One file per command, and what they share.
+//! A folder for each command, with its options in `args`.
 
 pub mod bench;
-pub mod check;
-mod classes;
+pub mod data;
 pub mod demo;
 pub mod eval;
-mod evaluations;
-mod images;
-mod overlays;
-pub mod pack;
-mod page;
-mod pictures;
 pub mod pretrain;
-pub mod preview;
-mod runs;
-mod scoreboard;
-mod sweep;
-mod watch;
 pub mod weights;

@@ -6,8 +6,8 @@ use cropmae_config::{FrameSize, ModelConfig, Seed};
 use cropmae_model::{FeatureExtractor, VitFeatures};
 use cropmae_train::encoder_flops;
 
-use super::{ceiling::Ceiling, peer::Flags, record::Record, time};
-use crate::{args::InferArgs, device};
+use super::{args::InferArgs, ceiling::Ceiling, peer::Flags, record::Record, time};
+use crate::device;
 
 /// The PyTorch program knows no other size.
 const PEER_SIZE: FrameSize = FrameSize::Exact {

@@ -13,10 +13,11 @@ use cropmae_data::{Dataset, Loader, LoaderConfig, Pixels, StageSeconds};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    args::LoaderArgs,
     median, peak_rss_mib,
     peer::{self, Flags},
 };
-use crate::{args::LoaderArgs, console::Console};
+use crate::console::Console;
 
 /// A measured loader; the first fields are named as in the PyTorch program's output.
 #[derive(Debug, Serialize)]

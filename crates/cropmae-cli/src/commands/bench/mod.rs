@@ -1,5 +1,6 @@
 //! `bench`: how fast and how small, in the terms of the PyTorch program that it is compared with.
 
+mod args;
 mod ceiling;
 mod infer;
 mod loader;
@@ -15,10 +16,10 @@ use anyhow::Result;
 use candle_core::Device;
 use cropmae_train::peak_rss_bytes;
 
-use crate::{
-    args::{BenchArgs, BenchTask, ShapeArgs},
-    console::Console,
-};
+use crate::console::Console;
+
+use args::ShapeArgs;
+pub use args::{BenchArgs, BenchTask};
 
 /// PyTorch's side of `step` and `infer`.
 const STEP_PEER: &str = "torch_step.py";

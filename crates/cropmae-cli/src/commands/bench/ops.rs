@@ -13,8 +13,8 @@ use cropmae_kernels::{
 use cropmae_model::FEED_FORWARD_DIM;
 use serde::Serialize;
 
-use super::{ceiling::Ceiling, median, peak_rss_mib, threads};
-use crate::{args::OpsArgs, console::Console, device};
+use super::{args::OpsArgs, ceiling::Ceiling, median, peak_rss_mib, threads};
+use crate::{console::Console, device};
 
 const EPS: f64 = 1e-6;
 

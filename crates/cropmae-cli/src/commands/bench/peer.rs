@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::median;
-use crate::{
-    args::{DeviceArg, PeerArgs, ShapeArgs},
-    console::Console,
+use super::{
+    args::{PeerArgs, ShapeArgs},
+    median,
 };
+use crate::{console::Console, device::DeviceArg};
 
 /// Arguments of both programs for one measurement.
 #[derive(Debug)]

@@ -16,18 +16,15 @@ use cropmae_eval::{
     run::{Encoding, Sizes, SoftLabels, Tracks},
 };
 use cropmae_model::{Compute, FeatureExtractor};
+use cropmae_run::Contestant;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::eval::Contestant,
+    args::PropagateArgs,
     peak_rss_mib,
     peer::{self, Better, Flags, Row},
 };
-use crate::{
-    args::{PropagateArgs, dtype_name},
-    console::Console,
-    device,
-};
+use crate::{console::Console, device, dtype::dtype_name};
 
 /// Soft labels a cell, as in the PyTorch program.
 const LABELS: usize = 3;
@@ -143,10 +140,10 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     let execution = args.dtype.execution();
     let start = Instant::now();
     let contestant = match &args.checkpoint {
-        Some(path) => Contestant::checkpoint("checkpoint".to_owned(), path, execution, &device)?,
+        Some(path) => Contestant::checkpoint("checkpoint", path, execution, &device)?,
         None => {
             let config = ModelConfig::preset(&args.arch)?;
-            Contestant::random(args.arch.clone(), &config, Seed(0), execution, &device)?
+            Contestant::random(&args.arch, &config, Seed(0), execution, &device)?
         }
     };
     let encoder = contestant.encoder.as_ref();

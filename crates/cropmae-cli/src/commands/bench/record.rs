@@ -4,8 +4,8 @@ use anyhow::Result;
 use candle_core::Device;
 use serde::Serialize;
 
-use super::{ceiling::Ceiling, median, peak_rss_mib, threads};
-use crate::{args::ShapeArgs, console::Console, device};
+use super::{args::ShapeArgs, ceiling::Ceiling, median, peak_rss_mib, threads};
+use crate::{console::Console, device};
 
 /// A measured step.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use cropmae_config::{Experiment, ModelConfig};
 use cropmae_train::{Step, Trainer, estimate, random_batch};
 
-use super::{ceiling::Ceiling, record::Record, time};
-use crate::{args::StepArgs, device};
+use super::{args::StepArgs, ceiling::Ceiling, record::Record, time};
+use crate::device;
 
 /// Updates in the pretended epoch: the schedule's shape does not matter here.
 const BATCHES_PER_EPOCH: usize = 1000;

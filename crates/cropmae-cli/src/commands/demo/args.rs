@@ -1,0 +1,27 @@
+//! Options of `cropmae demo`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::device::DeviceArgs;
+
+/// `cropmae demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask demo
+  cargo xtask demo --seed 1 --out runs/demo1")]
+pub struct DemoArgs {
+    /// Seed of the data, the weights and the order
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for data, run and scores [default: runs/demo-seedN]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Change one value of the embedded config; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where the work runs.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}

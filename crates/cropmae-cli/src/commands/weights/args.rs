@@ -1,0 +1,126 @@
+//! Options of the commands on weight files.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use cropmae_config::Method;
+use cropmae_model::weights::Format;
+
+/// `cropmae import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask import checkpoint-399.pth                  the reference's checkpoint, decoder included
+  cargo xtask import dino_deitsmall16_pretrain_full_checkpoint.pth --out dino.safetensors
+  cargo xtask import vit-base-patch16-224/               a folder of the Hugging Face hub
+  cargo xtask import dino.pth --key student --encoder-only --out student.safetensors
+  cargo xtask import moco.pth --arch vits16 --num-heads 12
+
+Nothing in a file is executed. `eval` and `export` read any file that `import` reads; import one to
+keep it, to name what the file does not say, or to see what became of its tensors (--verbose lists
+them all).")]
+pub struct ImportArgs {
+    /// Weights: .pth of the reference, MAE, DINO or DINOv2; safetensors of timm or Hugging Face, or their folder
+    #[arg(value_name = "CKPT")]
+    pub checkpoint: PathBuf,
+    /// Where the weights go [default: CKPT's name with -imported.safetensors, beside it]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Architecture that the file must be of: vits16, vitb16, vitl16, vits8, ... [default: told by shapes]
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// Attention heads of the encoder [default: told by the width]
+    #[arg(long, value_name = "N")]
+    pub num_heads: Option<usize>,
+    /// Attention heads of the decoder [default: told by the width or the file's arguments]
+    #[arg(long, value_name = "N")]
+    pub decoder_num_heads: Option<usize>,
+    /// Epsilon of the encoder's layer norms [default: what the file's library uses]
+    #[arg(long, value_name = "EPS")]
+    pub layer_norm_eps: Option<f64>,
+    /// Method of a cross-attention decoder [default: cropmae]
+    #[arg(long, value_enum)]
+    pub method: Option<MethodArg>,
+    /// Which of several models in the file: teacher, student, ... [default: the teacher or the average]
+    #[arg(long, value_name = "PREFIX")]
+    pub key: Option<String>,
+    /// Leave the decoder out
+    #[arg(long)]
+    pub encoder_only: bool,
+}
+
+/// `cropmae export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask export RUN/last.safetensors --format timm --out vits.safetensors
+      timm.create_model('vit_small_patch16_224', num_classes=0, checkpoint_path='vits.safetensors')
+  cargo xtask export RUN/last.safetensors --format hf --out vits-hf
+      transformers.ViTModel.from_pretrained('vits-hf', add_pooling_layer=False)
+  cargo xtask export RUN/last.safetensors --format cropmae --out checkpoint.pth
+      model.load_state_dict(torch.load('checkpoint.pth', weights_only=True)['model'])
+
+timm and hf take the encoder; cropmae takes the decoder along. Images are normalised with ImageNet's
+mean and deviation. Nothing that exists is overwritten.")]
+pub struct ExportArgs {
+    /// Weights of a run, or any file that import reads
+    #[arg(value_name = "CKPT")]
+    pub checkpoint: PathBuf,
+    /// Layout
+    #[arg(long, value_enum)]
+    pub format: FormatArg,
+    /// Where it goes: a .safetensors, .pth or .pt file; for hf a folder
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// Leave the decoder out
+    #[arg(long)]
+    pub encoder_only: bool,
+}
+
+/// `cropmae inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask inspect RUN/last.safetensors
+  cargo xtask inspect checkpoint-399.pth")]
+pub struct InspectArgs {
+    /// Any weight file
+    #[arg(value_name = "CKPT")]
+    pub checkpoint: PathBuf,
+}
+
+/// Values of `--method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodArg {
+    /// Two crops of one image
+    Cropmae,
+    /// Two frames of one video
+    Siammae,
+}
+
+impl From<MethodArg> for Method {
+    fn from(arg: MethodArg) -> Self {
+        match arg {
+            MethodArg::Cropmae => Self::CropMae,
+            MethodArg::Siammae => Self::SiamMae,
+        }
+    }
+}
+
+/// Values of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// The reference's names
+    Cropmae,
+    /// timm's `VisionTransformer`
+    Timm,
+    /// transformers' `ViTModel`
+    Hf,
+}
+
+impl From<FormatArg> for Format {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Cropmae => Self::Cropmae,
+            FormatArg::Timm => Self::Timm,
+            FormatArg::Hf => Self::HuggingFace,
+        }
+    }
+}

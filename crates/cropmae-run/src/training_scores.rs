@@ -1,0 +1,197 @@
+//! Scores of the encoder while it is in training: `evals.jsonl`, the points of the learning-speed curves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cropmae_config::Experiment;
+use cropmae_eval::{EvalOptions, Measure, evaluate};
+use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
+use cropmae_train::{Cursor, Trainer};
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunError;
+use crate::json_lines;
+use crate::planned::PlannedEvaluation;
+use crate::suite::label;
+use crate::watch::Watch;
+
+/// The file of all scores in a run folder.
+const FILE: &str = "evals.jsonl";
+
+/// One encoder on one benchmark after one epoch; a line of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Epochs done; 0 for the initial weights, where a curve starts.
+    pub epoch: u64,
+    /// Updates made.
+    pub step: u64,
+    /// `weights`, or `ema` for their moving average.
+    pub weights: String,
+    /// The name of the benchmark.
+    pub task: String,
+    /// The name of the benchmark's main measure.
+    pub measure: String,
+    /// The value of the main measure in its own unit: J&F and mIoU as shares of 1, PCK in percent.
+    pub value: Option<f64>,
+    /// The names and values of all measures of the benchmark's table.
+    pub scores: Vec<(String, Option<f64>)>,
+    /// The number of sequences that could not be evaluated.
+    pub failures: usize,
+    /// Fingerprint of the videos.
+    pub data_fingerprint: String,
+}
+
+/// Evaluates the encoder of a run as its config says, and keeps the log.
+pub struct TrainingScores<'a> {
+    experiment: &'a Experiment,
+    evaluations: &'a [PlannedEvaluation],
+    path: PathBuf,
+    scores: Vec<Score>,
+    written: bool,
+}
+
+impl<'a> TrainingScores<'a> {
+    /// Scores of the run in the folder `run` by `evaluations`, as often as `eval.every_epochs` says.
+    #[must_use]
+    pub fn new(
+        experiment: &'a Experiment,
+        evaluations: &'a [PlannedEvaluation],
+        run: &Path,
+    ) -> Self {
+        Self {
+            experiment,
+            evaluations,
+            path: run.join(FILE),
+            scores: Vec::new(),
+            written: false,
+        }
+    }
+
+    /// All scores of the run in the folder `run`, in the order of the epochs.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] if the log cannot be read, [`RunError::LogLine`] if it holds something else.
+    pub fn read(run: &Path) -> Result<Vec<Score>, RunError> {
+        let path = run.join(FILE);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        json_lines::read(&path, "a score")
+    }
+
+    /// Takes over the scores of earlier sessions. Those after more than `epochs` epochs are dropped: their updates run
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn resume(&mut self, epochs: u64) -> Result<(), RunError> {
+        let run = self.path.parent().unwrap_or(Path::new(""));
+        self.scores = Self::read(run)?;
+        self.scores.retain(|score| score.epoch <= epochs);
+        Ok(())
+    }
+
+    /// Whether an evaluation is due after `epochs` epochs and was not made yet.
+    #[must_use]
+    pub fn is_owed(&self, epochs: u64) -> bool {
+        let all = self.experiment.train.epochs.into();
+        let made = self.scores.iter().any(|score| score.epoch == epochs);
+        !self.evaluations.is_empty() && self.experiment.eval.is_due(epochs, all) && !made
+    }
+
+    /// Evaluates the weights of `trainer` at the end of an epoch, and their moving average where there is one. Each score
+    /// comes with its main measure. What cannot be evaluated is logged as a warning: hours of training are worth more
+    /// than a point of a curve.
+    ///
+    /// # Errors
+    /// [`RunError::Model`] if the encoder cannot be made, [`RunError::Io`] if the log cannot be written.
+    pub fn run(
+        &mut self,
+        trainer: &Trainer,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<(Score, Measure)>, RunError> {
+        let Cursor { epoch, step, .. } = trainer.state().cursor;
+        let device = trainer.model().encoder().pos_embed().device();
+        let mut found = Vec::new();
+        for (name, vars) in [("weights", Some(trainer.weights())), ("ema", trainer.ema())] {
+            let Some(vars) = vars else {
+                continue;
+            };
+            let encoder = Encoder::new(&self.experiment.model, &parameters::frozen(vars, device))?;
+            let encoder = VitFeatures::new(name, encoder);
+            for planned in self.evaluations {
+                match self.score((epoch, step), name, &encoder, planned, watch) {
+                    Ok(score) => found.push(score),
+                    Err(error) => {
+                        tracing::warn!(task = planned.benchmark.name(), "not evaluated: {error}");
+                    }
+                }
+            }
+        }
+        self.scores
+            .extend(found.iter().map(|(score, _)| score.clone()));
+        self.write()?;
+        Ok(found)
+    }
+
+    /// Removes the scores that this session has written, for a run that failed before its first update.
+    pub fn undo(&mut self) {
+        if self.written {
+            // A file that cannot be removed is replaced by the next session.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    /// Evaluates one set of weights on one benchmark.
+    fn score(
+        &self,
+        (epoch, step): (u64, u64),
+        weights: &str,
+        encoder: &dyn FeatureExtractor,
+        planned: &PlannedEvaluation,
+        watch: &mut dyn Watch,
+    ) -> Result<(Score, Measure), RunError> {
+        let options = EvalOptions {
+            max_sequences: self.experiment.eval.max_sequences,
+            ..EvalOptions::default()
+        };
+        watch.evaluation_started(&label(planned, weights));
+        let report = evaluate(
+            planned.benchmark,
+            &planned.data,
+            encoder,
+            &planned.protocol,
+            &options,
+            watch,
+        );
+        watch.evaluation_finished();
+        let report = report?;
+        let headline = report.scores.headline();
+        let main = headline.first().cloned();
+        let main = main.ok_or(RunError::Incomplete("a benchmark has no measure"))?;
+        let known = |value: f64| value.is_finite().then_some(value);
+        let scores = headline.into_iter().map(|it| (it.name, known(it.value)));
+        let score = Score {
+            epoch,
+            step,
+            weights: weights.to_owned(),
+            task: report.task,
+            measure: main.name.clone(),
+            value: known(main.value),
+            scores: scores.collect(),
+            failures: report.failures.len(),
+            data_fingerprint: report.data_fingerprint,
+        };
+        Ok((score, main))
+    }
+
+    fn write(&mut self) -> Result<(), RunError> {
+        let mut text = String::new();
+        for score in &self.scores {
+            text += &serde_json::to_string(score).map_err(RunError::json("a score"))?;
+            text.push('\n');
+        }
+        self.written = true;
+        cropmae_files::write(&self.path, text.as_bytes()).map_err(RunError::io("write", &self.path))
+    }
+}
