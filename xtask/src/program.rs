@@ -18,6 +18,7 @@ pub fn run(command: &str, args: &[OsString]) -> Result<ExitCode> {
         .arg(command)
         .args(&args)
         .env("CROPMAE_REVISION", revision())
+        .env("CROPMAE_STARTED_AS", "cargo xtask")
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
     // No code means that a signal ended the program: report it as shells do for an interrupt.

@@ -13,7 +13,7 @@ use crate::commands::{
 
 /// Self-supervised pre-training of vision transformers from crop pairs, and their evaluation.
 #[derive(Debug, Parser)]
-#[command(name = "cropmae", bin_name = "cargo xtask", version)]
+#[command(name = "cropmae", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -47,11 +47,11 @@ pub fn open(args: &DeviceArgs) -> Result<Device> {
         DeviceArg::Auto | DeviceArg::Cpu => Ok(Device::Cpu),
         DeviceArg::Cuda => Device::new_cuda(0).context(
             "--device cuda: no CUDA device answers; it needs an NVIDIA driver and a program built with \
-             the cuda feature (cargo xtask does so), or use --device cpu",
+             the feature cuda (cargo xtask does so), or use --device cpu",
         ),
         DeviceArg::Metal => Device::new_metal(0).context(
-            "--device metal: no Metal device answers; it needs macOS and a program built with the metal \
-             feature (cargo xtask does so), or use --device cpu",
+            "--device metal: no Metal device answers; it needs macOS and a program built with the feature \
+             metal (cargo xtask does so), or use --device cpu",
         ),
     }
 }

@@ -64,6 +64,11 @@ pub fn scenes_evaluations(scenes: &ScenesPaths) -> Vec<PlannedEvaluation> {
         .into()
 }
 
+/// What to type to start this program: `cropmae`, or what the task runner says it was started with.
+pub fn program() -> String {
+    std::env::var("CROPMAE_STARTED_AS").unwrap_or_else(|_| "cropmae".to_owned())
+}
+
 /// What the task runner found in git, for records.
 pub fn git_revision() -> Option<String> {
     std::env::var("CROPMAE_REVISION").ok()

@@ -10,12 +10,12 @@ use crate::{device::DeviceArgs, dtype::DtypeArgs};
 /// `cropmae bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench step
-  cargo xtask bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
-  cargo xtask bench infer --json
-  cargo xtask bench ops --threads 1
-  cargo xtask bench propagate --data DAVIS --sequence blackswan --peer --python VENV/bin/python
-  cargo xtask bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
+  cropmae bench step
+  cropmae bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
+  cropmae bench infer --json
+  cropmae bench ops --threads 1
+  cropmae bench propagate --data DAVIS --sequence blackswan --peer --python VENV/bin/python
+  cropmae bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
 pub struct BenchArgs {
     /// What to measure.
     #[command(subcommand)]
@@ -74,10 +74,10 @@ pub struct InferArgs {
 /// `cropmae bench loader`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench loader --data IMAGES --threads 1
-  cargo xtask bench loader --data 'SHARDS/shard-{000000..000146}.tar' --json
-  cargo xtask bench loader --data IMAGES --set data.global_scale=[0.5,1.0]
-  cargo xtask bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python
+  cropmae bench loader --data IMAGES --threads 1
+  cropmae bench loader --data 'SHARDS/shard-{000000..000146}.tar' --json
+  cropmae bench loader --data IMAGES --set data.global_scale=[0.5,1.0]
+  cropmae bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python
 
 Files are read once before the clock starts, so they come from memory. Without --config the published
 ImageNet recipe is loaded, which is also what the PyTorch program does.")]

@@ -28,11 +28,11 @@ pub enum DataCommand {
 /// `cropmae data check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask data check IMAGES
-  cargo xtask data check 'SHARDS/shard-{000000..000146}.tar' --strict
-  cargo xtask data check --task davis DAVIS
-  cargo xtask data check --task davis --list DAVIS/ImageSets/2017/train.txt DAVIS
-  cargo xtask data check --task all DIR                  (DIR holds DAVIS, VIP, JHMDB)
+  cropmae data check IMAGES
+  cropmae data check 'SHARDS/shard-{000000..000146}.tar' --strict
+  cropmae data check --task davis DAVIS
+  cropmae data check --task davis --list DAVIS/ImageSets/2017/train.txt DAVIS
+  cropmae data check --task all DIR                  (DIR holds DAVIS, VIP, JHMDB)
 
 The fingerprint is the one that stands in the run.json of a run, or the report.json of an evaluation, on
 the same data. The exit code is 0 only if nothing must be mended: for images, if a run would accept them.")]
@@ -72,9 +72,9 @@ pub struct CheckArgs {
 /// `cropmae data pack`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask data pack IMAGES --out SHARDS
-  cargo xtask data pack IMAGES --out SHARDS --shorter-side 256 --quality 90
-  cargo xtask data pack PARQUET --out SHARDS --shard-size 500
+  cropmae data pack IMAGES --out SHARDS
+  cropmae data pack IMAGES --out SHARDS --shorter-side 256 --quality 90
+  cropmae data pack PARQUET --out SHARDS --shard-size 500
 
 Without --shorter-side every byte is kept, and shards of a folder give the same batches as the folder.
 The folder of shards appears when its last byte is written.")]
@@ -99,10 +99,10 @@ pub struct PackArgs {
 /// `cropmae data preview`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask data preview IMAGES
-  cargo xtask data preview SHARDS --config configs/mae_in1k_vits16.toml --out mae.png
-  cargo xtask data preview VIDEOS --config configs/siammae_k400_vits16.toml --samples 4
-  cargo xtask data preview IMAGES --set data.views=random_views --set mask.ratio=0.75")]
+  cropmae data preview IMAGES
+  cropmae data preview SHARDS --config configs/mae_in1k_vits16.toml --out mae.png
+  cropmae data preview VIDEOS --config configs/siammae_k400_vits16.toml --samples 4
+  cropmae data preview IMAGES --set data.views=random_views --set mask.ratio=0.75")]
 pub struct PreviewArgs {
     /// Images or videos, wherever --data of pretrain takes them from
     #[arg(value_name = "SRC")]

@@ -10,7 +10,7 @@ use cropmae_data::{
 
 use super::args::PackArgs;
 use super::images::every_image;
-use crate::{console::Console, interrupt};
+use crate::{console::Console, interrupt, places};
 
 /// Runs the command.
 pub fn run(args: &PackArgs, console: &Console) -> Result<ExitCode> {
@@ -47,7 +47,8 @@ pub fn run(args: &PackArgs, console: &Console) -> Result<ExitCode> {
         packed.bad_files.len()
     ));
     console.say(format!(
-        "next    cargo xtask pretrain --data {}",
+        "next    {} pretrain --data {}",
+        places::program(),
         args.out.display()
     ));
     Ok(ExitCode::SUCCESS)

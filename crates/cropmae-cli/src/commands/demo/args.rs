@@ -9,8 +9,8 @@ use crate::device::DeviceArgs;
 /// `cropmae demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask demo
-  cargo xtask demo --seed 1 --out runs/demo1")]
+  cropmae demo
+  cropmae demo --seed 1 --out runs/demo1")]
 pub struct DemoArgs {
     /// Seed of the data, the weights and the order
     #[arg(long, default_value_t = 0)]

@@ -12,12 +12,12 @@ use crate::{device::DeviceArgs, dtype::DtypeArgs};
 /// `cropmae eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
-  cargo xtask eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
-  cargo xtask eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
-  cargo xtask eval --task davis --checkpoint A --data DAVIS --dtype bf16
-  cargo xtask eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20
-  cargo xtask eval --task classes --checkpoint A --random-init vits16 --data IMAGES   (IMAGES/{train,val}/CLASS)")]
+  cropmae eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
+  cropmae eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
+  cropmae eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
+  cropmae eval --task davis --checkpoint A --data DAVIS --dtype bf16
+  cropmae eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20
+  cropmae eval --task classes --checkpoint A --random-init vits16 --data IMAGES   (IMAGES/{train,val}/CLASS)")]
 pub struct EvalArgs {
     /// Benchmark
     #[arg(long, value_enum)]

@@ -9,13 +9,13 @@ use crate::device::DeviceArgs;
 /// `cropmae pretrain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask pretrain
-  cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN
-  cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES \\
+  cropmae pretrain
+  cropmae pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN
+  cropmae pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES \\
       --set train.batch_size=16 --set train.max_steps=100
-  cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN \\
+  cropmae pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN \\
       --set eval.every_epochs=20 --set eval.max_sequences=5 --eval-data BENCHMARKS
-  cargo xtask pretrain --data IMAGES --dry-run
+  cropmae pretrain --data IMAGES --dry-run
 
 The same command on the same --out continues a run that was stopped. Ctrl-C stops at the next
 step and saves; a second Ctrl-C stops at once.")]

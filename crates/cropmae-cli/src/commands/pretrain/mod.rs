@@ -134,9 +134,10 @@ fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) -> Resu
     );
     console.say(format!(
         "\ntrained: {0}/last.safetensors\nlook:    {1}\n\
-         next:    cargo xtask eval --checkpoint {0}/last.safetensors --task {target}",
+         next:    {2} eval --checkpoint {0}/last.safetensors --task {target}",
         out.display(),
-        to_look_at(out)?
+        to_look_at(out)?,
+        places::program()
     ));
     Ok(())
 }

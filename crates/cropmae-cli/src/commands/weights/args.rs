@@ -9,11 +9,11 @@ use cropmae_model::weights::Format;
 /// `cropmae import`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask import checkpoint-399.pth                  the reference's checkpoint, decoder included
-  cargo xtask import dino_deitsmall16_pretrain_full_checkpoint.pth --out dino.safetensors
-  cargo xtask import vit-base-patch16-224/               a folder of the Hugging Face hub
-  cargo xtask import dino.pth --key student --encoder-only --out student.safetensors
-  cargo xtask import moco.pth --arch vits16 --num-heads 12
+  cropmae import checkpoint-399.pth                  the reference's checkpoint, decoder included
+  cropmae import dino_deitsmall16_pretrain_full_checkpoint.pth --out dino.safetensors
+  cropmae import vit-base-patch16-224/               a folder of the Hugging Face hub
+  cropmae import dino.pth --key student --encoder-only --out student.safetensors
+  cropmae import moco.pth --arch vits16 --num-heads 12
 
 Nothing in a file is executed. `eval` and `export` read any file that `import` reads; import one to
 keep it, to name what the file does not say, or to see what became of its tensors (--verbose lists
@@ -51,11 +51,11 @@ pub struct ImportArgs {
 /// `cropmae export`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask export RUN/last.safetensors --format timm --out vits.safetensors
+  cropmae export RUN/last.safetensors --format timm --out vits.safetensors
       timm.create_model('vit_small_patch16_224', num_classes=0, checkpoint_path='vits.safetensors')
-  cargo xtask export RUN/last.safetensors --format hf --out vits-hf
+  cropmae export RUN/last.safetensors --format hf --out vits-hf
       transformers.ViTModel.from_pretrained('vits-hf', add_pooling_layer=False)
-  cargo xtask export RUN/last.safetensors --format cropmae --out checkpoint.pth
+  cropmae export RUN/last.safetensors --format cropmae --out checkpoint.pth
       model.load_state_dict(torch.load('checkpoint.pth', weights_only=True)['model'])
 
 timm and hf take the encoder; cropmae takes the decoder along. Images are normalised with ImageNet's
@@ -78,8 +78,8 @@ pub struct ExportArgs {
 /// `cropmae inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask inspect RUN/last.safetensors
-  cargo xtask inspect checkpoint-399.pth")]
+  cropmae inspect RUN/last.safetensors
+  cropmae inspect checkpoint-399.pth")]
 pub struct InspectArgs {
     /// Any weight file
     #[arg(value_name = "CKPT")]
