@@ -4,7 +4,7 @@ use candle_core::Result;
 use rayon::prelude::*;
 
 use super::CHUNK;
-use super::simd::vectorised;
+use super::simd::vectorized;
 use super::tensor::{read, write};
 use crate::ops::{AdamWStep, AdamWUpdate};
 
@@ -48,7 +48,7 @@ fn apply(
                 .zip(exp_avg_sq.par_chunks_mut(CHUNK)),
         )
         .for_each(|((param, grad), (exp_avg, exp_avg_sq))| {
-            vectorised!({
+            vectorized!({
                 let moments = exp_avg.iter_mut().zip(exp_avg_sq);
                 for ((p, &g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
                     let g = g * grad_scale;

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::gemm::{Mat, MatMut, Threads, gemm};
+use super::gemm::{Threads, gemm};
+use super::matrix::{Mat, MatMut};
 use crate::compute::Compute;
 
 /// Seconds of one product (M, K) x (K, N) in the current rayon pool: the median of `repeats` after one

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 
 use super::ROWS_PER_TASK;
 use super::output::{Unset, output};
-use super::simd::vectorised;
+use super::simd::vectorized;
 use super::tensor::{read, slice};
 use crate::ops::Dropout;
 
@@ -39,7 +39,7 @@ impl CustomOp1 for DropoutOp {
 /// `y` = `x` (rows, cols) times its mask.
 pub(super) fn masked<'y>(x: &[f32], cols: usize, dropout: Dropout, y: Unset<'y>) -> &'y mut [f32] {
     y.par_blocks(ROWS_PER_TASK * cols, |block, y| {
-        let y = vectorised!(y.blocks(
+        let y = vectorized!(y.blocks(
             cols,
             #[inline(always)]
             |row, y| {

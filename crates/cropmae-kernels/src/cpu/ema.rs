@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::CHUNK;
-use super::simd::vectorised;
+use super::simd::vectorized;
 use super::tensor::{read, write};
 
 /// Moves each average towards its value.
@@ -19,7 +19,7 @@ pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
                 .par_chunks_mut(CHUNK)
                 .zip(value.par_chunks(CHUNK))
                 .for_each(|(average, value)| {
-                    vectorised!({
+                    vectorized!({
                         for (s, &p) in average.iter_mut().zip(value) {
                             *s = keep * *s + gain * p;
                         }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::simd::{self, vectorised};
+use super::simd::{self, vectorized};
 use super::tensor::read;
 
 /// Elements whose squares are summed in f32 before f64 takes over.
@@ -18,7 +18,7 @@ pub(crate) fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
         // Collected first, so that the chunks are added in order.
         let sums: Vec<f32> = grad
             .par_chunks(CHUNK)
-            .map(|x| vectorised!(simd::sum(x, |g| g * g)))
+            .map(|x| vectorized!(simd::sum(x, |g| g * g)))
             .collect();
         total += sums.iter().copied().map(f64::from).sum::<f64>();
     }

@@ -14,7 +14,7 @@ use super::linear::{self, Layer};
 use super::output::{Unset, output};
 use super::pre_norm::PreNorm;
 use super::scratch::Scratch;
-use super::simd::{self, vectorised};
+use super::simd::{self, vectorized};
 use super::tensor::{read, slice};
 use crate::compute::Policy;
 use crate::gradients::anchor;
@@ -257,7 +257,7 @@ impl Mlp {
         let block = ROWS_PER_TASK * hidden;
         let tasks = pre.par_chunks_mut(block).zip(act.par_chunks_mut(block));
         tasks.enumerate().for_each(|(i, (pre, act))| {
-            vectorised!({
+            vectorized!({
                 let rows = pre
                     .chunks_exact_mut(hidden)
                     .zip(act.chunks_exact_mut(hidden));
@@ -284,7 +284,7 @@ impl Mlp {
             .zip(pre.par_chunks(block))
             .enumerate()
             .for_each(|(i, ((act, d), pre))| {
-                vectorised!({
+                vectorized!({
                     let rows = act.chunks_exact_mut(hidden).zip(d.chunks_exact_mut(hidden));
                     for (row, ((act, d), pre)) in rows.zip(pre.chunks_exact(hidden)).enumerate() {
                         let elements = act.iter_mut().zip(d).zip(pre);

@@ -1,4 +1,4 @@
-//! Fused kernels for processors, a file an op, and what they share: matrix products (`gemm`, `product`),
+//! Fused kernels for processors, a file an op, and what they share: matrix products (`matrix`, `gemm`, `product`),
 //! vectorized loops (`simd`), memory for outputs (`output`), temporary buffers (`scratch`), and tensors as slices
 //! (`tensor`). Callers have checked the inputs.
 
@@ -12,6 +12,7 @@ mod gemm;
 mod grad_norm;
 mod layer_norm;
 mod linear;
+mod matrix;
 mod mlp;
 mod output;
 mod patch_embed;

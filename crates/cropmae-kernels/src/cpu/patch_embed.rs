@@ -9,7 +9,7 @@ use super::ROWS_PER_TASK;
 use super::linear;
 use super::output::output;
 use super::scratch::Scratch;
-use super::simd::vectorised;
+use super::simd::vectorized;
 use super::sums::column_sums;
 use super::tensor::{read, slice, write_gradient};
 use crate::compute::Compute;
@@ -74,7 +74,7 @@ impl CustomOp2 for PatchEmbed {
             y.par_chunks_mut(ROWS_PER_TASK * d)
                 .enumerate()
                 .for_each(|(block, y)| {
-                    vectorised!({
+                    vectorized!({
                         for (i, y) in y.chunks_exact_mut(d).enumerate() {
                             let pos = self.position(block * ROWS_PER_TASK + i, n);
                             let pos = &pos_table[pos * d..][..d];

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::ROWS_PER_TASK;
 use super::output::output;
-use super::simd::{self, vectorised};
+use super::simd::{self, vectorized};
 use super::tensor::{read, slice};
 
 /// Mean squared error of `pred` against the rows `ids` of `target`, or all of them.
@@ -52,7 +52,7 @@ impl CustomOp1 for PixelLoss {
             .par_chunks(ROWS_PER_TASK * values)
             .enumerate()
             .map(|(block, pred)| {
-                vectorised!({
+                vectorized!({
                     let mut sum = 0.0;
                     for (i, pred) in pred.chunks_exact(values).enumerate() {
                         let row = self.row(block * ROWS_PER_TASK + i, per_sample);
@@ -80,7 +80,7 @@ impl CustomOp1 for PixelLoss {
             let target = read(self.name, &self.target)?;
             output(pred.len(), |dpred| {
                 let written = dpred.par_blocks(ROWS_PER_TASK * values, |block, dpred| {
-                    let dpred = vectorised!(dpred.blocks(
+                    let dpred = vectorized!(dpred.blocks(
                         values,
                         #[inline(always)]
                         |i, dpred| {

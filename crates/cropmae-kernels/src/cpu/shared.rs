@@ -3,7 +3,7 @@
 use std::array;
 use std::marker::PhantomData;
 
-use super::gemm::MatMut;
+use super::matrix::MatMut;
 use super::output::Unset;
 
 /// One of the parts that lie side by side in the rows of a matrix, such as q, k and v, for outputs whose

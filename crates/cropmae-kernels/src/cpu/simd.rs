@@ -1,6 +1,6 @@
-//! Elementwise functions and reductions as plain loops that the compiler vectorises.
+//! Elementwise functions and reductions as plain loops that the compiler vectorizes.
 //!
-//! Everything here is inlined into its caller; `vectorised` compiles the caller's loop once per
+//! Everything here is inlined into its caller; `vectorized` compiles the caller's loop once per
 //! instruction set (AVX-512, AVX2, NEON, baseline) and picks at run time, so no build needs
 //! `target-cpu=native`. Nothing is written with fused multiply-adds and reductions have a fixed number
 //! of lanes, so every instruction set gives the same bits. NaN stays NaN in all functions.
@@ -11,7 +11,7 @@ const LANES: usize = 32;
 /// Evaluates an expression compiled for the best instruction set of this machine.
 ///
 /// A macro because the closure must be inlined: left out of line, it would be compiled for the baseline.
-macro_rules! vectorised {
+macro_rules! vectorized {
     ($body:expr) => {
         $crate::cpu::simd::dispatch(
             #[inline(always)]
@@ -20,9 +20,9 @@ macro_rules! vectorised {
     };
 }
 
-pub(crate) use vectorised;
+pub(crate) use vectorized;
 
-/// The function behind `vectorised`.
+/// The function behind `vectorized`.
 #[inline(always)]
 pub(crate) fn dispatch<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)

@@ -15,7 +15,7 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
         .for_each(|(i, sums)| {
             let mut total = [0.0f64; STRIPE];
             let total = &mut total[..sums.len()];
-            simd::vectorised!({
+            simd::vectorized!({
                 // Sums of sums, the outer ones in f64: the rounding error of a long chain grows with its
                 // length, and gradients of biases may all but cancel.
                 for rows in x.chunks(ROWS_PER_TASK * cols) {

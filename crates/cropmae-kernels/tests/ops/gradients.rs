@@ -7,7 +7,7 @@ use cropmae_kernels::{
     residual_layer_norm, self_attention,
 };
 
-use crate::support::{BACKENDS, assert_close, bits, in_pool, on_every_backend, tensor, var};
+use crate::support::{BACKENDS, assert_close, bits, on_every_backend, tensor, var};
 
 /// A small network that uses every op and owns every kind of weight.
 struct Network {
@@ -186,103 +186,6 @@ fn both_shares() {
     assert_close(store.get(&bias).unwrap(), &expected, 1e-6, "bias");
 }
 
-#[test]
-fn weights_of_a_first_layer_train_without_a_tracked_input() {
-    on_every_backend(|_| train_a_first_layer());
-}
-
-fn train_a_first_layer() {
-    let x = tensor(&[1, 3, 8], 1);
-    let constant = |shape: &[usize]| tensor(shape, 2);
-    let (square, row) = (constant(&[8, 8]), constant(&[8]));
-    let (packed, packed_row) = (constant(&[24, 8]), constant(&[24]));
-    let norm = Norm {
-        weight: &row,
-        bias: &row,
-        eps: 1e-6,
-    };
-    type Layer<'a> = (&'a [usize], Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>);
-    let layers: Vec<Layer> = vec![
-        (
-            &[24, 8],
-            Box::new(|w| {
-                attention_block(
-                    &x,
-                    norm,
-                    (w, &packed_row),
-                    (&square, &row),
-                    2,
-                    Policy::default(),
-                )
-            }),
-        ),
-        (
-            &[8],
-            Box::new(|b| {
-                let norm = Norm { bias: b, ..norm };
-                attention_block(
-                    &x,
-                    norm,
-                    (&packed, &packed_row),
-                    (&square, &row),
-                    2,
-                    Policy::default(),
-                )
-            }),
-        ),
-        (
-            &[8],
-            Box::new(|b| mlp_block(&x, norm, (&square, b), (&square, &row), Policy::default())),
-        ),
-        (&[8, 8], Box::new(|w| linear(&x, w, &row, Compute::F32))),
-        (&[8], Box::new(|b| linear(&x, &square, b, Compute::F32))),
-        (&[8], Box::new(|w| layer_norm(&x, w, &row, 1e-6))),
-        (&[8], Box::new(|b| layer_norm(&x, &row, b, 1e-6))),
-        (
-            &[8],
-            Box::new(|w| residual_layer_norm(&x, &x, w, &row, 1e-6, None)),
-        ),
-        (
-            &[8],
-            Box::new(|b| residual_layer_norm(&x, &x, &row, b, 1e-6, None)),
-        ),
-        (
-            &[8, 8],
-            Box::new(|w| mlp(&x, (w, &row), (&square, &row), None, Policy::default())),
-        ),
-        (
-            &[8],
-            Box::new(|b| mlp(&x, (&square, b), (&square, &row), None, Policy::default())),
-        ),
-        (
-            &[8, 8],
-            Box::new(|w| mlp(&x, (&square, &row), (w, &row), None, Policy::default())),
-        ),
-        (
-            &[8],
-            Box::new(|b| mlp(&x, (&square, &row), (&square, b), None, Policy::default())),
-        ),
-    ];
-    for (i, (shape, layer)) in layers.iter().enumerate() {
-        let only_var = var(shape, 3);
-        let y = layer(&only_var).unwrap();
-        // Squared, as the mean of a normalised row would have no slope.
-        let store = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
-        let grad = store
-            .get(&only_var)
-            .unwrap_or_else(|| panic!("layer {i} lost its gradient"));
-        assert!(
-            cropmae_kernels::grad_norm(&[grad]).unwrap() > 1e-3,
-            "layer {i}"
-        );
-        assert_eq!(
-            store.get_ids().count(),
-            1,
-            "layer {i} has gradients of constants"
-        );
-    }
-}
-
 /// An op keeps the backend that it was called on.
 #[test]
 fn the_backward_pass_runs_where_the_forward_pass_ran() {
@@ -303,68 +206,6 @@ fn the_backward_pass_runs_where_the_forward_pass_ran() {
     // The kernels need `Gradients`, and the reference is candle's own graph.
     assert!(loss(Backend::Cpu).backward().is_err());
     assert!(loss(Backend::Reference).backward().is_ok());
-}
-
-/// At sizes where the products are shared out over threads.
-#[test]
-fn thread_count_changes_no_bit() {
-    let (b, n, d) = (2, 197, 192);
-    let shapes: [&[usize]; 11] = [
-        &[b, n, d],
-        &[d],
-        &[d],
-        &[3 * d, d],
-        &[3 * d],
-        &[d, d],
-        &[d],
-        &[4 * d, d],
-        &[4 * d],
-        &[d, 4 * d],
-        &[d],
-    ];
-    let vars: Vec<Var> = shapes
-        .iter()
-        .zip(0..)
-        .map(|(shape, seed)| var(shape, seed))
-        .collect();
-    let run = || {
-        let v = |i: usize| vars[i].as_tensor();
-        let norm = Norm {
-            weight: v(1),
-            bias: v(2),
-            eps: 1e-6,
-        };
-        let x = attention_block(v(0), norm, (v(3), v(4)), (v(5), v(6)), 3, Policy::default())?;
-        let x = mlp_block(&x, norm, (v(7), v(8)), (v(9), v(10)), Policy::default())?;
-        let q = layer_norm(&linear(&x, v(5), v(6), Compute::F32)?, v(1), v(2), 1e-6)?;
-        let kv = linear(
-            &x,
-            &v(3).narrow(0, 0, 2 * d)?,
-            &v(4).narrow(0, 0, 2 * d)?,
-            Compute::F32,
-        )?;
-        let drop = Some(Dropout { p: 0.1, key: 1 });
-        let y = residual_layer_norm(
-            &cross_attention(&q, &kv, 3, drop, Compute::F32)?,
-            &x,
-            v(1),
-            v(2),
-            1e-6,
-            drop,
-        )?;
-        let y = mlp(&y, (v(7), v(8)), (v(9), v(10)), drop, Policy::default())?;
-        let loss = pixel_loss(&y, &tensor(&[b, n, d], 77), true)?;
-        let store = backward(&loss)?;
-        let grads = vars.iter().map(|var| bits(store.get(var).unwrap()));
-        Ok::<_, candle_core::Error>((bits(&loss), grads.collect::<Vec<_>>()))
-    };
-    let expected = in_pool(1, run).unwrap();
-    for threads in [2, 3, 7] {
-        assert!(
-            in_pool(threads, run).unwrap() == expected,
-            "{threads} threads"
-        );
-    }
 }
 
 #[test]

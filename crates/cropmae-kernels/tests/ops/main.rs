@@ -8,10 +8,12 @@
 mod attention;
 mod dropout;
 mod errors;
+mod first_layer;
 mod gradients;
 mod layers;
 mod loss;
 mod optimizer;
 mod policy;
 mod support;
+mod threads;
 mod transformer;

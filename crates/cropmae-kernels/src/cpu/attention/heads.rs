@@ -8,10 +8,11 @@ use rayon::prelude::*;
 
 use super::tile::{Head, Operands, TileGrads, exponentials};
 use crate::compute::Compute;
-use crate::cpu::gemm::{Mat, MatMut, ROWS};
+use crate::cpu::matrix::{Mat, MatMut};
 use crate::cpu::output::Unset;
+use crate::cpu::product::ROWS;
 use crate::cpu::shared::PartMut;
-use crate::cpu::simd::vectorised;
+use crate::cpu::simd::vectorized;
 use crate::ops::Dropout;
 
 /// Scores of a tile of queries, in elements: 384 KiB, to stay in the cache of one core.
@@ -101,7 +102,7 @@ impl Heads {
         (self.batch, self.num_heads, self.queries, self.keys).into()
     }
 
-    /// Of the scores.
+    /// The factor of the scores, 1 / sqrt(Dh).
     pub(super) fn scale(&self) -> f32 {
         1.0 / (self.head_dim as f32).sqrt()
     }
@@ -182,7 +183,7 @@ impl Heads {
                 let head = Head::new(self, number);
                 let k_t = head.right(head.keys(k).t());
                 head.tile(0, n).scores(q, &k_t, MatMut::new(scores, n, m));
-                vectorised!({
+                vectorized!({
                     for row in scores.chunks_exact_mut(m) {
                         let (_, sum) = exponentials(row, self.scale());
                         row.iter_mut().for_each(|p| *p /= sum);

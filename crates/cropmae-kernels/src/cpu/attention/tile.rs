@@ -1,9 +1,10 @@
 //! One tile: some queries of one head of one sample, against all its keys.
 
 use super::heads::{Heads, Rows};
-use crate::cpu::gemm::{Mat, MatMut, Right, Threads, gemm, multiply, padded};
+use crate::cpu::gemm::{Right, Threads, gemm, multiply};
+use crate::cpu::matrix::{Mat, MatMut, padded};
 use crate::cpu::scratch::Scratch;
-use crate::cpu::simd::{self, vectorised};
+use crate::cpu::simd::{self, vectorized};
 
 /// Replaces scores, which are yet to be multiplied by `scale`, by exp(score - largest) and returns the
 /// largest and the sum.
@@ -125,7 +126,7 @@ impl Tile<'_> {
         let mut sums = Scratch::new(self.len);
         self.scores(q, k_t, MatMut::padded(&mut probs, self.len, m));
         // Rows stay without their divisor until they are Dh wide.
-        vectorised!({
+        vectorized!({
             for (i, row) in probs.chunks_exact_mut(padded(m)).enumerate() {
                 let row = &mut row[..m];
                 let (max, sum) = exponentials(row, heads.scale());
@@ -164,7 +165,7 @@ impl Tile<'_> {
         let dprobs = MatMut::padded(&mut dscores, len, m);
         multiply(dprobs, (0.0, 1.0), dy_block, &operands.v_t, Threads::One);
         let (row, col) = self.query_origin();
-        vectorised!({
+        vectorized!({
             let rows = probs
                 .chunks_exact_mut(row_stride)
                 .zip(dscores.chunks_exact_mut(row_stride));

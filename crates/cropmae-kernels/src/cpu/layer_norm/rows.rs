@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use crate::cpu::ROWS_PER_TASK;
 use crate::cpu::output::{Unset, output};
-use crate::cpu::simd::{self, vectorised};
+use crate::cpu::simd::{self, vectorized};
 use crate::cpu::sums::add_scaled;
 use crate::ops::Dropout;
 
@@ -60,7 +60,7 @@ pub(in crate::cpu) fn forward<'y>(
     let d = weight.len();
     y.par_blocks(ROWS_PER_TASK * d, |block, y| {
         let mut sum = vec![0.0; d];
-        let y = vectorised!(y.blocks(
+        let y = vectorized!(y.blocks(
             d,
             #[inline(always)]
             |i, y| {
@@ -107,7 +107,7 @@ pub(in crate::cpu) fn backward<'x>(
     let (dx, partial_sums) = dx.par_blocks(ROWS_PER_TASK * d, |block, dx| {
         let mut sum = vec![0.0; d];
         let mut grads = Grads::zeros(d);
-        let dx = vectorised!(dx.blocks(
+        let dx = vectorized!(dx.blocks(
             d,
             #[inline(always)]
             |i, dx| {

@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use crate::compute::Compute;
 use crate::cpu::ROWS_PER_TASK;
-use crate::cpu::gemm::{self, Mat, MatMut, Right, Threads};
+use crate::cpu::gemm::{self, Right, Threads};
+use crate::cpu::matrix::{Mat, MatMut};
 use crate::cpu::output::Unset;
-use crate::cpu::simd::vectorised;
+use crate::cpu::simd::vectorized;
 
 /// W^T of `weight` (Dout, Din), for products `x W^T`.
 pub(in crate::cpu) fn w_t(
@@ -46,7 +47,7 @@ pub(in crate::cpu) fn multiply_add(x: &[f32], right: &Right, y: &mut [f32]) {
 pub(in crate::cpu) fn add_bias(y: &mut [f32], bias: &[f32]) {
     let d = bias.len();
     y.par_chunks_mut((ROWS_PER_TASK * d).max(1)).for_each(|y| {
-        vectorised!(for y in y.chunks_exact_mut(d) {
+        vectorized!(for y in y.chunks_exact_mut(d) {
             for (y, &b) in y.iter_mut().zip(bias) {
                 *y += b;
             }

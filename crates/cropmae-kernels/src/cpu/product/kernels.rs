@@ -1,11 +1,11 @@
 //! What differs between number types: the innermost loops and the packing.
 //!
-//! Operands are read in units of 32 bits along the summed dimension: one f32, or two neighbouring bf16.
+//! Operands are read in units of 32 bits along the summed dimension: one f32, or two neighboring bf16.
 
 use std::sync::LazyLock;
 
 use crate::compute::Compute;
-use crate::cpu::gemm::Mat;
+use crate::cpu::matrix::Mat;
 
 #[cfg(target_arch = "x86_64")]
 #[macro_use]

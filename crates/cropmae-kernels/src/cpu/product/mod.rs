@@ -18,9 +18,10 @@ pub(crate) use kernels::{Kernels, LANES, kernels};
 
 pub(crate) use self::kernels::ROWS;
 use self::kernels::{COLS, Step};
-use super::gemm::{Mat, MatMut, Threads};
+use super::gemm::Threads;
+use super::matrix::{Mat, MatMut};
 use super::scratch::Scratch;
-use super::simd::vectorised;
+use super::simd::vectorized;
 
 /// Units of the inner dimension summed at a time.
 const UNITS: usize = 512;
@@ -151,11 +152,11 @@ impl Panels {
         self.multiply(kernels, left, MatMut::new(&mut tile, left.rows, row), false);
         let tiles = tile.chunks_exact(row);
         if beta == 0.0 {
-            vectorised!(for (c, tile) in c.unset_rows().zip(tiles) {
+            vectorized!(for (c, tile) in c.unset_rows().zip(tiles) {
                 c.fill(tile[..cols].iter().map(|&t| alpha * t));
             });
         } else {
-            vectorised!(for (c, tile) in c.rows_mut().zip(tiles) {
+            vectorized!(for (c, tile) in c.rows_mut().zip(tiles) {
                 for (c, &t) in c.iter_mut().zip(&tile[..cols]) {
                     *c = beta * *c + alpha * t;
                 }

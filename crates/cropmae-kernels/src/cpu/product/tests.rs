@@ -102,7 +102,7 @@ fn many_rows_are_shared_out() {
 }
 
 #[test]
-fn neighbours_of_a_strided_output_stay_as_they_are() {
+fn neighbors_of_a_strided_output_stay_as_they_are() {
     let Some(kernels) = kernels(Compute::F32) else {
         return;
     };

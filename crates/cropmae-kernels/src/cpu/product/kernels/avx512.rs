@@ -256,7 +256,7 @@ pub(super) mod f32 {
     );
 }
 
-/// Operands in bfloat16, sums in f32: a unit is a pair of neighbours.
+/// Operands in bfloat16, sums in f32: a unit is a pair of neighbors.
 pub(super) mod bf16 {
     use std::arch::x86_64::{
         __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_castsi512_ps,
