@@ -14,9 +14,19 @@ pub fn root() -> PathBuf {
         .map_or_else(PathBuf::new, Path::to_owned)
 }
 
+/// The folder that cargo builds into.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The cargo that runs us, so that a toolchain override holds for the child too.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Whether `cargo nextest` is installed.
+pub fn has_nextest() -> bool {
+    exists("cargo-nextest")
 }
 
 /// Runs `command` in the workspace root and fails when it fails.

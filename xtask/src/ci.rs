@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    cargo::{self, cargo, must_succeed},
-    program,
+    cargo::{cargo, must_succeed},
+    program, say, tests,
 };
 
 /// Runs every check; the first failure ends it.
@@ -23,11 +23,10 @@ pub fn run() -> Result<ExitCode> {
             "warnings",
         ]),
     )?;
-    if cargo::exists("cargo-nextest") {
-        step("tests", cargo().args(["nextest", "run", "--workspace"]))?;
-        step("doc tests", cargo().args(["test", "--workspace", "--doc"]))?;
-    } else {
-        step("tests", cargo().args(["test", "--workspace"]))?;
+    say("==> tests");
+    let tested = tests::run(&[])?;
+    if tested != ExitCode::SUCCESS {
+        return Ok(tested);
     }
     step(
         "docs",
@@ -127,9 +126,4 @@ fn smoke() -> Result<ExitCode> {
     std::fs::remove_dir_all(&folder).context("cannot remove the smoke run's folder")?;
     say("all checks passed");
     Ok(ExitCode::SUCCESS)
-}
-
-#[expect(clippy::print_stdout, reason = "the task runner talks to a person")]
-fn say(text: &str) {
-    println!("{text}");
 }

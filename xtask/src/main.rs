@@ -1,83 +1,42 @@
-//! The front door: `cargo xtask TASK`. Builds the real program in release mode with the features that fit
-//! the machine and runs it, so that nobody trains in a debug build by accident. Links none of our crates.
+//! The front door: `cargo xtask TASK`. Builds the program `cropmae` in release mode, with the features that fit
+//! the machine, and runs it, so that nobody trains in a debug build by accident. Links none of our crates.
 
 mod cargo;
 mod ci;
 mod program;
+mod tests;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+const HELP: &str = "\
+Builds and runs the program `cropmae`, and checks changes.
 
-/// CropMAE in Rust: pre-train vision transformers from crop pairs, and score them.
-#[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
-#[command(after_help = "Examples:
-  cargo xtask pretrain                                   the embedded default: minutes, no download
-  cargo xtask pretrain --config configs/cropmae_in1k_vits16.toml --data IMAGES --out RUN
-  cargo xtask eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
-  cargo xtask demo                                       pre-train, evaluate, compare with baselines
-  cargo xtask bench step --peer                          a training step, in turn with PyTorch's
-  cargo xtask import checkpoint-399.pth                  the reference's weights as ours
-  cargo xtask export RUN/last.safetensors --format timm --out encoder.safetensors
-  cargo xtask TASK --help                                everything about one task")]
-struct Cli {
-    #[command(subcommand)]
-    task: Task,
-}
+Usage: cargo xtask TASK [ARGS]
 
-#[derive(Subcommand)]
-enum Task {
-    /// Pre-train an encoder on a folder of images (with no arguments: the embedded default)
-    #[command(disable_help_flag = true)]
-    Pretrain(Forwarded),
-    /// Score encoders by label propagation on DAVIS-2017, VIP and JHMDB
-    #[command(disable_help_flag = true)]
-    Eval(Forwarded),
-    /// Pre-train on the embedded default, evaluate against baselines, print the table
-    #[command(disable_help_flag = true)]
-    Demo(Forwarded),
-    /// Measure training steps, the encoder, the loader and single operations, also against PyTorch
-    #[command(disable_help_flag = true)]
-    Bench(Forwarded),
-    /// Check images and downloads before they are used, pack images into shards, preview crops
-    #[command(disable_help_flag = true)]
-    Data(Forwarded),
-    /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers
-    #[command(disable_help_flag = true)]
-    Import(Forwarded),
-    /// Write weights for the reference, timm or Hugging Face
-    #[command(disable_help_flag = true)]
-    Export(Forwarded),
-    /// Say what is in a weight file: architecture, provenance, tensors
-    #[command(disable_help_flag = true)]
-    Inspect(Forwarded),
-    /// Everything a change must pass: format, lints, tests, docs, a smoke run of the README's commands
-    Ci,
-}
+Tasks of its own:
+  test [ARGS]  run the tests and count what they skipped; ARGS go to cargo, such as -p cropmae-data
+  ci           run everything that a change must pass: format, lints, tests, docs, the README's commands
 
-/// Arguments that belong to the program behind the task, `--help` included.
-#[derive(Args)]
-struct Forwarded {
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARGS"
-    )]
-    args: Vec<OsString>,
-}
+Every other task is a command of `cropmae`: `cargo xtask pretrain` builds the program in release mode and runs
+`cropmae pretrain`. The first build takes minutes; cargo shows its progress.
+  help         list the commands of `cropmae`
+  TASK --help  show everything about one of them
+
+Options of the build, wherever they stand:
+  --device cuda, --device metal  build with the kernels of that device, and pass the option on
+  --features NAME                build with a feature of `cropmae`: video, hub, zstd, ...";
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().task {
-        Task::Pretrain(forwarded) => program::run("pretrain", &forwarded.args),
-        Task::Eval(forwarded) => program::run("eval", &forwarded.args),
-        Task::Demo(forwarded) => program::run("demo", &forwarded.args),
-        Task::Bench(forwarded) => program::run("bench", &forwarded.args),
-        Task::Data(forwarded) => program::run("data", &forwarded.args),
-        Task::Import(forwarded) => program::run("import", &forwarded.args),
-        Task::Export(forwarded) => program::run("export", &forwarded.args),
-        Task::Inspect(forwarded) => program::run("inspect", &forwarded.args),
-        Task::Ci => ci::run(),
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let task = args.first().and_then(|task| task.to_str());
+    let outcome = match task {
+        None | Some("--help" | "-h") => {
+            say(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("ci") if args.len() == 1 => ci::run(),
+        Some("test") => tests::run(&args.split_off(1)),
+        Some(_) => program::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         #[expect(clippy::print_stderr, reason = "the task runner talks to a person")]
@@ -86,4 +45,9 @@ fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
+}
+
+#[expect(clippy::print_stdout, reason = "the task runner talks to a person")]
+fn say(text: &str) {
+    println!("{text}");
 }

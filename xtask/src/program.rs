@@ -3,37 +3,44 @@
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, ExitStatus},
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, cargo};
 
-/// `cropmae COMMAND ARGS...`, built in release mode. Its exit code becomes ours.
-pub fn run(command: &str, args: &[OsString]) -> Result<ExitCode> {
+/// `cropmae ARGS...`, built in release mode. Its exit code becomes ours.
+pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let (features, args) = split_features(args);
     let program = build(&args, &features)?;
+    if args.iter().any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
+        tell("here, `cropmae` is `cargo xtask`");
+    }
     let status = Command::new(&program)
-        .arg(command)
         .args(&args)
         .env("CROPMAE_REVISION", revision())
         .env("CROPMAE_STARTED_AS", "cargo xtask")
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    // No code means that a signal ended the program: report it as shells do for an interrupt.
-    Ok(ExitCode::from(
-        status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(130),
-    ))
+    Ok(exit_code(status))
 }
 
-/// Path of the freshly built program, with `features` and what `args` ask for.
+/// The exit code of a program that ended; where a signal ended it, what shells report for an interrupt.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.unwrap_or(130))
+}
+
+/// Path of the freshly built program, with `features` and what `args` ask for. Cargo shows its progress.
 pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
+    let name = format!("cropmae{}", std::env::consts::EXE_SUFFIX);
+    let program = cargo::target().join("release").join(name);
+    if !program.exists() {
+        tell("building cropmae in release mode; the first time this takes minutes");
+    }
     let mut build = cargo();
-    build.args(["build", "--quiet", "--release", "--package", "cropmae-cli"]);
+    build.args(["build", "--release", "--package", "cropmae-cli"]);
     build
         .arg("--manifest-path")
         .arg(cargo::root().join("Cargo.toml"));
@@ -47,11 +54,12 @@ pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
     if !status.success() {
         bail!("the program does not build: {status}");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| cargo::root().join("target"), PathBuf::from);
-    Ok(target
-        .join("release")
-        .join(format!("cropmae{}", std::env::consts::EXE_SUFFIX)))
+    Ok(program)
+}
+
+#[expect(clippy::print_stderr, reason = "the task runner talks to a person")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Takes `--features X` and `--features=X` out of `args`: they are for the build, not for the program.

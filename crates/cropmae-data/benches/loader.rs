@@ -20,16 +20,10 @@ fn recipe() -> DataConfig {
     data
 }
 
-fn photos() -> Option<PathBuf> {
-    let shared = std::env::var_os("CROPMAE_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    Some(shared.join("data/imagenet_photos")).filter(|path| path.is_dir())
-}
-
 fn pairs(criterion: &mut Criterion) {
-    let Some(photos) = photos() else { return };
+    let Some(photos) = cropmae_fixtures::shared("data/imagenet_photos") else {
+        return;
+    };
     let dataset = Arc::new(Dataset::open(&photos, &recipe()).expect("photos"));
     let files: Vec<PathBuf> = (0..dataset.len())
         .map(|i| photos.join(dataset.name(i)))

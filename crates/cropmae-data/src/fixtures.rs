@@ -1,9 +1,9 @@
-//! Where tests find the golden cases of group `e_crops` and the real photos, which are not part of the
-//! repository: under `CROPMAE_SHARED`, by default `../shared` beside the workspace.
+//! The golden crops of groups `e_synthetic` and `e_crops`, the real photos, and boxes to cut out of them.
 
 use std::path::PathBuf;
 
 use cropmae_config::Sampler;
+pub(crate) use cropmae_fixtures::shared;
 use image::RgbImage;
 use rand_chacha::rand_core::RngCore;
 use serde_json::Value;
@@ -11,37 +11,49 @@ use serde_json::Value;
 use crate::Dataset;
 use crate::boxes::{BoxSampler, CropBox};
 
-/// A path under the shared folder, or `None`, with a message on stderr, where there is none.
-pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = root.join(relative);
-    if path.exists() {
-        return Some(path);
+/// A folder of golden crops.
+pub(crate) struct Golden {
+    folder: PathBuf,
+}
+
+impl Golden {
+    /// The committed folder, of drawn pictures, and the shared one, of photos, where there is one.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut folders = vec![cropmae_fixtures::committed("golden/e_synthetic")];
+        folders.extend(shared("fixtures/e_crops"));
+        folders.into_iter().map(|folder| Self { folder }).collect()
     }
-    say_skipped(&path);
-    None
-}
 
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn say_skipped(path: &std::path::Path) {
-    eprintln!("skipped: CROPMAE_SHARED not found ({})", path.display());
-}
+    /// The path of a file that a JSON string names.
+    pub(crate) fn path(&self, name: &Value) -> PathBuf {
+        self.folder.join(name.as_str().unwrap())
+    }
 
-/// A JSON file of `e_crops`.
-pub(crate) fn golden_json(name: &str) -> Option<Value> {
-    let path = shared("fixtures/e_crops")?.join(name);
-    Some(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
-}
+    /// The bytes of a file.
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        let path = self.folder.join(name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
 
-/// A lossless picture of `e_crops`.
-pub(crate) fn golden_png(name: &Value) -> RgbImage {
-    let path = shared("fixtures/e_crops")
-        .unwrap()
-        .join(name.as_str().unwrap());
-    image::open(path).unwrap().into_rgb8()
+    /// The entries under `key` of a JSON file; there is at least one.
+    pub(crate) fn rows(&self, file: &str, key: &str) -> Vec<Value> {
+        let mut json = self.json(file);
+        let Value::Array(rows) = json[key].take() else {
+            panic!("{}: {file} has no list {key}", self.folder.display());
+        };
+        assert!(!rows.is_empty(), "{}: {file}: {key}", self.folder.display());
+        rows
+    }
+
+    /// A JSON file.
+    pub(crate) fn json(&self, file: &str) -> Value {
+        serde_json::from_slice(&self.bytes(file)).unwrap()
+    }
+
+    /// A lossless picture that a JSON string names.
+    pub(crate) fn png(&self, name: &Value) -> RgbImage {
+        image::open(self.path(name)).unwrap().into_rgb8()
+    }
 }
 
 /// A JSON number as u32.

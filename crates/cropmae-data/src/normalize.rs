@@ -54,21 +54,20 @@ pub fn to_byte(value: f32, channel: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::shared;
+    use crate::fixtures::Golden;
 
     #[test]
     fn golden_table_is_exact() {
-        let Some(path) = shared("fixtures/e_crops/normalize_table.safetensors") else {
-            return;
-        };
-        let bytes = std::fs::read(path).unwrap();
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let table = tensors.tensor("table").unwrap();
-        assert_eq!(table.shape(), [3, 256]);
-        let (words, _) = table.data().as_chunks::<4>();
-        for (index, word) in words.iter().enumerate() {
-            let ours = TABLE[index / 256][index % 256];
-            assert_eq!(ours.to_bits(), u32::from_le_bytes(*word), "entry {index}");
+        for golden in Golden::all() {
+            let bytes = golden.bytes("normalize_table.safetensors");
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let table = tensors.tensor("table").unwrap();
+            assert_eq!(table.shape(), [3, 256]);
+            let (words, _) = table.data().as_chunks::<4>();
+            for (index, word) in words.iter().enumerate() {
+                let ours = TABLE[index / 256][index % 256];
+                assert_eq!(ours.to_bits(), u32::from_le_bytes(*word), "entry {index}");
+            }
         }
     }
 

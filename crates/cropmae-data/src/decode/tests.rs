@@ -1,7 +1,7 @@
 //! Decoding of whole files of every kind, and of broken ones.
 
 use super::*;
-use crate::fixtures::{areas, golden_json, golden_png, photos, shared};
+use crate::fixtures::{Golden, areas, photos, shared};
 use std::io::Cursor;
 
 use cropmae_config::{Seed, Stream};
@@ -41,28 +41,23 @@ fn reason(bytes: &[u8]) -> String {
 
 #[test]
 fn golden_jpegs() {
-    let Some(golden) = golden_json("resize.json") else {
-        return;
-    };
-    let cases = golden["jpeg_decode"].as_array().unwrap();
-    for case in cases {
-        let path = shared("fixtures/e_crops")
-            .unwrap()
-            .join(case["jpeg"].as_str().unwrap());
-        let ours = read(&path, 200).unwrap();
-        let expected = golden_png(&case["decoded"]);
-        assert_eq!(ours.dimensions(), expected.dimensions(), "{case}");
-        let differences = ours.iter().zip(expected.iter());
-        let most = differences.map(|(a, b)| a.abs_diff(*b)).max();
-        // Baseline files equal libjpeg's pixels; zune-jpeg, for the others, is allowed the goldens' bound.
-        let bytes = std::fs::read(&path).unwrap();
-        let bound = match Jpeg::parse(&bytes) {
-            Ok(_) => 0,
-            Err(_) => 2,
-        };
-        assert!(most <= Some(bound), "{case}: {most:?}");
+    for golden in Golden::all() {
+        for case in golden.rows("resize.json", "jpeg_decode") {
+            let path = golden.path(&case["jpeg"]);
+            let ours = read(&path, 200).unwrap();
+            let expected = golden.png(&case["decoded"]);
+            assert_eq!(ours.dimensions(), expected.dimensions(), "{case}");
+            let differences = ours.iter().zip(expected.iter());
+            let most = differences.map(|(a, b)| a.abs_diff(*b)).max();
+            // Baseline files equal libjpeg's pixels; zune-jpeg, for the others, is allowed the goldens' bound.
+            let bytes = std::fs::read(&path).unwrap();
+            let bound = match Jpeg::parse(&bytes) {
+                Ok(_) => 0,
+                Err(_) => 2,
+            };
+            assert!(most <= Some(bound), "{case}: {most:?}");
+        }
     }
-    assert!(!cases.is_empty());
 }
 
 #[test]

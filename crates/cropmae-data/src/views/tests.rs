@@ -1,7 +1,7 @@
 //! Compares views with those of the reference, and checks what each strategy shows.
 
 use super::*;
-use crate::fixtures::{golden_json, golden_png, int};
+use crate::fixtures::{Golden, int};
 use crate::normalize::TABLE;
 use crate::patchify::patchify;
 use cropmae_config::{Experiment, Seed, Stream};
@@ -34,59 +34,60 @@ fn crop_of(value: &Value) -> CropBox {
 
 #[test]
 fn golden_views_end_to_end() {
-    let Some(golden) = golden_json("resize.json") else {
-        return;
-    };
-    let cases = golden["end_to_end"].as_array().unwrap();
-    for case in cases {
-        let sampler = ViewSampler::new(&config(strategy(case["strategy"].as_str().unwrap())), 224);
-        let flip = |i: usize| {
-            let flips = &case["flips_in_order"];
-            let flip = &flips.get(i).unwrap_or(&flips[0]);
-            assert_eq!(flip["u"].as_f64().unwrap() < 0.5, flip["flipped"] == true);
-            flip["flipped"] == true
-        };
-        let crops = case["crops_in_order"].as_array().unwrap();
-        let plan = Plan {
-            global: crop_of(&crops[0]),
-            second: crops.get(1).map(crop_of),
-            flips: [flip(0), flip(1)],
-        };
-        let views = sampler.cut(&plan, &[golden_png(&case["input"])]);
-        assert_eq!(views.len(), 2);
-
-        // The pictures are listed in the order of drawing, the views in the model's order.
-        let local_first = case["strategy"] == "LocalToGlobal";
-        let pictures = case["crop_pngs_before_flip"].as_array().unwrap();
-        for (i, view) in views.iter().enumerate() {
-            let drawn = if local_first { 1 - i } else { i };
-            let expected = golden_png(pictures.get(drawn).unwrap_or(&pictures[0]));
-            assert!(view.pixels == expected, "view {i} of {case}");
+    for golden in Golden::all() {
+        for case in golden.rows("resize.json", "end_to_end") {
+            end_to_end(&golden, &case);
         }
-
-        let (mut sum, mut abs_sum) = (0.0, 0.0);
-        for (i, view) in views.into_iter().enumerate() {
-            let mut patches = vec![0.0; 224 * 224 * 3];
-            patchify(&view.pixels, 16, view.flip, &mut patches);
-            sum += patches.iter().map(|&v| f64::from(v)).sum::<f64>();
-            abs_sum += patches.iter().map(|&v| f64::from(v.abs())).sum::<f64>();
-            let corner = &case[format!("output_view{i}_corner_values")];
-            for channel in 0..3 {
-                let expected = corner[channel].as_f64().unwrap() as f32;
-                assert_eq!(patches[channel], expected, "view {i} of {case}");
-                let shown = view.clone().into_rgb().get_pixel(0, 0).0[channel];
-                assert_eq!(TABLE[channel][usize::from(shown)], expected);
-            }
-        }
-        // Sums of 301056 f64 terms in another order: far below one level of one pixel (0.017).
-        assert!(
-            (sum - case["output_sum_f64"].as_f64().unwrap()).abs() < 1e-6,
-            "{case}"
-        );
-        let expected = case["output_abs_sum_f64"].as_f64().unwrap();
-        assert!((abs_sum - expected).abs() < 1e-6, "{case}");
     }
-    assert!(cases.len() >= 4);
+}
+
+fn end_to_end(golden: &Golden, case: &Value) {
+    let sampler = ViewSampler::new(&config(strategy(case["strategy"].as_str().unwrap())), 224);
+    let flip = |i: usize| {
+        let flips = &case["flips_in_order"];
+        let flip = &flips.get(i).unwrap_or(&flips[0]);
+        assert_eq!(flip["u"].as_f64().unwrap() < 0.5, flip["flipped"] == true);
+        flip["flipped"] == true
+    };
+    let crops = case["crops_in_order"].as_array().unwrap();
+    let plan = Plan {
+        global: crop_of(&crops[0]),
+        second: crops.get(1).map(crop_of),
+        flips: [flip(0), flip(1)],
+    };
+    let views = sampler.cut(&plan, &[golden.png(&case["input"])]);
+    assert_eq!(views.len(), 2);
+
+    // The pictures are listed in the order of drawing, the views in the model's order.
+    let local_first = case["strategy"] == "LocalToGlobal";
+    let pictures = case["crop_pngs_before_flip"].as_array().unwrap();
+    for (i, view) in views.iter().enumerate() {
+        let drawn = if local_first { 1 - i } else { i };
+        let expected = golden.png(pictures.get(drawn).unwrap_or(&pictures[0]));
+        assert!(view.pixels == expected, "view {i} of {case}");
+    }
+
+    let (mut sum, mut abs_sum) = (0.0, 0.0);
+    for (i, view) in views.into_iter().enumerate() {
+        let mut patches = vec![0.0; 224 * 224 * 3];
+        patchify(&view.pixels, 16, view.flip, &mut patches);
+        sum += patches.iter().map(|&v| f64::from(v)).sum::<f64>();
+        abs_sum += patches.iter().map(|&v| f64::from(v.abs())).sum::<f64>();
+        let corner = &case[format!("output_view{i}_corner_values")];
+        for channel in 0..3 {
+            let expected = corner[channel].as_f64().unwrap() as f32;
+            assert_eq!(patches[channel], expected, "view {i} of {case}");
+            let shown = view.clone().into_rgb().get_pixel(0, 0).0[channel];
+            assert_eq!(TABLE[channel][usize::from(shown)], expected);
+        }
+    }
+    // Sums of 301056 f64 terms in another order: far below one level of one pixel (0.017).
+    assert!(
+        (sum - case["output_sum_f64"].as_f64().unwrap()).abs() < 1e-6,
+        "{case}"
+    );
+    let expected = case["output_abs_sum_f64"].as_f64().unwrap();
+    assert!((abs_sum - expected).abs() < 1e-6, "{case}");
 }
 
 fn gradient(width: u32, height: u32, blue: u8) -> RgbImage {

@@ -1,38 +1,12 @@
 //! Finding and reading fixture files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// Folders that hold the group: the committed one and the shared one, where they are.
-pub(super) fn folders(group: &str) -> Vec<PathBuf> {
-    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let mut found = vec![workspace.join("fixtures/golden").join(group)];
-    found.extend(shared(&format!("fixtures/{group}")));
-    found.retain(|folder| folder.is_dir());
-    found
-}
-
-/// A path in the shared folder, or a note that the test is skipped.
-pub(super) fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let found = root.join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    say_skipped(&found);
-    None
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn say_skipped(path: &Path) {
-    eprintln!("skipped: CROPMAE_SHARED not found ({})", path.display());
-}
+pub(super) use cropmae_fixtures::{golden as folders, shared};
 
 pub(super) fn json(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -72,7 +46,7 @@ impl Tensor {
 }
 
 pub(super) fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
-    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let bytes = cropmae_fixtures::read(path);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     file.tensors()
         .into_iter()

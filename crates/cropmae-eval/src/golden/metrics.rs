@@ -33,7 +33,7 @@ fn holding(file: &str) -> Vec<PathBuf> {
 
 #[test]
 fn golden_region_and_boundary() {
-    for folder in holding("synthetic_masks.safetensors") {
+    for folder in folders("g_metrics") {
         let t = tensors(&folder.join("synthetic_masks.safetensors"));
         let cases = json(&folder.join("synthetic_expected.json"));
         for (name, disk) in t.iter().filter(|(name, _)| name.starts_with("disk/")) {

@@ -130,7 +130,7 @@ fn what_does_not_fit_is_one_clear_line() {
 
 #[test]
 fn pixels_classify_photos_above_chance() {
-    let Some(data) = super::real::shared("imagenette224") else {
+    let Some(data) = cropmae_fixtures::shared("data/imagenette224") else {
         return;
     };
     // A part of the set, so that this stays a matter of seconds.

@@ -1,28 +1,9 @@
 //! The real videos at `CROPMAE_SHARED`, with pixels as features: far above chance if every part agrees on
 //! where a cell is, near it if one is off by a cell or a frame.
 
-use std::path::PathBuf;
-
 use cropmae_eval::{Benchmark, Davis, EvalOptions, Jhmdb, Measure, Vip, evaluate};
+use cropmae_fixtures::shared;
 use cropmae_model::RawPixels;
-
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("CROPMAE_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let found = root.join("data").join(path);
-    if found.is_dir() {
-        return Some(found);
-    }
-    say_skipped(&found);
-    None
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-fn say_skipped(path: &std::path::Path) {
-    eprintln!("skipped: CROPMAE_SHARED not found ({})", path.display());
-}
 
 /// The value of `column`, over one sequence or all.
 fn score(task: &dyn Benchmark, folder: &str, sequence: Option<&str>, column: &str) -> Option<f64> {
@@ -44,21 +25,21 @@ fn score(task: &dyn Benchmark, folder: &str, sequence: Option<&str>, column: &st
 
 #[test]
 fn pixels_follow_the_black_swan() {
-    if let Some(found) = score(&Davis, "DAVIS", Some("blackswan"), "J&F-Mean") {
+    if let Some(found) = score(&Davis, "data/DAVIS", Some("blackswan"), "J&F-Mean") {
         assert!((0.72..0.75).contains(&found), "{found}");
     }
 }
 
 #[test]
 fn pixels_follow_parts() {
-    if let Some(found) = score(&Vip, "VIP", None, "mIoU") {
+    if let Some(found) = score(&Vip, "data/VIP", None, "mIoU") {
         assert!((0.33..0.35).contains(&found), "{found}");
     }
 }
 
 #[test]
 fn pixels_follow_joints() {
-    if let Some(found) = score(&Jhmdb, "JHMDB", None, "PCK@0.5") {
+    if let Some(found) = score(&Jhmdb, "data/JHMDB", None, "PCK@0.5") {
         assert!((58.0..67.0).contains(&found), "{found}");
     }
 }

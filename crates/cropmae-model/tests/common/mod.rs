@@ -3,50 +3,26 @@
     dead_code,
     reason = "each test binary compiles this file and uses its own part"
 )]
-#![allow(
-    clippy::print_stderr,
-    reason = "a test that could not run must say so aloud"
-)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use cropmae_config::ModelConfig;
+use cropmae_fixtures::golden_roots;
 use cropmae_model::tensor_file::TensorFile;
 use serde_json::Value;
 
 pub mod group_a;
 
-/// Fixture folders: the committed selection, and the full set when there is one. Full runs are larger
-/// but go through the same code.
-pub fn fixture_roots() -> Vec<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = std::env::var_os("CROPMAE_SHARED")
-        .map_or_else(|| workspace.join("../shared"), PathBuf::from)
-        .join("fixtures");
-    let mut roots = vec![workspace.join("fixtures/golden")];
-    if shared.is_dir() {
-        roots.push(shared);
-    } else {
-        eprintln!(
-            "skipped: CROPMAE_SHARED not found at {}; only the committed cases run",
-            shared.display()
-        );
-    }
-    roots
-}
-
-/// `file` in every fixture folder that holds it; says so when none does.
+/// `file` in every fixture folder that holds it; at least the committed one does.
 pub fn all(file: &str) -> Vec<PathBuf> {
-    let found: Vec<PathBuf> = fixture_roots()
+    let mut found: Vec<PathBuf> = golden_roots()
         .into_iter()
         .map(|root| root.join(file))
-        .filter(|path| path.is_file())
         .collect();
-    if found.is_empty() {
-        eprintln!("skipped: CROPMAE_SHARED not found, and {file} is not among the committed cases");
-    }
+    found.retain(|path| path.is_file());
+    assert!(!found.is_empty(), "{file} is not among the committed cases");
     found
 }
 
@@ -68,7 +44,7 @@ pub fn tensor_files(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<Pa
 
 /// The fixture folders that hold `group`.
 pub fn roots_of(group: &str) -> Vec<PathBuf> {
-    let mut roots = fixture_roots();
+    let mut roots = golden_roots();
     roots.retain(|root| root.join(group).is_dir());
     assert!(!roots.is_empty(), "{group}: some of it is committed");
     roots
@@ -82,7 +58,7 @@ pub fn initial_weights(root: &Path, group: &str) -> PathBuf {
         return own;
     }
     let is_model = |names: &[String]| names.iter().any(|name| name == "patch_embed.proj.weight");
-    let folders = [root.to_owned(), fixture_roots().remove(0)].map(|root| root.join("a_model"));
+    let folders = [root.to_owned(), golden_roots().remove(0)].map(|root| root.join("a_model"));
     let present = folders.into_iter().filter(|folder| folder.is_dir());
     present
         .flat_map(|folder| tensor_files(&folder, is_model))
@@ -93,7 +69,7 @@ pub fn initial_weights(root: &Path, group: &str) -> PathBuf {
 /// The `meta.json` that describes the model of a group: the group's own, else group a's there, else the
 /// committed one.
 pub fn model_meta(root: &Path, group: &str) -> Value {
-    let committed = fixture_roots().remove(0);
+    let committed = golden_roots().remove(0);
     let a_model = |root: &Path| root.join("a_model/meta.json");
     [
         root.join(group).join("meta.json"),

@@ -10,24 +10,8 @@ use cropmae_data::Batch;
 use cropmae_model::weights::{self, Part, WeightsInfo};
 use serde_json::Value;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
 pub fn committed() -> PathBuf {
-    Path::new(ROOT).join("fixtures/golden")
-}
-
-/// Folders that hold group b: the committed one and, where there is one, the shared one.
-pub fn fixture_roots() -> Vec<PathBuf> {
-    let mut roots = vec![committed()];
-    let shared = std::env::var_os("CROPMAE_SHARED")
-        .map_or_else(|| Path::new(ROOT).join("../shared"), PathBuf::from)
-        .join("fixtures");
-    if shared.join("b_train").is_dir() {
-        roots.push(shared);
-    } else {
-        println!("skipped: CROPMAE_SHARED not found at {}", shared.display());
-    }
-    roots
+    cropmae_fixtures::committed("golden")
 }
 
 /// The first of `names` that is a file below `root` or the committed fixtures.

@@ -14,13 +14,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use cropmae_fixtures::golden_roots;
 use cropmae_train::{Schedule, Step, Trainer};
 use serde_json::Value;
 
 use compare::{assert_close, compare_final, compare_groups, compare_moments, compare_sums};
-use fixtures::{
-    batch, committed, experiment, first_file, fixture_roots, json, shape, start_weights, tensors,
-};
+use fixtures::{batch, committed, experiment, first_file, json, shape, start_weights, tensors};
 
 /// Runs one case; gives the worst distance of a loss from the reference's.
 fn replay(root: &Path, case: &str) -> f64 {
@@ -112,7 +111,7 @@ fn replay(root: &Path, case: &str) -> f64 {
 
 #[test]
 fn golden_training_runs() {
-    for root in fixture_roots() {
+    for root in golden_roots() {
         let mut cases = 0;
         for entry in std::fs::read_dir(root.join("b_train")).unwrap() {
             let path = entry.unwrap().path();
@@ -151,7 +150,7 @@ fn golden_runs_may_have_any_name_and_weights_of_their_own() {
 
 #[test]
 fn golden_learning_rates() {
-    for root in fixture_roots() {
+    for root in golden_roots() {
         let shape = shape(&root, &Value::Null);
         let table = json(&root.join("b_train/lr_schedule.json"));
         let rows = table["rows"].as_array().unwrap();

@@ -178,9 +178,8 @@ pub struct ShapeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Comparison")]
 pub struct PeerArgs {
-    /// Also run the PyTorch program, in turn with ours, each time in a new process, and print the ratios
-    /// [default script: torch_step.py, or torch_loader.py or torch_propagate.py for these, in the
-    /// folder peers of CROPMAE_SHARED or ../shared]
+    /// Also run a PyTorch program, in turn with ours, each time in a new process, and print the ratios
+    /// [default script: the one for this measurement in the repository's folder peers, which is embedded]
     #[arg(long, value_name = "SCRIPT")]
     pub peer: Option<Option<PathBuf>>,
     /// Python with torch and timm, or torchvision for the loader

@@ -8,6 +8,7 @@ mod ops;
 mod peer;
 mod propagate;
 mod record;
+mod script;
 mod step;
 
 use std::{process::ExitCode, time::Instant};
@@ -21,26 +22,21 @@ use crate::console::Console;
 use args::ShapeArgs;
 pub use args::{BenchArgs, BenchTask};
 
-/// PyTorch's side of `step` and `infer`.
-const STEP_PEER: &str = "torch_step.py";
-/// PyTorch's side of `loader`.
-const LOADER_PEER: &str = "torch_loader.py";
-/// PyTorch's side of `propagate`.
-const PROPAGATE_PEER: &str = "torch_propagate.py";
+use script::Script;
 
 /// Runs the command.
 pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
     match &args.task {
-        BenchTask::Step(args) => match peer::script(&args.peer, STEP_PEER)? {
-            Some(script) => peer::compare(&script, &args.peer, &step::flags(args), console)?,
+        BenchTask::Step(args) => match Script::of(&args.peer, script::STEP)? {
+            Some(script) => peer::compare(script.path(), &args.peer, &step::flags(args), console)?,
             None => step::measure(args)?.say(args.shape.json, console)?,
         },
-        BenchTask::Infer(args) => match peer::script(&args.peer, STEP_PEER)? {
-            Some(script) => peer::compare(&script, &args.peer, &infer::flags(args)?, console)?,
+        BenchTask::Infer(args) => match Script::of(&args.peer, script::STEP)? {
+            Some(script) => peer::compare(script.path(), &args.peer, &infer::flags(args)?, console)?,
             None => infer::measure(args)?.say(args.shape.json, console)?,
         },
-        BenchTask::Loader(args) => match peer::script(&args.peer, LOADER_PEER)? {
-            Some(script) => loader::compare(&script, args, console)?,
+        BenchTask::Loader(args) => match Script::of(&args.peer, script::LOADER)? {
+            Some(script) => loader::compare(script.path(), args, console)?,
             None => loader::measure(args)?.say(args.json, console)?,
         },
         BenchTask::Propagate(args) => propagate::run(args, console)?,

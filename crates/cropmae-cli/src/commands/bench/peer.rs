@@ -5,11 +5,11 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -73,23 +73,6 @@ impl Flags {
             theirs: theirs.chain(shared).collect(),
         }
     }
-}
-
-/// The PyTorch program to run, if a comparison was asked for; `default` is its name in the shared folder.
-pub fn script(args: &PeerArgs, default: &str) -> Result<Option<PathBuf>> {
-    let Some(given) = &args.peer else {
-        return Ok(None);
-    };
-    let script = given.clone().unwrap_or_else(|| {
-        let shared = std::env::var_os("CROPMAE_SHARED").unwrap_or_else(|| "../shared".into());
-        Path::new(&shared).join("peers").join(default)
-    });
-    ensure!(
-        script.is_file(),
-        "{}: no such file; say where the PyTorch program is with --peer SCRIPT",
-        script.display()
-    );
-    Ok(Some(script))
 }
 
 /// Runs both in turn and prints medians and ratios of steps.

@@ -23,6 +23,7 @@ use super::{
     args::PropagateArgs,
     peak_rss_mib,
     peer::{self, Better, Flags, Row},
+    script::{self, Script},
 };
 use crate::{console::Console, device, dtype::dtype_name};
 
@@ -55,7 +56,7 @@ fn peer_dtype() -> String {
 
 /// Runs the command.
 pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
-    let Some(script) = peer::script(&args.peer, super::PROPAGATE_PEER)? else {
+    let Some(script) = Script::of(&args.peer, script::PROPAGATE)? else {
         let timing = measure(args)?;
         console.say(if args.json {
             serde_json::to_string(&timing)?
@@ -78,7 +79,7 @@ pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
         }),
     ];
     let (ours, theirs): (Vec<Timing>, Vec<Timing>) =
-        peer::alternate(&script, &args.peer, &flags(args)?, console)?;
+        peer::alternate(script.path(), &args.peer, &flags(args)?, console)?;
     if let ([ours, ..], [theirs, ..]) = (&ours[..], &theirs[..])
         && ours.dtype != theirs.dtype
         && !args.json
