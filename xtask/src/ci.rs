@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     cargo::{cargo, must_succeed},
-    program, say, tests,
+    program, say, test,
 };
 
 /// Runs every check; the first failure ends it.
@@ -24,7 +24,7 @@ pub fn run() -> Result<ExitCode> {
         ]),
     )?;
     say("==> tests");
-    let tested = tests::run(&[])?;
+    let tested = test::run(&[])?;
     if tested != ExitCode::SUCCESS {
         return Ok(tested);
     }

@@ -4,7 +4,7 @@
 mod cargo;
 mod ci;
 mod program;
-mod tests;
+mod test;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some("ci") if args.len() == 1 => ci::run(),
-        Some("test") => tests::run(&args.split_off(1)),
+        Some("test") => test::run(&args.split_off(1)),
         Some(_) => program::run(&args),
     };
     outcome.unwrap_or_else(|error| {

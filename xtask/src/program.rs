@@ -14,7 +14,10 @@ use crate::cargo::{self, cargo};
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let (features, args) = split_features(args);
     let program = build(&args, &features)?;
-    if args.iter().any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
+    if args
+        .iter()
+        .any(|arg| arg == "--help" || arg == "-h" || arg == "help")
+    {
         tell("here, `cropmae` is `cargo xtask`");
     }
     let status = Command::new(&program)

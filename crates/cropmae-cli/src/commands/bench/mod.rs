@@ -32,7 +32,9 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
             None => step::measure(args)?.say(args.shape.json, console)?,
         },
         BenchTask::Infer(args) => match Script::of(&args.peer, script::STEP)? {
-            Some(script) => peer::compare(script.path(), &args.peer, &infer::flags(args)?, console)?,
+            Some(script) => {
+                peer::compare(script.path(), &args.peer, &infer::flags(args)?, console)?
+            }
             None => infer::measure(args)?.say(args.shape.json, console)?,
         },
         BenchTask::Loader(args) => match Script::of(&args.peer, script::LOADER)? {

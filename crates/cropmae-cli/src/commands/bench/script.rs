@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
-use crate::args::PeerArgs;
+use super::args::PeerArgs;
 
 /// PyTorch's side of `step` and `infer`.
 pub const STEP: &str = include_str!("../../../../../peers/torch_step.py");
