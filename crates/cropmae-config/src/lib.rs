@@ -12,6 +12,7 @@ pub mod imagenet;
 mod load;
 pub mod presets;
 mod protocol;
+mod require;
 mod seed;
 mod validate;
 

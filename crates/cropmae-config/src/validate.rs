@@ -1,6 +1,6 @@
-//! Values that contradict each other across tables, and the checks that the tables share: problems are
-//! found before anything is decoded or allocated.
+//! Values that contradict each other across tables: problems are found before anything is decoded or allocated.
 
+use crate::require::require;
 use crate::{ConfigError, Experiment, Method, Views};
 
 impl Experiment {
@@ -51,32 +51,4 @@ impl Experiment {
             format!("a divisor of train.batch_size = {batch_size}"),
         )
     }
-}
-
-pub(crate) fn require(
-    holds: bool,
-    field: &'static str,
-    found: impl ToString,
-    expected: impl Into<String>,
-) -> Result<(), ConfigError> {
-    if holds {
-        return Ok(());
-    }
-    Err(ConfigError::Range {
-        field,
-        found: found.to_string(),
-        expected: expected.into(),
-    })
-}
-
-pub(crate) fn positive(field: &'static str, value: usize) -> Result<(), ConfigError> {
-    require(value > 0, field, value, "at least 1")
-}
-
-pub(crate) fn non_negative(field: &'static str, value: f64) -> Result<(), ConfigError> {
-    require(value >= 0.0 && value.is_finite(), field, value, "0 or more")
-}
-
-pub(crate) fn unit(field: &'static str, value: f64) -> Result<(), ConfigError> {
-    require((0.0..=1.0).contains(&value), field, value, "0 to 1")
 }

@@ -82,6 +82,19 @@ impl Backend {
     }
 }
 
+impl Compute {
+    /// What ops on tensors of `device` run when asked for `self`: [`Compute::F32`] where the device has no
+    /// bfloat16. Ops make the same choice by themselves; ask here to tell the user.
+    #[must_use]
+    pub fn available_on(self, device: &Device) -> Self {
+        if Backend::of(device).supports(self) {
+            self
+        } else {
+            Self::F32
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

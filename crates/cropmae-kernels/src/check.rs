@@ -3,9 +3,9 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
+use crate::args::{Dropout, Norm};
 use crate::backend::Backend;
 use crate::compute::Policy;
-use crate::ops::{Dropout, Norm};
 
 /// The checks of one call of an op. Its first tensor decides on the backend, the device and the number type.
 #[derive(Clone, Copy)]

@@ -1,9 +1,5 @@
 //! The number type of matrix products, and what is kept for the backward pass.
 
-use candle_core::Device;
-
-use crate::backend::Backend;
-
 /// Type of the operands of matrix products. Products are summed in f32, and everything else (weights,
 /// gradients of weights, residual sums, layer norms, softmax statistics, losses) is f32 with either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,26 +11,13 @@ pub enum Compute {
     Bf16,
 }
 
-impl Compute {
-    /// What ops on tensors of `device` run when asked for `self`: [`Compute::F32`] where the device has no
-    /// bfloat16. Ops make the same choice by themselves; ask here to tell the user.
-    #[must_use]
-    pub fn available_on(self, device: &Device) -> Self {
-        if Backend::of(device).supports(self) {
-            self
-        } else {
-            Self::F32
-        }
-    }
-}
-
 /// How the ops of a block run. Neither choice changes what is computed, except for rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Type of the operands of products.
     pub compute: Compute,
     /// Keep only the input of the block and compute the rest again in the backward pass: a third more work
-    /// for a fraction of the memory. Ops refuse it where [`Backend::recomputes`] is false.
+    /// for a fraction of the memory. Ops refuse it where [`crate::Backend::recomputes`] is false.
     pub recompute: bool,
 }
 

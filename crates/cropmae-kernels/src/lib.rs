@@ -17,6 +17,7 @@
     reason = "products on pointers and vector registers, outputs whose parts interleave"
 )]
 
+mod args;
 mod backend;
 mod check;
 mod compute;
@@ -26,13 +27,14 @@ mod memory;
 mod ops;
 mod reference;
 
+pub use args::{AdamWStep, AdamWUpdate, Block, Dropout, Norm};
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;
 pub use gradients::{Gradients, backward};
 pub use memory::keep_freed_memory;
 pub use ops::{
-    AdamWStep, AdamWUpdate, Block, Dropout, Norm, adamw, adamw_all, attention_block, attention_map,
-    cross_attention, dropout, ema_all, grad_norm, layer_norm, linear, masked_pixel_loss, mlp,
-    mlp_block, patch_embed, pixel_loss, residual_layer_norm, self_attention, transformer,
+    adamw, adamw_all, attention_block, attention_map, cross_attention, dropout, ema_all, grad_norm,
+    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
+    residual_layer_norm, self_attention, transformer,
 };

@@ -3,7 +3,7 @@
 //! SVG stays sharp at every zoom level and takes the text color of the page that contains it.
 
 use crate::error::ReportError;
-use crate::page::escape;
+use crate::html::escape;
 
 /// One line of a [`Chart`].
 #[derive(Debug, Clone, PartialEq)]

@@ -40,6 +40,7 @@ mod curves;
 mod draw;
 mod error;
 mod figure;
+mod html;
 mod joints;
 mod overlay;
 mod page;

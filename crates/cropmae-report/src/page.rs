@@ -11,6 +11,7 @@ use image::codecs::png::PngEncoder;
 
 use crate::curves::Chart;
 use crate::error::ReportError;
+use crate::html::escape;
 
 /// Pictures whose PNG is larger than this are embedded as JPEG, so that a page stays at a few megabytes.
 const MAX_PNG_BYTES: usize = 256 << 10;
@@ -227,22 +228,6 @@ impl Table {
             rows.concat(),
         ))
     }
-}
-
-/// Escapes plain text for HTML elements and quoted attributes.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::error::RunError;
 use crate::json_lines;
 use crate::reconstructions::newest_picture;
-use crate::training_scores::{Score, TrainingScores};
+use crate::score::Score;
+use crate::training_scores::TrainingScores;
 use crate::units::gib;
 
 /// What a curve shows of an update.

@@ -7,39 +7,16 @@ use cropmae_config::Experiment;
 use cropmae_eval::{EvalOptions, Measure, evaluate};
 use cropmae_model::{Encoder, FeatureExtractor, VitFeatures, parameters};
 use cropmae_train::{Cursor, Trainer};
-use serde::{Deserialize, Serialize};
 
 use crate::error::RunError;
 use crate::json_lines;
 use crate::planned::PlannedEvaluation;
+use crate::score::Score;
 use crate::suite::label;
 use crate::watch::Watch;
 
 /// The file of all scores in a run folder.
 const FILE: &str = "evals.jsonl";
-
-/// One encoder on one benchmark after one epoch; a line of the file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Epochs done; 0 for the initial weights, where a curve starts.
-    pub epoch: u64,
-    /// Updates made.
-    pub step: u64,
-    /// `weights`, or `ema` for their moving average.
-    pub weights: String,
-    /// The name of the benchmark.
-    pub task: String,
-    /// The name of the benchmark's main measure.
-    pub measure: String,
-    /// The value of the main measure in its own unit: J&F and mIoU as shares of 1, PCK in percent.
-    pub value: Option<f64>,
-    /// The names and values of all measures of the benchmark's table.
-    pub scores: Vec<(String, Option<f64>)>,
-    /// The number of sequences that could not be evaluated.
-    pub failures: usize,
-    /// Fingerprint of the videos.
-    pub data_fingerprint: String,
-}
 
 /// Evaluates the encoder of a run as its config says, and keeps the log.
 pub struct TrainingScores<'a> {

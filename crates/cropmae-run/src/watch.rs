@@ -2,7 +2,7 @@
 
 use cropmae_eval::Measure;
 
-use crate::training_scores::Score;
+use crate::score::Score;
 
 /// Is told about evaluations: which one begins and ends, and, as an [`Observer`](cropmae_eval::Observer), about the
 /// sequences and frames in between. All methods do nothing unless they are implemented.

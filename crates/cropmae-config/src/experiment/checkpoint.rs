@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigError,
-    validate::{non_negative, positive},
+    require::{non_negative, positive},
 };
 
 /// When checkpoints are written and which are kept. Nothing here changes what is trained.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{AugmentConfig, Interpolation, Sampler, ScenesConfig, Views};
 use crate::{
     ConfigError,
-    validate::{positive, require, unit},
+    require::{positive, require, unit},
 };
 
 /// How images become views.

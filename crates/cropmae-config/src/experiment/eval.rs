@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, validate::positive};
+use crate::{ConfigError, require::positive};
 
 /// Evaluation during training. Nothing here changes what is trained.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

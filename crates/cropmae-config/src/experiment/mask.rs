@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, validate::require};
+use crate::{ConfigError, require::require};
 
 /// Masking of the reconstructed view.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigError,
-    validate::{positive, require},
+    require::{positive, require},
 };
 
 /// Encoder and decoder shapes, in the reference's names.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigError,
-    validate::{positive, require},
+    require::{positive, require},
 };
 
 /// Size of the procedural data set.

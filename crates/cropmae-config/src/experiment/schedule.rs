@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigError,
-    validate::{non_negative, require},
+    require::{non_negative, require},
 };
 
 /// Pairs of keys of which one may be given.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigError,
-    validate::{positive, require},
+    require::{positive, require},
 };
 
 /// Number type of matrix products. Weights, moments, reductions and the loss are f32 either way.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::CHUNK;
 use super::simd::vectorized;
 use super::tensor::{read, write};
-use crate::ops::{AdamWStep, AdamWUpdate};
+use crate::args::{AdamWStep, AdamWUpdate};
 
 /// Updates parameters and moments in place.
 pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {

@@ -16,9 +16,9 @@ use super::pre_norm::PreNorm;
 use super::scratch::Scratch;
 use super::shared::PartMut;
 use super::tensor::{read, slice};
+use crate::args::AttentionWeights;
 use crate::compute::Policy;
 use crate::gradients::anchor;
-use crate::ops::AttentionWeights;
 
 /// x + proj(self_attention(qkv(LN(x)))).
 pub(crate) fn attention_block(

@@ -6,7 +6,7 @@ use super::ROWS_PER_TASK;
 use super::output::{Unset, output};
 use super::simd::vectorized;
 use super::tensor::{read, slice};
-use crate::ops::Dropout;
+use crate::args::Dropout;
 
 /// `x` with elements dropped.
 pub(crate) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {

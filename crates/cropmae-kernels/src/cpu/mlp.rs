@@ -16,9 +16,9 @@ use super::pre_norm::PreNorm;
 use super::scratch::Scratch;
 use super::simd::{self, vectorized};
 use super::tensor::{read, slice};
+use crate::args::{Dropout, MlpWeights};
 use crate::compute::Policy;
 use crate::gradients::anchor;
-use crate::ops::{Dropout, MlpWeights};
 
 /// Rows whose activations exist at a time, at most: enough for all threads.
 const BLOCK_ROWS: usize = 576;

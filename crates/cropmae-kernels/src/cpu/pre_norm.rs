@@ -6,7 +6,7 @@ use super::layer_norm::rows::{self, Input};
 use super::output::Unset;
 use super::sums::add_scaled;
 use super::tensor::{read, write_gradient};
-use crate::ops::Norm;
+use crate::args::Norm;
 
 /// `Norm` captured by an op.
 pub(super) struct PreNorm {

@@ -12,8 +12,8 @@ use super::mlp::Mlp;
 use super::output::{Unset, output};
 use super::scratch::Scratch;
 use super::tensor::{read, slice};
+use crate::args::Block;
 use crate::gradients::anchor;
-use crate::ops::Block;
 
 /// Blocks one after the other on the tokens `x` (T, D) of sequences: pairs of their number and their length.
 pub(crate) fn transformer(

@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::dropout::Dropout;
+use crate::args::Dropout;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Compute;

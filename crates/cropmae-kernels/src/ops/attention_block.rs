@@ -2,20 +2,11 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::layer_norm::Norm;
+use crate::args::{AttentionWeights, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;
 use crate::{cpu, reference};
-
-/// What [`attention_block`] takes besides its input.
-#[derive(Clone, Copy)]
-pub(crate) struct AttentionWeights<'a> {
-    pub(crate) norm: Norm<'a>,
-    pub(crate) qkv: (&'a Tensor, &'a Tensor),
-    pub(crate) proj: (&'a Tensor, &'a Tensor),
-    pub(crate) num_heads: usize,
-}
 
 impl AttentionWeights<'_> {
     /// Sequences are pairs of their number and the tokens in each, of width `d`.

@@ -6,21 +6,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::dropout::Dropout;
+use crate::args::{Dropout, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, reference};
-
-/// The layer norm that a pre-norm block begins with.
-#[derive(Debug, Clone, Copy)]
-pub struct Norm<'a> {
-    /// Scale (D).
-    pub weight: &'a Tensor,
-    /// Shift (D).
-    pub bias: &'a Tensor,
-    /// Added to the variance.
-    pub eps: f64,
-}
 
 /// `x` (.., D) normalized over D, times `weight` (D), plus `bias` (D) -> (.., D).
 ///

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::dropout::Dropout;
+use crate::args::Dropout;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;

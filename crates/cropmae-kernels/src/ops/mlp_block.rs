@@ -2,19 +2,11 @@
 
 use candle_core::{Result, Tensor};
 
-use super::layer_norm::Norm;
+use crate::args::{MlpWeights, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;
 use crate::{cpu, reference};
-
-/// What [`mlp_block`] takes besides its input.
-#[derive(Clone, Copy)]
-pub(crate) struct MlpWeights<'a> {
-    pub(crate) norm: Norm<'a>,
-    pub(crate) fc1: (&'a Tensor, &'a Tensor),
-    pub(crate) fc2: (&'a Tensor, &'a Tensor),
-}
 
 impl MlpWeights<'_> {
     /// On rows of `d` elements.

@@ -5,55 +5,10 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::attention_block::AttentionWeights;
-use super::layer_norm::Norm;
-use super::mlp_block::MlpWeights;
+use crate::args::Block;
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::compute::Policy;
 use crate::{cpu, reference};
-
-/// Weights of a block: first those of [`crate::attention_block`], then those of [`crate::mlp_block`].
-#[derive(Debug, Clone, Copy)]
-pub struct Block<'a> {
-    /// The layer norm before attention, over D.
-    pub norm1: Norm<'a>,
-    /// Weight (3D, D), rows q, k, v, and bias (3D).
-    pub qkv: (&'a Tensor, &'a Tensor),
-    /// Weight (D, D) and bias (D).
-    pub proj: (&'a Tensor, &'a Tensor),
-    /// Heads of the attention.
-    pub num_heads: usize,
-    /// The layer norm before the MLP, over D.
-    pub norm2: Norm<'a>,
-    /// Weight (F, D) and bias (F).
-    pub fc1: (&'a Tensor, &'a Tensor),
-    /// Weight (D, F) and bias (D).
-    pub fc2: (&'a Tensor, &'a Tensor),
-    /// How the block runs.
-    pub policy: Policy,
-}
-
-impl<'a> Block<'a> {
-    /// The weights of the first half.
-    pub(crate) fn attention(&self) -> AttentionWeights<'a> {
-        AttentionWeights {
-            norm: self.norm1,
-            qkv: self.qkv,
-            proj: self.proj,
-            num_heads: self.num_heads,
-        }
-    }
-
-    /// The weights of the second half.
-    pub(crate) fn mlp(&self) -> MlpWeights<'a> {
-        MlpWeights {
-            norm: self.norm2,
-            fc1: self.fc1,
-            fc2: self.fc2,
-        }
-    }
-}
 
 /// `blocks` one after the other on the tokens `x` (T, D) -> (T, D). `segments` says how the tokens divide into
 /// sequences, as pairs of their number and the tokens in each: tokens attend inside of their sequence.

@@ -4,8 +4,8 @@ use candle_core::{D, Result, Tensor};
 
 use super::dropout::maybe_dropout;
 use super::product::matmul;
+use crate::args::Dropout;
 use crate::compute::Compute;
-use crate::ops::Dropout;
 
 /// Attention on packed rows q, k, v.
 pub(crate) fn self_attention(

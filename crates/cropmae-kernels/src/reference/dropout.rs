@@ -1,4 +1,4 @@
-//! Dropout: the counter hash of [`crate::ops::Dropout`], computed on the device.
+//! Dropout: the counter hash of [`crate::Dropout`], computed on the device.
 //!
 //! candle has no bit operations and no products modulo 2^32. So a word of the hash is two halves of 16 bits in
 //! tensors of u32, in which nothing overflows; shifts are divisions, and an exclusive or of two bytes is looked
@@ -7,7 +7,7 @@
 
 use candle_core::{D, Device, Result, Tensor};
 
-use crate::ops::{Dropout, MIX};
+use crate::args::{Dropout, MIX};
 
 /// `x` with elements dropped, whose rows are those of its last dimension.
 pub(crate) fn dropout(x: &Tensor, dropped: Dropout) -> Result<Tensor> {

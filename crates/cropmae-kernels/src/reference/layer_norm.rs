@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 
 use super::dropout::maybe_dropout;
-use crate::ops::{Dropout, Norm};
+use crate::args::{Dropout, Norm};
 
 /// LN over the last dimension.
 pub(crate) fn layer_norm(x: &Tensor, norm: Norm) -> Result<Tensor> {

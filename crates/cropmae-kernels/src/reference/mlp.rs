@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 
 use super::dropout::maybe_dropout;
 use super::linear::linear;
+use crate::args::Dropout;
 use crate::compute::Compute;
-use crate::ops::Dropout;
 
 /// fc2(dropout(gelu(fc1(x)))).
 pub(crate) fn mlp(

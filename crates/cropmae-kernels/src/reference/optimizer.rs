@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use crate::ops::AdamWUpdate;
+use crate::args::AdamWUpdate;
 
 /// AdamW updates, in place.
 pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {

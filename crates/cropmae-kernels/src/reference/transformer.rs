@@ -6,8 +6,8 @@ use super::attention::self_attention;
 use super::layer_norm::layer_norm;
 use super::linear::linear;
 use super::mlp::mlp;
+use crate::args::{AttentionWeights, Block, MlpWeights};
 use crate::compute::Compute;
-use crate::ops::{AttentionWeights, Block, MlpWeights};
 
 /// x + proj(self_attention(qkv(LN(x)))).
 pub(crate) fn attention_block(

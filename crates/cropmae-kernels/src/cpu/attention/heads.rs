@@ -7,13 +7,13 @@ use candle_core::Shape;
 use rayon::prelude::*;
 
 use super::tile::{Head, Operands, TileGrads, exponentials};
+use crate::args::Dropout;
 use crate::compute::Compute;
 use crate::cpu::matrix::{Mat, MatMut};
 use crate::cpu::output::Unset;
 use crate::cpu::product::ROWS;
 use crate::cpu::shared::PartMut;
 use crate::cpu::simd::vectorized;
-use crate::ops::Dropout;
 
 /// Scores of a tile of queries, in elements: 384 KiB, to stay in the cache of one core.
 const TILE_LEN: usize = 96 * 1024;

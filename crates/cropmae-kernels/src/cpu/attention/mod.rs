@@ -13,8 +13,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 use super::output::{Unset, output};
 use super::shared::PartMut;
 use super::tensor::{read, slice};
+use crate::args::Dropout;
 use crate::compute::Compute;
-use crate::ops::Dropout;
 
 mod heads;
 mod tile;

@@ -8,8 +8,8 @@ use super::dropout::masked;
 use super::output::output;
 use super::sums::add_scaled;
 use super::tensor::{read, slice, write_gradient};
+use crate::args::{Dropout, Norm};
 use crate::gradients::anchor;
-use crate::ops::{Dropout, Norm};
 
 pub(super) mod rows;
 

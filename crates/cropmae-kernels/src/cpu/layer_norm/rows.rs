@@ -2,11 +2,11 @@
 
 use candle_core::Result;
 
+use crate::args::Dropout;
 use crate::cpu::ROWS_PER_TASK;
 use crate::cpu::output::{Unset, output};
 use crate::cpu::simd::{self, vectorized};
 use crate::cpu::sums::add_scaled;
-use crate::ops::Dropout;
 
 /// What is normalized: `x`, or `residual` + dropout(`x`).
 #[derive(Clone, Copy)]
