@@ -28,7 +28,7 @@ pub(super) struct ClassFolders {
 impl ClassFolders {
     /// Lists `root/{train,val}/<class>`.
     pub fn open(root: &Path) -> Result<Self, EvalError> {
-        let expected = "folders of images, one a class, as in train/<class>/<image>";
+        let expected = "folders of images, one per class, as in train/<class>/<image>";
         let classes = list_folders(&root.join("train"), expected)?;
         let list = |part: &str| -> Result<Vec<Image>, EvalError> {
             let part = root.join(part);
