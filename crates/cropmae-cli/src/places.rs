@@ -69,9 +69,10 @@ pub fn program() -> String {
     std::env::var("CROPMAE_STARTED_AS").unwrap_or_else(|_| "cropmae".to_owned())
 }
 
-/// What the task runner found in git, for records.
+/// The git revision for records: the one that the task runner found, or the one that the program was built from.
 pub fn git_revision() -> Option<String> {
-    std::env::var("CROPMAE_REVISION").ok()
+    let built_from = || option_env!("CROPMAE_BUILT_FROM").map(str::to_owned);
+    std::env::var("CROPMAE_REVISION").ok().or_else(built_from)
 }
 
 /// Replaces `path` with `bytes`: a program that is killed leaves the old file or the new one, never half.

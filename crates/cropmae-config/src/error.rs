@@ -49,6 +49,14 @@ pub enum ConfigError {
         /// The override as typed.
         text: String,
     },
+    /// Neither a file nor the name of an embedded experiment.
+    #[error("{path}: no such file; expected a config file, or one of the embedded {known}")]
+    UnknownExperiment {
+        /// The file or name as typed.
+        path: PathBuf,
+        /// The names that exist, separated by commas.
+        known: String,
+    },
     /// No preset of that name.
     #[error("unknown preset {name:?}: expected one of {known}")]
     UnknownPreset {

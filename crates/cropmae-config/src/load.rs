@@ -109,6 +109,8 @@ fn parse_value(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::{ConfigError, Experiment, Views};
 
     fn demo(overrides: &[&str]) -> Result<Experiment, ConfigError> {
@@ -207,12 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn neither_file_nor_name_is_refused_with_the_names() {
+        let error = Experiment::open(Path::new("cropmae"), &[]).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("cropmae: no such file")
+                && message.contains("demo, cropmae_in1k_vits16"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn every_shipped_config_parses_and_round_trips() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
         let mut seen = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let experiment = Experiment::load(&path, &[]).unwrap();
+            let name = Path::new(path.file_stem().unwrap());
+            assert_eq!(Experiment::open(name, &[]).unwrap(), experiment);
             let json = serde_json::to_string(&experiment).unwrap();
             assert_eq!(
                 experiment,

@@ -1,5 +1,7 @@
 //! Names for the shapes of the paper and for the experiments that travel inside the program.
 
+use std::path::Path;
+
 use crate::{ConfigError, Experiment, ModelConfig};
 
 /// The experiment that runs when no config is given: minutes on two cores, data made on the spot.
@@ -7,6 +9,24 @@ pub const DEMO: &str = include_str!("../../../configs/demo.toml");
 
 /// The published CropMAE run on ImageNet.
 pub const CROPMAE_IN1K: &str = include_str!("../../../configs/cropmae_in1k_vits16.toml");
+
+/// The experiments of the folder `configs`, by name.
+const EXPERIMENTS: [(&str, &str); 5] = [
+    ("demo", DEMO),
+    ("cropmae_in1k_vits16", CROPMAE_IN1K),
+    (
+        "cropmae_k400_vits16",
+        include_str!("../../../configs/cropmae_k400_vits16.toml"),
+    ),
+    (
+        "siammae_k400_vits16",
+        include_str!("../../../configs/siammae_k400_vits16.toml"),
+    ),
+    (
+        "mae_in1k_vits16",
+        include_str!("../../../configs/mae_in1k_vits16.toml"),
+    ),
+];
 
 /// Architectures by name: encoder (D, depth, heads) and the decoder (Dd, depth, heads) of their builders.
 const ARCHITECTURES: [(&str, [usize; 3], [usize; 3]); 3] = [
@@ -22,6 +42,26 @@ impl Experiment {
     /// Never for a released build: a test parses it.
     pub fn demo(overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(DEMO, "the embedded default", overrides)
+    }
+
+    /// The experiment in the file `config`, or the embedded experiment of that name (`demo`, `cropmae_in1k_vits16`,
+    /// ...) where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnknownExperiment`] when there is neither, and every error of [`Self::load`].
+    pub fn open(config: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let named = EXPERIMENTS
+            .into_iter()
+            .find(|(name, _)| config == Path::new(name));
+        match named {
+            _ if config.exists() => Self::load(config, overrides),
+            Some((name, text)) => Self::parse(text, name, overrides),
+            None => Err(ConfigError::UnknownExperiment {
+                path: config.to_owned(),
+                known: EXPERIMENTS.map(|(name, _)| name).join(", "),
+            }),
+        }
     }
 
     /// The published CropMAE recipe, `configs/cropmae_in1k_vits16.toml`.

@@ -15,13 +15,14 @@ fn rng(seed: u64) -> ChaCha8Rng {
 
 /// The JPEGs in the folder whose names start with `prefix`, with their paths.
 fn files(prefix: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/data/jpeg");
+    let folder = cropmae_fixtures::committed("data/jpeg");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().unwrap() == "jpg" && name(path).starts_with(prefix))
         .collect();
     paths.sort();
+    assert!(!paths.is_empty(), "no JPEG's name starts with {prefix:?}");
     let read = |path: PathBuf| {
         let bytes = std::fs::read(&path).unwrap();
         (path, bytes)

@@ -206,12 +206,12 @@ fn regions_of_other_formats_equal_the_whole() {
 
 #[test]
 fn golden_exif_orientations_turn_pictures_when_asked() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/data/jpeg");
+    let folder = cropmae_fixtures::committed("data/jpeg");
     let turned = Options {
         exif_orientation: true,
         ..PLAIN
     };
-    let open = |name: String| std::fs::read(format!("{folder}/{name}")).unwrap();
+    let open = |name: String| std::fs::read(folder.join(name)).unwrap();
     let stored = whole(&open("exif_1.jpg".to_owned())).unwrap();
     for orientation in 1..=8 {
         let bytes = open(format!("exif_{orientation}.jpg"));

@@ -193,7 +193,10 @@ fn the_report_names_the_number_type_that_ran() {
     let (exact, asked) = (follow(Compute::F32), follow(Compute::Bf16));
     assert_eq!(exact.0, cropmae_config::ComputeDtype::F32);
     match Compute::Bf16.available_on(&Device::Cpu) {
-        Compute::F32 => assert_eq!(asked, exact, "no such instructions: the same in f32"),
+        Compute::F32 => {
+            assert_eq!(asked, exact, "no such instructions: the same in f32");
+            cropmae_fixtures::skip("this CPU has no AVX-512 for bfloat16");
+        }
         Compute::Bf16 => {
             assert_eq!(asked.0, cropmae_config::ComputeDtype::Bf16);
             assert_ne!(asked.1, exact.1, "rounded operands show in the joints");

@@ -85,7 +85,8 @@ pub struct LoaderArgs {
     /// Images or videos, wherever --data of pretrain takes them from
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
-    /// Experiment file whose data, image and patch size are used [default: the published ImageNet recipe]
+    /// Experiment file, or the name of an embedded one, whose data, image and patch size are used
+    /// [default: cropmae_in1k_vits16]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Change one value of the config; may be repeated

@@ -48,7 +48,7 @@ pub fn measure(args: &LoaderArgs) -> Result<Record> {
     let mut overrides = args.overrides.clone();
     overrides.push(format!("train.batch_size={}", args.batch));
     let experiment = match &args.config {
-        Some(path) => Experiment::load(path, &overrides)?,
+        Some(path) => Experiment::open(path, &overrides)?,
         None => Experiment::cropmae_in1k(&overrides)?,
     };
     let dataset = Arc::new(Dataset::open(&args.data, &experiment.data)?);

@@ -107,7 +107,7 @@ pub struct PreviewArgs {
     /// Images or videos, wherever --data of pretrain takes them from
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
-    /// Experiment file [default: the published ImageNet recipe]
+    /// Experiment file, or the name of an embedded one [default: cropmae_in1k_vits16]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Change one value of the config; may be repeated

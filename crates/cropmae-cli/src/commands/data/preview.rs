@@ -14,7 +14,7 @@ use crate::{console::Console, places};
 /// Runs the command.
 pub fn run(args: &PreviewArgs, console: &Console) -> Result<ExitCode> {
     let experiment = match &args.config {
-        Some(path) => Experiment::load(path, &args.overrides)?,
+        Some(path) => Experiment::open(path, &args.overrides)?,
         None => Experiment::cropmae_in1k(&args.overrides)?,
     };
     let dataset = Dataset::open(&args.source, &experiment.data)?;

@@ -20,7 +20,8 @@ use crate::device::DeviceArgs;
 The same command on the same --out continues a run that was stopped. Ctrl-C stops at the next
 step and saves; a second Ctrl-C stops at once.")]
 pub struct PretrainArgs {
-    /// Experiment file; without one the embedded default runs
+    /// Experiment file, or the name of an embedded one, such as cropmae_in1k_vits16; without it the embedded
+    /// default runs
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Folder of images, list of paths (.txt), tar shards ("shard-{000..146}.tar") or Parquet files; for

@@ -30,7 +30,7 @@ pub use watch::Watch;
 /// Runs the command.
 pub fn run(args: &PretrainArgs, console: &Console) -> Result<ExitCode> {
     let experiment = match &args.config {
-        Some(path) => Experiment::load(path, &args.overrides)?,
+        Some(path) => Experiment::open(path, &args.overrides)?,
         None => Experiment::demo(&args.overrides)?,
     };
     let device = device::open(&args.device)?;
