@@ -4,7 +4,7 @@
 //! out of the repository, lie in a second folder: the one that `CROPMAE_SHARED` names, by default `../shared`
 //! beside the checkout.
 //!
-//! A committed fixture that is missing fails its test. A missing file of the second folder is a [skip](skip):
+//! A committed fixture that is missing fails its test. A missing file of the second folder is a [`skip`]:
 //! the test goes on with what is there, and `cargo xtask test` counts the skips in its last line. Where the
 //! environment variable `CI` is set, a missing file of the second folder fails as well;
 //! `CROPMAE_REQUIRE_SHARED=1` and `CROPMAE_REQUIRE_SHARED=0` decide it either way.
@@ -46,7 +46,7 @@ pub fn committed(path: &str) -> PathBuf {
     found
 }
 
-/// The file or folder `path` of the shared folder, or `None` and a recorded [skip](skip) when it is not there.
+/// The file or folder `path` of the shared folder, or `None` and a recorded [`skip`] when it is not there.
 ///
 /// # Panics
 ///
