@@ -1,38 +1,39 @@
-//! The image-level protocol: k nearest neighbours and a linear probe on frozen features.
+//! The image-level protocol: k nearest neighbors and a linear probe on frozen features.
 
 use serde::{Deserialize, Serialize};
 
-/// Which vector stands for an image, after the encoder's final norm.
+/// The vector that represents an image, after the encoder's final norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
     /// The class token.
     ClassToken,
-    /// The mean of the patch tokens, the class token left out.
+    /// The mean of the patch tokens, without the class token.
     MeanPatch,
 }
 
-/// Settings of k-NN classification and of the linear probe.
+/// The settings of k-NN classification and of the linear probe.
 ///
-/// k-NN is that of Wu et al. (CVPR 2018) as DINO (Caron et al., ICCV 2021) runs it: cosine similarity, each
-/// neighbour votes for its class with weight `exp(similarity / temperature)`.
+/// The k-NN classifier is that of Wu et al. (CVPR 2018) as DINO (Caron et al., ICCV 2021) uses it: similarities are
+/// cosines, and each neighbor votes for its class with the weight `exp(similarity / temperature)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassesProtocol {
-    /// Side of the square that the encoder sees, in pixels.
+    /// The side in pixels of the square that the encoder sees.
     pub image_size: usize,
-    /// The shorter side becomes this (bicubic, antialiased) before the square is cut from the centre.
+    /// The shorter side in pixels to which an image is resized (bicubic, antialiased) before the square is cut from its
+    /// center.
     pub resize: usize,
-    /// What stands for an image.
+    /// The vector that represents an image.
     pub pooling: Pooling,
-    /// Numbers of neighbours to vote.
+    /// The numbers of neighbors that vote. Each number gives one score.
     pub neighbours: Vec<usize>,
-    /// Divides similarities before they are exponentiated.
+    /// The divisor of similarities in the weight of a vote.
     pub temperature: f64,
-    /// Factor of half the squared norm of the linear probe's weights, in a loss that is a mean over images.
-    /// Features are standardised first, so that one value suits every encoder.
+    /// The factor of half the squared norm of the linear probe's weights in its loss, which is a mean over images.
+    /// Features are standardized first, so the same value works for every encoder.
     pub weight_decay: f64,
-    /// Most iterations of the linear probe's solver.
+    /// The maximum number of iterations of the linear probe's solver.
     pub max_iterations: usize,
 }
 

@@ -1,52 +1,52 @@
-//! What can be wrong with an experiment file.
+//! The error type of this crate.
 
 use std::path::PathBuf;
 
-/// A problem with an experiment file or an override, worded so that the user can mend it.
+/// A problem with an experiment file or an override. The message says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: cannot read the config: {source}")]
     Read {
-        /// The file that was asked for.
+        /// The path of the file.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not valid TOML.
     #[error("{origin}, line {line}: not valid TOML: {message}")]
     Syntax {
-        /// File path or preset name.
+        /// The file path or preset name.
         origin: String,
-        /// One-based line number.
+        /// The line number, counted from 1.
         line: usize,
-        /// The parser's own words, on one line.
+        /// The parser's message, on one line.
         message: String,
     },
     /// A key is unknown, missing or of the wrong type.
     #[error("{origin}: {field}: {message}")]
     Field {
-        /// File path or preset name.
+        /// The file path or preset name.
         origin: String,
-        /// Dotted path of the key.
+        /// The dotted path of the key.
         field: String,
         /// What was found and what was expected.
         message: String,
     },
-    /// A value is of the right type but out of range, or contradicts another one.
+    /// A value has the right type but is out of range or contradicts another value.
     #[error("{field} = {found}: expected {expected}")]
     Range {
-        /// Dotted path of the key.
+        /// The dotted path of the key.
         field: &'static str,
-        /// The offending value.
+        /// The invalid value.
         found: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
     /// An override is not of the form `section.key=value`.
     #[error("--set {text}: expected section.key=value, for example train.batch_size=16")]
     Override {
-        /// The override as typed.
+        /// The override as given.
         text: String,
     },
     /// Neither a file nor the name of an embedded experiment.
@@ -57,12 +57,12 @@ pub enum ConfigError {
         /// The names that exist, separated by commas.
         known: String,
     },
-    /// No preset of that name.
+    /// No preset has the given name.
     #[error("unknown preset {name:?}: expected one of {known}")]
     UnknownPreset {
-        /// The name as typed.
+        /// The name as given.
         name: String,
-        /// The names that exist, comma separated.
+        /// The known names, separated by commas.
         known: String,
     },
 }

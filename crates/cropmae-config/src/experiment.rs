@@ -1,4 +1,4 @@
-//! The typed experiment file: one file per TOML table, every key spelled with its unit.
+//! The typed experiment file. Each TOML table has a module.
 
 mod about;
 mod augment;
@@ -38,43 +38,44 @@ pub use schedule::ScheduleConfig;
 pub use train::{ComputeDtype, TrainConfig};
 pub use views::Views;
 
-/// Everything that decides a pre-training run.
+/// All settings that determine a pre-training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// Where the recipe comes from and what to expect of it.
+    /// The source of the recipe and its expected results.
     pub about: About,
-    /// Which member of the family is trained.
+    /// The training method.
     pub method: Method,
-    /// Root of all randomness: crops, masks, order, initialisation, dropout.
+    /// The seed of all random numbers: crops, masks, order of samples, initialization, dropout.
     #[serde(default)]
     pub seed: Seed,
-    /// How images become views.
+    /// How samples become views.
     pub data: DataConfig,
-    /// Encoder and decoder.
+    /// The shapes of the encoder and the decoder.
     pub model: ModelConfig,
-    /// Masking of the reconstructed view.
+    /// The masking of the reconstructed view.
     pub mask: MaskConfig,
-    /// What the decoder is asked to predict.
+    /// The target of the reconstruction.
     pub loss: LossConfig,
-    /// AdamW and the scaling of its learning rate.
+    /// The AdamW optimizer and the scaling of its learning rate.
     pub optim: OptimConfig,
-    /// Warm-up and decay of the learning rate.
+    /// The warm-up and decay of the learning rate.
     pub schedule: ScheduleConfig,
-    /// Batches and epochs.
+    /// The batches and epochs.
     pub train: TrainConfig,
     /// When checkpoints are written and which are kept.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
-    /// Scores while the run goes on.
+    /// The evaluation during training.
     #[serde(default)]
     pub eval: EvalConfig,
 }
 
 impl Experiment {
-    /// SHA-256 over the canonical JSON of all fields that change a run: two experiments with equal
-    /// fingerprints train the same model on the same data. Provenance (`about`) and what only watches a
-    /// run (`checkpoint`, `eval`) are left out.
+    /// Returns the SHA-256 of the canonical JSON of all fields that affect training, in hexadecimal.
+    ///
+    /// Two experiments with equal fingerprints train the same model with the same settings. The fields `about`,
+    /// `checkpoint` and `eval` do not affect training and are left out.
     pub fn fingerprint(&self) -> String {
         let decisive = Self {
             about: About::default(),
@@ -87,7 +88,7 @@ impl Experiment {
         format!("{:x}", Sha256::digest(text))
     }
 
-    /// Images per update in one process.
+    /// Returns the number of images per update in one process.
     pub fn effective_batch(&self) -> usize {
         self.train.batch_size * self.train.accum_iter
     }

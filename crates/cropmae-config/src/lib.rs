@@ -1,9 +1,9 @@
 //! Typed experiment files of CropMAE in Rust.
 //!
-//! An [`Experiment`] is everything that decides a run: the method, the data recipe, the model, the
-//! optimiser and the schedule. It is read from a TOML file (or one of the embedded [`presets`]), changed
-//! by `key=value` [overrides](Experiment::load), validated as a whole, and written into every run folder
-//! as JSON with its [fingerprint](Experiment::fingerprint). The crate knows no tensors and no pixels.
+//! An [`Experiment`] holds all settings of a run: the method, the data, the model, the optimizer and the schedule. It
+//! is read from a TOML file or from one of the embedded [`presets`], changed by `key=value`
+//! [overrides](Experiment::load) and validated as a whole. Every run folder holds it as JSON with its
+//! [fingerprint](Experiment::fingerprint). This crate does not work with tensors or pixels.
 
 mod classes;
 mod error;

@@ -1,4 +1,4 @@
-//! From TOML text and `key=value` overrides to a validated [`Experiment`].
+//! Reads a validated [`Experiment`] from TOML text and `key=value` overrides.
 
 use std::path::Path;
 
@@ -8,19 +8,20 @@ use toml::{Table, Value};
 use crate::{ConfigError, Experiment, experiment::ALTERNATIVES};
 
 impl Experiment {
-    /// Reads `path`, applies `overrides` (`section.key=value`, TOML values; a bare word is a string) and
-    /// validates the whole.
+    /// Reads the TOML file at `path`, applies `overrides` and validates the result.
+    ///
+    /// An override has the form `section.key=value`. The value is a TOML value, or else a string without quotes.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the file and the key.
+    /// Returns [`ConfigError`], which names the file and the key, if the file or an override is not valid.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(&read(path)?, &path.display().to_string(), overrides)
     }
 
-    /// Like [`Self::load`] for text that is already in memory; `origin` names it in errors.
+    /// Does the same as [`Self::load`] for text in memory. Errors call it `origin`.
     ///
     /// # Errors
-    /// [`ConfigError`], naming `origin` and the key.
+    /// Returns [`ConfigError`], which names `origin` and the key, if the text or an override is not valid.
     pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut table = parse_table(text, origin)?;
         for text in overrides {
@@ -32,12 +33,12 @@ impl Experiment {
     }
 }
 
-/// The TOML table of a file.
+/// Reads the TOML table of a file.
 pub(crate) fn table(path: &Path) -> Result<Table, ConfigError> {
     parse_table(&read(path)?, &path.display().to_string())
 }
 
-/// A table as a typed value; errors name the key and the `origin`.
+/// Converts a table to a typed value. Errors name the key and `origin`.
 pub(crate) fn deserialize<T: DeserializeOwned>(
     table: Table,
     origin: &str,
@@ -85,7 +86,7 @@ fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
             .as_table_mut()
             .ok_or_else(malformed)?;
     }
-    // The one that is set displaces the one in the file; nothing else could take that away.
+    // An override replaces the alternative key of the file, because no override could remove that key.
     for [one, other] in ALTERNATIVES {
         let displaced = match path.trim() {
             path if path == one => other,
@@ -98,7 +99,7 @@ fn set(table: &mut Table, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A TOML value, or the text itself where it is none, so that `views=same_views` needs no quotes.
+/// Parses a TOML value. Other text is taken as a string, so that `views=same_views` needs no quotes.
 fn parse_value(text: &str) -> Value {
     format!("value = {text}")
         .parse::<Table>()
@@ -189,8 +190,9 @@ mod tests {
         let both = crate::presets::DEMO.replace("warmup_epochs", "warmup_steps = 5\nwarmup_epochs");
         let message = Experiment::parse(&both, "x", &[]).unwrap_err().to_string();
         assert!(
-            message
-                .contains("warmup_steps = 5: expected not to stand beside schedule.warmup_epochs"),
+            message.contains(
+                "warmup_steps = 5: expected only one of this key and schedule.warmup_epochs"
+            ),
             "{message}"
         );
         let steps = demo(&["schedule.warmup_steps=5"]).unwrap().schedule;

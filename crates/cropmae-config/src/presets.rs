@@ -1,10 +1,10 @@
-//! Names for the shapes of the paper and for the experiments that travel inside the program.
+//! Named model shapes of the paper, and the experiments that are embedded in the program.
 
 use std::path::Path;
 
 use crate::{ConfigError, Experiment, ModelConfig};
 
-/// The experiment that runs when no config is given: minutes on two cores, data made on the spot.
+/// The experiment that runs when no config is given. It takes minutes on two cores, and its data are generated.
 pub const DEMO: &str = include_str!("../../../configs/demo.toml");
 
 /// The published CropMAE run on ImageNet.
@@ -28,7 +28,7 @@ const EXPERIMENTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Architectures by name: encoder (D, depth, heads) and the decoder (Dd, depth, heads) of their builders.
+/// Architectures by name: the encoder's and the decoder's (width, depth, heads) in the reference's builders.
 const ARCHITECTURES: [(&str, [usize; 3], [usize; 3]); 3] = [
     ("vits", [384, 12, 6], [256, 4, 8]),
     ("vitb", [768, 12, 12], [512, 8, 16]),
@@ -36,10 +36,10 @@ const ARCHITECTURES: [(&str, [usize; 3], [usize; 3]); 3] = [
 ];
 
 impl Experiment {
-    /// The embedded default experiment.
+    /// Returns the embedded default experiment with `overrides` applied.
     ///
     /// # Errors
-    /// Never for a released build: a test parses it.
+    /// Returns [`ConfigError`] if an override is not valid.
     pub fn demo(overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(DEMO, "the embedded default", overrides)
     }
@@ -64,21 +64,22 @@ impl Experiment {
         }
     }
 
-    /// The published CropMAE recipe, `configs/cropmae_in1k_vits16.toml`.
+    /// Returns the published CropMAE recipe, `configs/cropmae_in1k_vits16.toml`, with `overrides` applied.
     ///
     /// # Errors
-    /// [`ConfigError`] for an override that does not fit.
+    /// Returns [`ConfigError`] if an override is not valid.
     pub fn cropmae_in1k(overrides: &[String]) -> Result<Self, ConfigError> {
         Self::parse(CROPMAE_IN1K, "configs/cropmae_in1k_vits16.toml", overrides)
     }
 }
 
 impl ModelConfig {
-    /// `vits16`, `vitb16`, `vitl16`, `vits8`, ... at 224 px with the decoder that the published training
-    /// runs used for every size: 256 wide, 4 layers, 8 heads.
+    /// Returns the model shape `vits16`, `vitb16`, `vitl16`, `vits8`, `vitb8` or `vitl8` for images of 224 x 224 pixels.
+    ///
+    /// The decoder is the one that the published training runs used for every size: 256 wide, 4 layers, 8 heads.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPreset`] for any other name.
+    /// Returns [`ConfigError::UnknownPreset`] for any other name.
     pub fn preset(name: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             decoder_embed_dim: 256,
@@ -88,11 +89,11 @@ impl ModelConfig {
         })
     }
 
-    /// Like [`Self::preset`] with the decoder of the reference's own builders, which grows with the
-    /// encoder.
+    /// Returns the same shape as [`Self::preset`], but with the decoder of the reference's builders, which grows with
+    /// the encoder.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPreset`] for any other name.
+    /// Returns [`ConfigError::UnknownPreset`] for any other name.
     pub fn factory_preset(name: &str) -> Result<Self, ConfigError> {
         let unknown = || ConfigError::UnknownPreset {
             name: name.to_owned(),

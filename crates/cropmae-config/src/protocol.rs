@@ -1,4 +1,4 @@
-//! The label-propagation protocol: the numbers that decide an evaluation.
+//! The label-propagation protocol: the settings that determine an evaluation.
 
 use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{ConfigError, load};
 
-/// Size at which frames go through the encoder.
+/// The size at which the encoder sees frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FrameSize {
     /// Exactly this height and width, in pixels.
     Exact {
-        /// Pixels.
+        /// The height in pixels.
         height: usize,
-        /// Pixels.
+        /// The width in pixels.
         width: usize,
     },
-    /// The longer side becomes this, the other is scaled and floored to a multiple of 64, in pixels.
+    /// The longer side in pixels. The other side is scaled by the same factor and rounded down to a multiple of 64.
     LongerSide(usize),
 }
 
 impl FrameSize {
-    /// Height and width for a frame of `(height, width)`.
+    /// Returns the height and width in pixels at which the encoder sees a frame of `height` x `width` pixels.
     ///
     /// ```
     /// use cropmae_config::FrameSize;
@@ -43,7 +43,7 @@ impl FrameSize {
     }
 }
 
-/// `HEIGHTxWIDTH`, or one number for the longer side.
+/// Parses `HEIGHTxWIDTH`, or one number for the longer side.
 impl FromStr for FrameSize {
     type Err = String;
 
@@ -75,35 +75,36 @@ impl fmt::Display for FrameSize {
     }
 }
 
-/// Settings of one label-propagation task; [`Protocol::davis`], [`Protocol::vip`] and
-/// [`Protocol::jhmdb`] are the reference's.
+/// The settings of one label-propagation task. [`Protocol::davis`], [`Protocol::vip`] and [`Protocol::jhmdb`] are those
+/// of the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
-    /// Size of the encoder's input.
+    /// The size of the encoder's input.
     pub frame_size: FrameSize,
-    /// Sources whose labels a cell averages.
+    /// The number of sources whose labels are averaged for a cell.
     pub top_k: usize,
-    /// Grid distance from which on recent frames' cells are excluded; long-term frames are not restricted.
+    /// The distance in cells from which cells of recent frames are excluded. Long-term frames have no such limit.
     pub radius: f64,
-    /// Affinities are divided by this before the softmax.
+    /// The divisor of affinities before the softmax.
     pub temperature: f64,
-    /// Recent frames used as sources.
+    /// The number of recent frames that are sources.
     pub context_frames: usize,
-    /// Frames that stay sources for the whole video, without a radius, as the reference counts them: 0 is
-    /// frame 0; n > 0 is frame n + 1, in use from frame n + 1 + `context_frames` on and replaced by frame 0
-    /// before.
+    /// The frames that are sources for the whole video, without a radius, numbered as in the reference. 0 means
+    /// frame 0. A number n > 0 means frame n + 1, which is a source from frame n + 1 + `context_frames` on. Before
+    /// that, frame 0 takes its place.
     pub long_term_frames: Vec<usize>,
-    /// Block whose output gives the features, from 1, passed through the final norm; none: the last.
+    /// The number of the block, counted from 1, whose output gives the features, or `None` for the last. The output
+    /// goes through the final norm.
     pub feature_block: Option<usize>,
-    /// Whether features are scaled to unit length, so that affinities are cosines.
+    /// Whether features are scaled to unit length, which makes affinities cosines.
     pub l2_normalise: bool,
-    /// Whether a prediction's soft labels are stretched to 0..1 in every cell before they become masks.
+    /// Whether the soft labels of a prediction are stretched to 0..1 in every cell before they become masks.
     pub normalise_labels: bool,
 }
 
 impl Protocol {
-    /// DAVIS-2017, semi-supervised.
+    /// Returns the settings for the semi-supervised task of DAVIS-2017.
     pub fn davis() -> Self {
         Self {
             frame_size: FrameSize::Exact {
@@ -114,7 +115,7 @@ impl Protocol {
         }
     }
 
-    /// VIP, part propagation.
+    /// Returns the settings for the propagation of parts in VIP.
     pub fn vip() -> Self {
         Self {
             frame_size: FrameSize::LongerSide(880),
@@ -123,7 +124,7 @@ impl Protocol {
         }
     }
 
-    /// JHMDB, key points.
+    /// Returns the settings for the propagation of key points in JHMDB.
     pub fn jhmdb() -> Self {
         Self {
             frame_size: FrameSize::Exact {
@@ -142,11 +143,11 @@ impl Protocol {
     }
 }
 
-/// Changes to a [`Protocol`]: what a command line or a section of a [`ProtocolFile`] says.
+/// Changes to a [`Protocol`] from a command line or a section of a [`ProtocolFile`].
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProtocolChanges {
-    /// See [`Protocol::frame_size`]; in a file `"480x880"`, or a number for the longer side.
+    /// See [`Protocol::frame_size`]. In a file, it is a string such as `"480x880"`, or a number for the longer side.
     #[serde(deserialize_with = "frame_size")]
     pub frame_size: Option<FrameSize>,
     /// See [`Protocol::top_k`].
@@ -168,7 +169,7 @@ pub struct ProtocolChanges {
 }
 
 impl ProtocolChanges {
-    /// `protocol` with these changes.
+    /// Returns `protocol` with these changes.
     #[must_use]
     pub fn apply(&self, protocol: Protocol) -> Protocol {
         Protocol {
@@ -188,20 +189,22 @@ impl ProtocolChanges {
     }
 }
 
-/// Protocol changes in a TOML file: a section `[all]` for every benchmark, and one for each under its name.
+/// Protocol changes in a TOML file: a section `[all]` for every benchmark, and a section for each benchmark under its
+/// name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProtocolFile {
     sections: BTreeMap<String, ProtocolChanges>,
 }
 
 impl ProtocolFile {
-    /// The section that every benchmark obeys.
+    /// The name of the section that applies to every benchmark.
     const ALL: &str = "all";
 
-    /// Reads a file that may have sections for `benchmarks`.
+    /// Reads the file at `path`, which may have the section `[all]` and sections for `benchmarks`.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the file and the key, for a section of any other name too.
+    /// Returns [`ConfigError`], which names the file and the key, if the file cannot be read, is not valid or has a
+    /// section of another name.
     pub fn load(path: &Path, benchmarks: &[&str]) -> Result<Self, ConfigError> {
         let (table, origin) = (load::table(path)?, path.display().to_string());
         let known = || [Self::ALL].into_iter().chain(benchmarks.iter().copied());
@@ -219,7 +222,7 @@ impl ProtocolFile {
         })
     }
 
-    /// The protocol of a benchmark with the changes to all and then its own.
+    /// Returns `protocol` with the changes for all benchmarks, and then with those for `benchmark`.
     #[must_use]
     pub fn apply(&self, benchmark: &str, protocol: Protocol) -> Protocol {
         let sections = [Self::ALL, benchmark].map(|name| self.sections.get(name));

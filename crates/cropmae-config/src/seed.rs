@@ -1,38 +1,39 @@
-//! The one source of randomness: a counter-based generator keyed by what it is drawn for.
+//! The source of all random numbers: a counter-based generator.
 //!
-//! Each draw's key names its purpose, its epoch and its sample, so no result depends on the order in
+//! The key of a generator holds the purpose, the epoch and the sample of the numbers. No result depends on the order in
 //! which threads run, and any sample of any epoch can be drawn again on its own.
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// Root seed of an experiment.
+/// The seed of an experiment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seed(pub u64);
 
-/// What random numbers are drawn for. The discriminants are part of the result: never renumber them.
+/// The purpose of random numbers. The discriminants affect every result and must never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Stream {
-    /// Crop boxes, flips and frame choices of a sample.
+    /// The crop boxes, flips and frame choices of a sample.
     Views = 1,
     /// The mask of a sample.
     Mask = 2,
     /// The order of samples in an epoch.
     Order = 3,
-    /// Initial weights.
+    /// The initial weights.
     Init = 4,
-    /// Dropout of a step.
+    /// The dropout of a step.
     Dropout = 5,
-    /// Procedural scenes.
+    /// The procedural scenes.
     Scenes = 6,
 }
 
 impl Seed {
-    /// The generator for `stream` at the counters `(major, minor)`, usually (epoch, sample index).
+    /// Returns the generator for `stream` at the counters `(major, minor)`, usually (epoch, sample index).
     ///
-    /// The four numbers are ChaCha8's 256-bit key itself, so different counters never share a sequence.
+    /// The seed, the stream and the counters form the 256-bit key of ChaCha8, so different counters never share a
+    /// sequence.
     ///
     /// ```
     /// use cropmae_config::{Seed, Stream};
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn sequences_are_pinned() {
-        // A change here changes every published run: bump the format version if it is wanted.
+        // A change of this value changes every published run. Bump the format version if it is intended.
         assert_eq!(Seed(0).rng(Stream::Views, 0, 0).next_u64(), PINNED);
     }
 

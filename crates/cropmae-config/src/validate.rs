@@ -1,13 +1,13 @@
-//! Values that contradict each other across tables: problems are found before anything is decoded or allocated.
+//! Checks across the tables of an experiment. They run before anything is decoded or allocated.
 
 use crate::require::require;
 use crate::{ConfigError, Experiment, Method, Views};
 
 impl Experiment {
-    /// Checks every range and every pair of values that must agree.
+    /// Checks that every value is in range and that the values agree with each other.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] for the first offence, naming the key and what would be accepted.
+    /// Returns [`ConfigError::Range`] for the first invalid value. It names the key and the accepted values.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.views_suit_method()?;
         self.data.validate()?;

@@ -1,19 +1,19 @@
-//! `[about]`: where a recipe comes from.
+//! The table `[about]`: the source of a recipe.
 
 use serde::{Deserialize, Serialize};
 
-/// Provenance of a recipe. Free text for people; nothing here changes a run.
+/// The source of a recipe and its expected results, as free text. Nothing here affects training.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct About {
-    /// Short name, used for the default run folder.
+    /// The short name of the recipe. The default run folder has this name.
     pub name: String,
-    /// Paper and table that the recipe reproduces.
+    /// The paper and table that the recipe reproduces.
     pub paper: String,
-    /// The command that runs it.
+    /// The command that runs the recipe.
     pub command: String,
-    /// Score to expect, with its source.
+    /// The expected score and its source.
     pub expected: String,
-    /// Hardware and hours of the published run, with their source.
+    /// The hardware and hours of the published run, and their source.
     pub cost: String,
 }

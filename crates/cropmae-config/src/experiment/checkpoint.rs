@@ -1,4 +1,4 @@
-//! `[checkpoint]`: when checkpoints are written and which are kept.
+//! The table `[checkpoint]`: when checkpoints are written and which are kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,19 @@ use crate::{
     require::{non_negative, positive},
 };
 
-/// When checkpoints are written and which are kept. Nothing here changes what is trained.
+/// When checkpoints are written and which are kept. Nothing here affects what is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
-    /// Epochs between two checkpoints; the end of the run always writes one.
+    /// The number of epochs between two checkpoints. The end of a run always writes one.
     pub every_epochs: u32,
-    /// Longest training time without a checkpoint, in minutes, inside an epoch too; 0 for no limit.
+    /// The longest training time without a checkpoint in minutes, also within an epoch. 0 means no limit.
     pub every_minutes: f64,
-    /// Newest checkpoints kept whole, optimizer state included. A second one is the way back when the
+    /// The number of newest checkpoints that are kept with their optimizer state. A second one is a fallback if the
     /// newest is damaged.
     pub keep_last: usize,
-    /// Keep the weights of every so many epochs for good, in `snapshots`; none when absent.
+    /// The number of epochs between two sets of weights that are kept permanently in `snapshots`, or `None` to keep
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_every: Option<u32>,
 }

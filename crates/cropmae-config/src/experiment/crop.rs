@@ -1,4 +1,4 @@
-//! How a crop is drawn and resampled.
+//! How crops are drawn and resampled.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sampler {
-    /// Ten tries, then a centre crop: what the published runs executed.
+    /// Boxes are drawn up to ten times until one fits, then a center crop is taken. The published runs did this.
     Rejection,
-    /// One try, clipped to the image: the paper's text.
+    /// One box is drawn and clipped to the image, as the text of the paper says.
     Uniform,
 }
 
-/// Resampling filter, always antialiased.
+/// The resampling filter for crops. It is always antialiased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
-    /// Triangle filter.
+    /// The triangle filter.
     Bilinear,
-    /// Cubic filter with a = -0.5.
+    /// The cubic filter with a = -0.5.
     Bicubic,
 }

@@ -1,4 +1,4 @@
-//! `[data]`: how images become views.
+//! The table `[data]`: how samples become views.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,66 +8,68 @@ use crate::{
     require::{positive, require, unit},
 };
 
-/// How images become views.
+/// How samples become views.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// View strategy; must suit the method.
+    /// The views of a sample. They must fit the method.
     pub views: Views,
-    /// Range of the global crop's share of the image area.
+    /// The range of the area of a global crop, as a fraction of the image area.
     pub global_scale: [f64; 2],
-    /// Range of the local crop's share of the global crop's area; only for the strategies that cut one.
+    /// The range of the area of a local crop, as a fraction of the area of the global crop. It applies only to views
+    /// with a local crop.
     pub local_scale: [f64; 2],
-    /// Range of the crops' width / height, drawn log-uniformly.
+    /// The range of the aspect ratio (width / height) of crops. The ratio is drawn log-uniformly.
     pub aspect_ratio: [f64; 2],
-    /// How boxes are drawn.
+    /// How crop boxes are drawn.
     pub sampler: Sampler,
-    /// Filter for resizing crops to the model's input.
+    /// The filter that resizes crops to the input size of the model.
     pub interpolation: Interpolation,
-    /// Chance of a horizontal flip, drawn for each view on its own.
+    /// The probability of a horizontal flip, drawn separately for each view.
     pub flip_prob: f64,
-    /// What is done to the view that is cut first; only for the strategies of CropMAE.
+    /// The augmentations of the view that is cut first. They are available only for the views of CropMAE.
     #[serde(default, skip_serializing_if = "AugmentConfig::is_off")]
     pub augment: AugmentConfig,
     /// What counts as one sample.
     #[serde(default)]
     pub samples: Samples,
-    /// Samples taken of each picture or video that is decoded; a batch then holds that many fewer of them.
+    /// The number of samples that are taken from each decoded image or video. A batch of `batch_size` samples holds
+    /// `batch_size / repeated_sampling` images or videos.
     #[serde(default = "default_repeated_sampling")]
     pub repeated_sampling: usize,
-    /// Inclusive range of the distance between two frames of a pair, in frames.
+    /// The inclusive range of the distance between the two frames of a pair, in frames.
     #[serde(default = "default_frame_gap")]
     pub frame_gap: [u32; 2],
-    /// Images with more pixels than this are refused as decompression bombs, in megapixels.
+    /// The largest accepted image in megapixels. Larger images are refused as decompression bombs.
     #[serde(default = "default_max_megapixels")]
     pub max_megapixels: u32,
-    /// Whether pictures are turned as their EXIF data says; the reference takes them as they are stored.
+    /// Whether images are rotated as their EXIF data says. The reference ignores the EXIF data.
     #[serde(default)]
     pub exif_orientation: bool,
-    /// Share of unreadable files above which a run stops.
+    /// The fraction of unreadable files above which a run stops.
     #[serde(default = "default_max_bad_fraction")]
     pub max_bad_fraction: f64,
-    /// Batches decoded ahead of the model.
+    /// The number of batches that are decoded ahead of the model.
     #[serde(default = "default_prefetch_batches")]
     pub prefetch_batches: usize,
-    /// A procedural data set made on the spot when no folder is given.
+    /// The procedural data set that is generated when no folder is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenes: Option<ScenesConfig>,
-    /// Accepts the values of the former key that mean today's behavior, so that older runs can be resumed.
+    /// Accepts the values of a former key that mean today's behavior, so that older runs can be resumed.
     #[serde(default, skip_serializing, rename = "decoder")]
     _decoder: FormerDecoder,
 }
 
-/// What counts as one sample.
+/// What counts as one sample of a data set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Samples {
-    /// Videos for pairs of frames and where the source holds video files, images otherwise.
+    /// Each video if the views are pairs of frames or the source holds video files, otherwise each image.
     #[default]
     Auto,
-    /// Every image, whatever folder it lies in.
+    /// Each image, whatever folder it is in.
     Images,
-    /// Every video: a video file or a folder of frames, of which each epoch sees one frame or pair.
+    /// Each video: a video file or a folder of frames. Each epoch uses one frame or one pair of frames of a video.
     Videos,
 }
 

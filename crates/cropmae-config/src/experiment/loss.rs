@@ -1,11 +1,11 @@
-//! `[loss]`: what the decoder is asked to predict.
+//! The table `[loss]`: the target of the reconstruction.
 
 use serde::{Deserialize, Serialize};
 
-/// What the decoder is asked to predict.
+/// The target of the reconstruction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
-    /// Normalise each target patch by its own mean and standard deviation.
+    /// Whether each target patch is normalized by its own mean and standard deviation.
     pub norm_pix: bool,
 }

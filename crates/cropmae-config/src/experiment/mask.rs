@@ -1,22 +1,22 @@
-//! `[mask]`: what the decoder does not see.
+//! The table `[mask]`: the masking of the reconstructed view.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, require::require};
 
-/// Masking of the reconstructed view.
+/// The masking of the reconstructed view.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskConfig {
-    /// Share of patches removed.
+    /// The fraction of patches that are removed.
     pub ratio: f64,
 }
 
 impl MaskConfig {
-    /// Visible patches of `num_patches`: `trunc(N * (1 - ratio))`, the product taken in f64.
+    /// Returns the number of visible patches out of N = `num_patches`: `trunc(N * (1 - ratio))`, computed in f64.
     ///
-    /// The order of operations is the reference's and matters: `N - trunc(N * ratio)` and f32
-    /// arithmetic give other counts.
+    /// The order of operations is that of the reference. `N - trunc(N * ratio)` or f32 arithmetic would give other
+    /// numbers.
     ///
     /// ```
     /// let mask = cropmae_config::MaskConfig { ratio: 0.985 };
@@ -33,7 +33,7 @@ impl MaskConfig {
             (0.0..1.0).contains(&self.ratio),
             "mask.ratio",
             self.ratio,
-            "0 up to below 1",
+            "at least 0, less than 1",
         )?;
         require(
             self.len_keep(num_patches) < num_patches,

@@ -1,15 +1,15 @@
-//! `method`: which member of the family is trained.
+//! The key `method`: the training method.
 
 use serde::{Deserialize, Serialize};
 
-/// Members of the family. They differ by a sampler of views and a decoder.
+/// A training method. The methods differ in the views and the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Two crops of one image, cross-attention decoder (Eymaël et al., ECCV 2024).
+    /// CropMAE: two crops of one image, cross-attention decoder (Eymaël et al., ECCV 2024).
     CropMae,
-    /// Two frames of one video, cross-attention decoder (Gupta et al., NeurIPS 2023).
+    /// SiamMAE: two frames of one video, cross-attention decoder (Gupta et al., NeurIPS 2023).
     SiamMae,
-    /// One view, self-attention decoder (He et al., CVPR 2022).
+    /// MAE: one view, self-attention decoder (He et al., CVPR 2022).
     Mae,
 }

@@ -1,4 +1,4 @@
-//! `[model]`: shapes of encoder and decoder.
+//! The table `[model]`: the shapes of the encoder and the decoder.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,34 +7,33 @@ use crate::{
     require::{positive, require},
 };
 
-/// Encoder and decoder shapes, in the reference's names.
+/// The shapes of the encoder and the decoder, under the reference's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Width and height of the training input, in pixels.
+    /// The width and height of the training input in pixels.
     pub image_size: usize,
-    /// Width and height of a patch, in pixels.
+    /// The width and height of a patch in pixels.
     pub patch_size: usize,
-    /// Encoder width D.
+    /// The encoder width D.
     pub embed_dim: usize,
-    /// Encoder blocks.
+    /// The number of encoder blocks.
     pub depth: usize,
-    /// Encoder attention heads.
+    /// The number of attention heads in an encoder block.
     pub num_heads: usize,
-    /// MLP width over encoder width.
+    /// The hidden width of an MLP divided by the width of its block.
     #[serde(default = "default_mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Added to the variance by the encoder's layer norms; foreign encoders may have another than the
-    /// family's 1e-6.
+    /// The value that the encoder's layer norms add to the variance. Imported encoders may not use 1e-6.
     #[serde(default = "default_layer_norm_eps")]
     pub layer_norm_eps: f64,
-    /// Decoder width Dd.
+    /// The decoder width Dd.
     pub decoder_embed_dim: usize,
-    /// Decoder layers.
+    /// The number of decoder layers.
     pub decoder_depth: usize,
-    /// Decoder attention heads.
+    /// The number of attention heads in a decoder layer.
     pub decoder_num_heads: usize,
-    /// Dropout inside the cross-attention decoder; MAE has none.
+    /// The dropout probability in the cross-attention decoder. The MAE decoder has no dropout.
     #[serde(default = "default_dropout")]
     pub decoder_dropout: f64,
 }
@@ -50,22 +49,22 @@ fn default_dropout() -> f64 {
 }
 
 impl ModelConfig {
-    /// Patches along one side of the training input.
+    /// Returns the number of patches along one side of the training input.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 
-    /// Patches of a training input, N.
+    /// Returns the number of patches of a training input, N.
     pub fn num_patches(&self) -> usize {
         self.grid() * self.grid()
     }
 
-    /// Values of one RGB patch.
+    /// Returns the number of values of one RGB patch.
     pub fn patch_values(&self) -> usize {
         self.patch_size * self.patch_size * 3
     }
 
-    /// Hidden width of the MLP in a block of width `dim`, of the encoder or of MAE's decoder.
+    /// Returns the hidden width of the MLP in a block of width `dim` of the encoder or the MAE decoder.
     pub fn mlp_width(&self, dim: usize) -> usize {
         (dim as f64 * self.mlp_ratio) as usize
     }
@@ -99,7 +98,9 @@ impl ModelConfig {
                 width > 0 && width.is_multiple_of(4) && width.is_multiple_of(heads),
                 field,
                 width,
-                format!("a multiple of 4 (sin-cos position embedding) and of its {heads} heads"),
+                format!(
+                    "a multiple of 4 (sin-cos position embedding) and of the number of heads, {heads}"
+                ),
             )?;
         }
         require(
@@ -112,13 +113,13 @@ impl ModelConfig {
             (0.0..0.1).contains(&self.layer_norm_eps),
             "model.layer_norm_eps",
             self.layer_norm_eps,
-            "0 up to below 0.1",
+            "at least 0, less than 0.1",
         )?;
         require(
             (0.0..1.0).contains(&self.decoder_dropout),
             "model.decoder_dropout",
             self.decoder_dropout,
-            "0 up to below 1",
+            "at least 0, less than 1",
         )
     }
 }

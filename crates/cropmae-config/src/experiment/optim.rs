@@ -1,4 +1,4 @@
-//! `[optim]`: AdamW.
+//! The table `[optim]`: the AdamW optimizer.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,22 +7,22 @@ use crate::{
     require::{non_negative, require},
 };
 
-/// AdamW and the scaling of its learning rate.
+/// The AdamW optimizer and the scaling of its learning rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimConfig {
-    /// Learning rate per 256 images of effective batch.
+    /// The learning rate for an effective batch of 256 images. The peak learning rate is proportional to the batch.
     pub blr: f64,
-    /// Decay of the first moment.
+    /// The decay of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// The decay of the second moment.
     pub beta2: f64,
-    /// Added to the denominator.
+    /// The value that is added to the denominator of an update.
     #[serde(default = "default_eps")]
     pub eps: f64,
-    /// Decoupled weight decay; biases and 1-D tensors have none.
+    /// The decoupled weight decay. It does not apply to biases and 1-D tensors.
     pub weight_decay: f64,
-    /// Global gradient norm above which gradients are scaled down; none when absent.
+    /// The global gradient norm above which gradients are scaled down, or `None` for no clipping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_grad_norm: Option<f64>,
 }
@@ -32,7 +32,7 @@ fn default_eps() -> f64 {
 }
 
 impl OptimConfig {
-    /// Peak learning rate for `effective_batch` images per update.
+    /// Returns the peak learning rate for `effective_batch` images per update.
     pub fn peak_lr(&self, effective_batch: usize) -> f64 {
         self.blr * effective_batch as f64 / 256.0
     }
@@ -44,7 +44,12 @@ impl OptimConfig {
             require(value > 0.0 && value.is_finite(), field, value, "above 0")?;
         }
         for (field, value) in [("optim.beta1", self.beta1), ("optim.beta2", self.beta2)] {
-            require((0.0..1.0).contains(&value), field, value, "0 up to below 1")?;
+            require(
+                (0.0..1.0).contains(&value),
+                field,
+                value,
+                "at least 0, less than 1",
+            )?;
         }
         non_negative("optim.weight_decay", self.weight_decay)?;
         match self.clip_grad_norm {
@@ -52,7 +57,7 @@ impl OptimConfig {
                 norm > 0.0,
                 "optim.clip_grad_norm",
                 norm,
-                "above 0, or leave the key out",
+                "above 0 (or omit the key)",
             ),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! `[data.scenes]`: the procedural data set.
+//! The table `[data.scenes]`: the procedural data set.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +7,17 @@ use crate::{
     require::{positive, require},
 };
 
-/// Size of the procedural data set.
+/// The size of the procedural data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScenesConfig {
-    /// Number of training images.
+    /// The number of training images.
     pub images: usize,
-    /// Width and height of a training image, in pixels.
+    /// The width and height of a training image in pixels.
     pub image_px: u32,
-    /// Number of evaluation videos per task.
+    /// The number of evaluation videos per task.
     pub videos: usize,
-    /// Frames of an evaluation video.
+    /// The number of frames of an evaluation video.
     pub video_frames: usize,
 }
 

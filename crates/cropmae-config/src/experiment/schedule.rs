@@ -1,4 +1,4 @@
-//! `[schedule]`: the learning rate over a run.
+//! The table `[schedule]`: the learning rate over a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,32 +7,34 @@ use crate::{
     require::{non_negative, require},
 };
 
-/// Pairs of keys of which one may be given.
+/// Pairs of keys that exclude each other.
 pub(crate) const ALTERNATIVES: [[&str; 2]; 2] = [
     ["schedule.warmup_epochs", "schedule.warmup_steps"],
     ["schedule.decay_epochs", "schedule.decay_steps"],
 ];
 
-/// Warm-up and decay of the learning rate. Lengths count from the start of the run and are given in epochs
-/// or in steps (updates), not both.
+/// The warm-up and decay of the learning rate. Lengths count from the start of the run, either in epochs or in steps
+/// (updates).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
-    /// Linear warm-up, in epochs (fractions allowed); none when absent.
+    /// The length of the linear warm-up in epochs, which may be a fraction. There is no warm-up if this and
+    /// `warmup_steps` are `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_epochs: Option<f64>,
-    /// The same in steps.
+    /// The length of the linear warm-up in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
-    /// Where the half cosine reaches `min_lr` and stays, in epochs; `train.epochs` when absent.
+    /// The epoch at which the half cosine reaches `min_lr`, where the rate stays. It is `train.epochs` if this and
+    /// `decay_steps` are `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decay_epochs: Option<f64>,
-    /// The same in steps.
+    /// The step at which the half cosine reaches `min_lr`, where the rate stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decay_steps: Option<u64>,
-    /// Where the half cosine ends.
+    /// The learning rate at the end of the half cosine.
     pub min_lr: f64,
-    /// Run each update with the rate of the update before, as the reference does.
+    /// Whether each update uses the learning rate of the previous update, as in the reference.
     #[serde(default)]
     pub compat: bool,
 }
@@ -64,7 +66,7 @@ impl ScheduleConfig {
                 epochs.is_none() || steps.is_none(),
                 field,
                 steps.unwrap_or(0),
-                format!("not to stand beside {other}: give one of the two"),
+                format!("only one of this key and {other}: remove one"),
             )?;
         }
         let after = |field, decay: Option<f64>, warmup: Option<f64>| match (decay, warmup) {

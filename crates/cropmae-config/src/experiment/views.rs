@@ -1,8 +1,8 @@
-//! `data.views`: how one sample becomes its views.
+//! The key `data.views`: how one sample becomes its views.
 
 use serde::{Deserialize, Serialize};
 
-/// How one sample becomes its views. View 1 is seen whole, view 2 is masked and reconstructed.
+/// How one sample becomes its views. The encoder sees all of view 1. View 2 is masked and reconstructed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Views {
@@ -10,18 +10,18 @@ pub enum Views {
     GlobalToLocal,
     /// View 1 is a crop of view 2.
     LocalToGlobal,
-    /// Two independent global crops of the image.
+    /// The views are two independent global crops of the image.
     RandomViews,
-    /// One global crop used twice.
+    /// Both views are the same global crop.
     SameViews,
-    /// Two frames of a video under one crop box and one flip (SiamMAE).
+    /// The views are two frames of a video with the same crop box and the same flip (SiamMAE).
     FramePair,
-    /// One crop (MAE).
+    /// The only view is one crop, which is masked and reconstructed (MAE).
     Single,
 }
 
 impl Views {
-    /// Views per sample: 1 for MAE, otherwise 2.
+    /// Returns the number of views per sample: 1 for [`Self::Single`], otherwise 2.
     pub fn count(self) -> usize {
         if self == Self::Single { 1 } else { 2 }
     }
