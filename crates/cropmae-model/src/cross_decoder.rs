@@ -1,11 +1,12 @@
 //! The cross-attention decoder of CropMAE and SiamMAE (Gupta et al., NeurIPS 2023, section 3 "Decoder";
-//! CropMAE, section 3.2): tokens of the masked view query the tokens of the whole one.
+//! CropMAE, section 3.2): tokens of the masked view query the tokens of the whole view.
 //!
-//! Post-norm layers as in Vaswani et al. (2017), but cross-attention comes first: cross-attention,
-//! feed-forward, self-attention, each `x = norm(x + dropout(f(x)))` with norm2, norm3, norm1 in that
-//! order. The key/value sequence is the same for all layers and carries no decoder positions.
+//! Layers are post-norm as in Vaswani et al. (2017), but in the order cross-attention, feed-forward, self-attention.
+//! Each sub-layer is `x = norm(x + dropout(f(x)))`, with norm2, norm3 and norm1 in that order. The key/value sequence is
+//! the same for all layers and has no decoder positions.
 //!
-//! Symbols: B batch, N patches of the masked view, M of the whole view, Dd decoder width.
+//! Symbols: B batch, N patches of the masked view, K visible patches of it, M patches of the whole view, D encoder
+//! width, Dd decoder width.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -17,11 +18,11 @@ use crate::dropout::{DropoutStream, Site};
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention};
 use crate::{Execution, PatchMask, Result};
 
-/// Hidden width of the feed-forward part of the cross-attention decoder's layers, whatever the decoder's
-/// own width: the default of PyTorch, which the published models have.
+/// The hidden width of the feed-forward part in every layer of the cross-attention decoder. It is the default of
+/// PyTorch, which the published models use for every decoder width.
 pub const FEED_FORWARD_DIM: usize = 2048;
 
-/// Multi-head attention of one sequence on another, in torch's `MultiheadAttention` layout.
+/// Multi-head attention from one sequence to another, in the layout of PyTorch's `MultiheadAttention`.
 #[derive(Debug, Clone)]
 struct CrossAttention {
     q: Linear,
@@ -50,7 +51,7 @@ impl CrossAttention {
         }
     }
 
-    /// (B, N, Dd) on (B, M, Dd) -> (B, N, Dd).
+    /// Attends from `x` (B, N, Dd) to `memory` (B, M, Dd): (B, N, Dd).
     fn forward(&self, x: &Tensor, memory: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         let q = self.q.forward(x)?;
         let kv = self.kv.forward(memory)?; // (B, M, 2 Dd)
@@ -59,7 +60,7 @@ impl CrossAttention {
     }
 }
 
-/// One decoder layer.
+/// One layer of the cross-attention decoder.
 #[derive(Debug, Clone)]
 pub struct CrossLayer {
     index: usize,
@@ -72,11 +73,11 @@ pub struct CrossLayer {
 }
 
 impl CrossLayer {
-    /// Reads `multihead_attn`, `linear1`, `linear2`, `self_attn` and `norm1..3`. `index` tells the
-    /// layers' dropout masks apart.
+    /// Reads `multihead_attn`, `linear1`, `linear2`, `self_attn` and `norm1..3`. `index` tells the dropout masks of the
+    /// layers apart.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(index: usize, dim: usize, num_heads: usize, vb: &VarBuilder) -> Result<Self> {
         let self_attn = vb.pp("self_attn");
         Ok(Self {
@@ -99,8 +100,8 @@ impl CrossLayer {
 
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.multihead_attn.set_compute(policy.compute);
-        // The hidden layer is eight times as wide as the decoder. In bfloat16 its product is fast enough to
-        // be formed twice, for 6 % of a step's memory.
+        // The hidden layer is eight times as wide as the decoder. In bfloat16, computing its product twice is fast
+        // enough and saves 6 % of a step's memory.
         let device = self.feed_forward.device();
         let fast = policy.compute.available_on(device) == Compute::Bf16;
         let again = fast && Backend::of(device).recomputes();
@@ -111,10 +112,10 @@ impl CrossLayer {
         self.self_attn.set_compute(policy.compute);
     }
 
-    /// `x` (B, 1 + N, Dd) on `memory` (B, 1 + M, Dd) -> (B, 1 + N, Dd).
+    /// Applies the layer to `x` (B, 1 + N, Dd) and `memory` (B, 1 + M, Dd): (B, 1 + N, Dd).
     ///
     /// # Errors
-    /// Shapes do not match the layer's width.
+    /// Returns an error if the shapes do not match the layer's width.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -126,10 +127,11 @@ impl CrossLayer {
         self.self_attend(&x, dropout)
     }
 
-    /// norm2(x + cross_attention(x, memory)), the first sub-layer.
+    /// Applies the first sub-layer, norm2(x + dropout(cross_attention(x, memory))), with the shapes of
+    /// [`Self::forward`].
     ///
     /// # Errors
-    /// Shapes do not match the layer's width.
+    /// Returns an error if the shapes do not match the layer's width.
     pub fn cross_attend(
         &self,
         x: &Tensor,
@@ -144,10 +146,10 @@ impl CrossLayer {
             .forward_residual(&attended, x, at(Site::CrossResidual))
     }
 
-    /// norm3(x + feed_forward(x)), the second sub-layer.
+    /// Applies the second sub-layer, norm3(x + dropout(feed_forward(x))): (B, 1 + N, Dd) -> (B, 1 + N, Dd).
     ///
     /// # Errors
-    /// Shapes do not match the layer's width.
+    /// Returns an error if the shapes do not match the layer's width.
     pub fn feed_forward(&self, x: &Tensor, dropout: Option<DropoutStream>) -> Result<Tensor> {
         let at = |site| dropout.map(|stream| stream.site(self.index, site));
         let hidden = self.feed_forward.forward(x, at(Site::FeedForward))?;
@@ -155,10 +157,10 @@ impl CrossLayer {
             .forward_residual(&hidden, x, at(Site::FeedForwardResidual))
     }
 
-    /// norm1(x + self_attention(x)), the last sub-layer.
+    /// Applies the last sub-layer, norm1(x + dropout(self_attention(x))): (B, 1 + N, Dd) -> (B, 1 + N, Dd).
     ///
     /// # Errors
-    /// Shapes do not match the layer's width.
+    /// Returns an error if the shapes do not match the layer's width.
     pub fn self_attend(&self, x: &Tensor, dropout: Option<DropoutStream>) -> Result<Tensor> {
         let at = |site| dropout.map(|stream| stream.site(self.index, site));
         let attended = self.self_attn.forward(x, at(Site::SelfAttention))?;
@@ -167,7 +169,7 @@ impl CrossLayer {
     }
 }
 
-/// The whole decoder up to its last hidden tokens.
+/// The cross-attention decoder up to its last hidden tokens.
 #[derive(Debug, Clone)]
 pub struct CrossDecoder {
     ends: DecoderEnds,
@@ -175,10 +177,10 @@ pub struct CrossDecoder {
 }
 
 impl CrossDecoder {
-    /// Reads `decoder_blocks.N` and what [`DecoderEnds`] reads.
+    /// Reads `decoder_blocks.N` and the tensors of [`DecoderEnds`].
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
         let (dim, heads) = (config.decoder_embed_dim, config.decoder_num_heads);
         Ok(Self {
@@ -189,7 +191,7 @@ impl CrossDecoder {
         })
     }
 
-    /// The same decoder, run as `execution` says; its first layer is block number `first_layer` of the
+    /// Returns the same decoder, computed as `execution` says. Its first layer is block number `first_layer` of the
     /// model.
     #[must_use]
     pub fn with_execution(mut self, execution: Execution, first_layer: usize) -> Self {
@@ -200,11 +202,11 @@ impl CrossDecoder {
         self
     }
 
-    /// Hidden tokens of the masked view, (B, 1 + N, Dd), from the latents of the whole view
-    /// (B, 1 + M, D) and of the visible patches (B, 1 + K, D).
+    /// Computes hidden tokens (B, 1 + N, Dd) of the masked view from the latents of the whole view (B, 1 + M, D) and of
+    /// the visible patches (B, 1 + K, D).
     ///
     /// # Errors
-    /// Shapes do not match the model or the mask.
+    /// Returns an error if the shapes do not match the model or the mask.
     pub fn forward(
         &self,
         whole: &Tensor,
@@ -220,13 +222,13 @@ impl CrossDecoder {
         Ok(x)
     }
 
-    /// The first and last layers.
+    /// Returns the first and last layers.
     #[must_use]
     pub fn ends(&self) -> &DecoderEnds {
         &self.ends
     }
 
-    /// The layers in order.
+    /// Returns the layers in order.
     #[must_use]
     pub fn layers(&self) -> &[CrossLayer] {
         &self.layers

@@ -1,7 +1,8 @@
-//! What both decoders share: the way in (narrower width, mask tokens, positions) and the way out to
-//! pixels (MAE, section 3 "MAE decoder" and "Reconstruction target").
+//! The layers that both decoders share: at the input, the change of width, mask tokens and positions, and at the output,
+//! the projection to pixels (MAE, section 3 "MAE decoder" and "Reconstruction target").
 //!
-//! Symbols: B batch, N patches, K visible ones, n tokens, D encoder width, Dd decoder width.
+//! Symbols: B batch, N patches, K visible patches, n tokens, D encoder width, Dd decoder width, P patch size,
+//! PP3 = 3·P².
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -26,7 +27,8 @@ impl DecoderEnds {
     /// Reads `decoder_embed`, `mask_token`, `decoder_pos_embed`, `decoder_norm` and `decoder_pred`.
     ///
     /// # Errors
-    /// The decoder's width does not suit its heads; a tensor is missing or has another shape.
+    /// Returns an error if the width of the decoder does not fit its heads, or if a tensor is missing or has another
+    /// shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
         let dim = config.decoder_embed_dim;
         check_width("decoder_embed_dim", dim, config.decoder_num_heads)?;
@@ -44,37 +46,38 @@ impl DecoderEnds {
         self.pred.set_compute(compute);
     }
 
-    /// Encoder latents to decoder width: (B, n, D) -> (B, n, Dd).
+    /// Maps encoder latents to the decoder width: (B, n, D) -> (B, n, Dd).
     ///
     /// # Errors
-    /// `latent` has another width.
+    /// Returns an error if `latent` has another width.
     pub fn embed(&self, latent: &Tensor) -> Result<Tensor> {
         self.embed.forward(latent)
     }
 
-    /// The masked view's full sequence: embedded tokens (B, 1 + K, Dd) in their places, mask tokens in
-    /// all others, positions added -> (B, 1 + N, Dd).
+    /// Builds the full sequence of the masked view: (B, 1 + K, Dd) -> (B, 1 + N, Dd).
+    ///
+    /// The embedded tokens go to their places and mask tokens to all others, and positions are added.
     ///
     /// # Errors
-    /// `embedded` does not suit `mask`.
+    /// Returns an error if the shape of `embedded` does not match `mask`.
     pub fn queries(&self, embedded: &Tensor, mask: &PatchMask) -> Result<Tensor> {
         Ok(mask
             .restore(embedded, &self.mask_token)?
             .broadcast_add(&self.pos_embed)?)
     }
 
-    /// The normalised decoder output: (B, n, Dd) -> (B, n, Dd).
+    /// Normalizes the decoder output: (B, n, Dd) -> (B, n, Dd).
     ///
     /// # Errors
-    /// `hidden` has another width.
+    /// Returns an error if `hidden` has another width.
     pub fn norm(&self, hidden: &Tensor) -> Result<Tensor> {
         self.norm.forward(hidden)
     }
 
-    /// Pixels of each token's patch: (B, n, Dd) -> (B, n, PP3).
+    /// Predicts the pixels of each token's patch: (B, n, Dd) -> (B, n, PP3).
     ///
     /// # Errors
-    /// `hidden` has another width.
+    /// Returns an error if `hidden` has another width.
     pub fn pixels(&self, hidden: &Tensor) -> Result<Tensor> {
         self.pred.forward(&self.norm(hidden)?)
     }

@@ -1,14 +1,14 @@
-//! Keys for the dropout masks of one forward pass.
+//! The keys of the dropout masks of one forward pass.
 
 use cropmae_config::{Seed, Stream};
 use cropmae_kernels::Dropout;
 use rand::RngCore;
 
-/// Gives each call site of a forward pass its own dropout mask, whatever the order of evaluation.
+/// Gives each call site of a forward pass its own dropout mask, independent of the order of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DropoutStream(Dropout);
 
-/// Where a decoder layer drops; the discriminants are part of the result.
+/// A place in a decoder layer where dropout is applied. The discriminants affect every result and must never change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Site {
     CrossAttention = 0,
@@ -20,8 +20,10 @@ pub(crate) enum Site {
 }
 
 impl DropoutStream {
-    /// The stream of one forward pass: update `step`, and `part` of it (micro-batch and rank, so that no
-    /// two samples of an update share a mask). `None` when `p` is 0 and nothing is dropped.
+    /// Creates the stream of one forward pass with the dropout probability `p`, or returns `None` if `p` is 0.
+    ///
+    /// `step` is the number of the update. `part` tells the micro-batches and ranks of an update apart, so that no two
+    /// samples share a mask.
     #[must_use]
     pub fn new(p: f64, seed: Seed, step: u64, part: u64) -> Option<Self> {
         (p > 0.0).then(|| {
@@ -32,7 +34,7 @@ impl DropoutStream {
         })
     }
 
-    /// The dropout of one call site in decoder layer `layer`.
+    /// Returns the dropout of one call site in decoder layer `layer`.
     pub(crate) fn site(self, layer: usize, site: Site) -> Dropout {
         self.0.derive(layer as u64 * 6 + site as u64)
     }

@@ -1,11 +1,11 @@
-//! What can go wrong with a model, its inputs and its weight files.
+//! The error type of this crate.
 
 use std::path::PathBuf;
 
-/// `Result` with this crate's error.
+/// A `Result` whose error is [`ModelError`] by default.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
-/// A problem with a model, its inputs or a weight file, worded so that the user can mend it.
+/// A problem with a model, its inputs or a weight file. The message says how to fix it where that is known.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A tensor operation failed.
@@ -16,85 +16,85 @@ pub enum ModelError {
     Io {
         /// The weight file.
         path: PathBuf,
-        /// `read` or `write`.
+        /// The failed action: `read` or `write`.
         action: &'static str,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file is cut short, was changed since it was written, or is no safetensors file.
+    /// The file is truncated, has changed since it was written, or is not a safetensors file.
     #[error("{path}: not an intact safetensors file ({message}): copy it again", path = path.display())]
     Damaged {
         /// The weight file.
         path: PathBuf,
-        /// What the parser stumbled on.
+        /// What is wrong with the file.
         message: String,
     },
-    /// A PyTorch checkpoint that cannot be read.
-    #[error("{path}: no checkpoint of torch.save that can be read: {problem}", path = path.display())]
+    /// A PyTorch checkpoint cannot be read.
+    #[error("{path}: not a readable torch.save checkpoint: {problem}", path = path.display())]
     Pth {
         /// The checkpoint.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the checkpoint.
         problem: String,
     },
-    /// A PyTorch checkpoint in the format before the zip archives.
-    #[error("{path}: in the format of torch.save before PyTorch 1.6: convert it in Python with torch.save(torch.load(IN, map_location=\"cpu\", weights_only=True), OUT)", path = path.display())]
+    /// A PyTorch checkpoint has the format from before zip archives.
+    #[error("{path}: the file has the format of torch.save before PyTorch 1.6: convert it in Python with torch.save(torch.load(IN, map_location=\"cpu\", weights_only=True), OUT)", path = path.display())]
     Legacy {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// A file whose weights are not recognised, or leave something open.
+    /// The weights of a file are not recognized or are ambiguous.
     #[error("{path}: {problem}", path = path.display())]
     Foreign {
         /// The weight file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// What is wrong with the file and how to fix it.
         problem: String,
     },
-    /// A vision transformer that is not a plain one.
+    /// A file holds a variant of a vision transformer that is not supported.
     #[error("{path}: tensor {tensor}: the model has {variant}: only plain vision transformers can be read", path = path.display())]
     Variant {
         /// The weight file.
         path: PathBuf,
-        /// A tensor that shows it.
+        /// A tensor of the variant.
         tensor: String,
-        /// What it has beyond a plain one.
+        /// What the variant has that a plain vision transformer does not have.
         variant: &'static str,
     },
-    /// The file to be written is there already.
-    #[error("{path}: exists already: name another, or remove it", path = path.display())]
+    /// The file or folder to write already exists.
+    #[error("{path}: already exists: choose another path or remove it", path = path.display())]
     Exists {
         /// The file or folder.
         path: PathBuf,
     },
-    /// The file does not say which model it holds.
+    /// The metadata of the file do not describe a model.
     #[error("{path}: metadata key \"cropmae\": {message}: expected the model's config as this crate writes it", path = path.display())]
     Metadata {
         /// The weight file.
         path: PathBuf,
-        /// What was found.
+        /// What is wrong with the metadata.
         message: String,
     },
-    /// A tensor has another shape than the model.
+    /// A tensor has another shape than in the model.
     #[error("{path}: tensor {tensor}: found shape {found:?}, expected {expected:?}: the weights are of another architecture", path = path.display())]
     Shape {
         /// The weight file.
         path: PathBuf,
-        /// Name of the tensor.
+        /// The name of the tensor.
         tensor: String,
-        /// Shape in the file.
+        /// The shape in the file.
         found: Vec<usize>,
-        /// Shape in the model.
+        /// The shape in the model.
         expected: Vec<usize>,
     },
-    /// A tensor is not of 32-bit floats.
+    /// A tensor does not hold 32-bit floats.
     #[error("{path}: tensor {tensor}: found {found}, expected F32: convert the file", path = path.display())]
     Dtype {
         /// The weight file.
         path: PathBuf,
-        /// Name of the tensor.
+        /// The name of the tensor.
         tensor: String,
-        /// Type in the file.
+        /// The type in the file.
         found: String,
     },
     /// The model has tensors that the file lacks.
@@ -104,7 +104,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The first missing name in alphabetical order.
         tensor: String,
-        /// How many more are missing.
+        /// The number of other missing tensors.
         others: usize,
     },
     /// The file has tensors that the model lacks.
@@ -114,49 +114,49 @@ pub enum ModelError {
         path: PathBuf,
         /// The first unknown name in alphabetical order.
         tensor: String,
-        /// How many more are unknown.
+        /// The number of other unknown tensors.
         others: usize,
     },
-    /// A config value that no model can be built from.
+    /// A config value is not valid.
     #[error("model.{field} = {found}: expected {expected}")]
     Config {
-        /// Key in the `[model]` table.
+        /// The key in the `[model]` table.
         field: &'static str,
-        /// The offending value.
+        /// The invalid value.
         found: usize,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
-    /// An input of the wrong shape.
+    /// An input has the wrong shape.
     #[error("{what}: found shape {found:?}, expected {expected}")]
     Input {
-        /// Name of the input.
+        /// The name of the input.
         what: &'static str,
-        /// Its shape.
+        /// The shape of the input.
         found: Vec<usize>,
-        /// What would be accepted.
+        /// The accepted shape.
         expected: String,
     },
-    /// The class token of an encoder that has none.
+    /// A class token is needed, but the encoder has none.
     #[error("{encoder} has no class token: use the mean of its patches (mean-patch)")]
     NoClassToken {
-        /// What the encoder calls itself.
+        /// The name of the encoder.
         encoder: String,
     },
-    /// Wrong number of views for the method.
+    /// The number of views does not fit the method.
     #[error("views: found {found}, expected {expected} for this method")]
     Views {
-        /// Views given.
+        /// The number of given views.
         found: usize,
-        /// Views the method works on.
+        /// The number of views of the method.
         expected: usize,
     },
-    /// A mask that is no permutation, or that leaves nothing to reconstruct.
+    /// The indices of a mask are not permutations, or the mask leaves nothing to reconstruct.
     #[error("ids_shuffle: {found}: expected {expected}")]
     Mask {
-        /// What was found.
+        /// The invalid indices or their number.
         found: String,
-        /// What would be accepted.
+        /// The accepted indices or their number.
         expected: String,
     },
 }

@@ -1,9 +1,9 @@
-//! How a model runs: choices that change speed and memory, not what is computed.
+//! How a model is computed: settings that change speed and memory, but not the model.
 
 use cropmae_config::{ComputeDtype, TrainConfig};
 use cropmae_kernels::{Compute, Policy};
 
-/// Speed and memory of a model. The default is f32 with every activation kept.
+/// The settings for the speed and memory use of a model. The default computes in f32 and keeps every activation.
 ///
 /// ```
 /// use cropmae_model::{Compute, Execution};
@@ -13,16 +13,16 @@ use cropmae_kernels::{Compute, Policy};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Execution {
-    /// Type of the operands of matrix products. A device that has no bfloat16 computes in f32:
-    /// [`Compute::available_on`] tells.
+    /// The type of the operands of matrix products. A device without bfloat16 computes in f32, see
+    /// [`Compute::available_on`].
     pub compute: Compute,
-    /// That many blocks, the encoder's first, then the decoder's, keep only their input and compute the
-    /// rest again in the backward pass. Devices without kernels refuse any but 0 when a block runs.
+    /// The number of blocks, counted from the first of the encoder through the decoder, that keep only their input and
+    /// compute the rest again in the backward pass. On devices without kernels, a block fails unless this is 0.
     pub recompute_blocks: usize,
 }
 
 impl Execution {
-    /// The policy of block `index`, counted through encoder and decoder.
+    /// Returns the policy of block `index`, counted through the encoder and the decoder.
     pub(crate) fn block(self, index: usize) -> Policy {
         Policy {
             compute: self.compute,
@@ -31,7 +31,7 @@ impl Execution {
     }
 }
 
-/// What the table `[train]` of an experiment asks for.
+/// Takes the settings from the table `[train]` of an experiment.
 impl From<&TrainConfig> for Execution {
     fn from(train: &TrainConfig) -> Self {
         Self {

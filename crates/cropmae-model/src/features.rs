@@ -1,4 +1,4 @@
-//! Dense features of images of any size: what evaluation propagates labels with.
+//! Dense features of images of any size. The evaluation propagates labels with them.
 //!
 //! Symbols: B images, H x W pixels, P patch size, h x w = H/P x W/P cells, C channels.
 
@@ -13,57 +13,60 @@ use crate::vit::Encoder;
 use crate::weights::{self, ImportOptions, PIXELS};
 use crate::{Compute, Execution, ModelError, Result, init, parameters, pos_embed};
 
-/// One vector per cell of the patch grid.
+/// Dense features: one vector per cell of the patch grid.
 #[derive(Debug, Clone)]
 pub struct Features {
-    /// (B, h·w, C), rows of the grid after one another; not normalised.
+    /// The features (B, h·w, C) in row-major order of the grid, not normalized.
     pub values: Tensor,
-    /// Cells as (h, w).
+    /// The number of cells as (h, w).
     pub grid: (usize, usize),
 }
 
-/// Anything that turns images into dense features.
+/// A model or function that computes dense features of images.
 pub trait FeatureExtractor: Send + Sync {
-    /// What to call it in reports.
+    /// Returns the name of the extractor in reports.
     fn name(&self) -> String;
 
-    /// Width and height of a cell, in pixels.
+    /// Returns the width and height of a cell in pixels.
     fn patch_size(&self) -> usize;
 
-    /// Channels C.
+    /// Returns the number of channels C.
     fn dim(&self) -> usize;
 
-    /// Type of the operands of its matrix products, as they run on its device.
+    /// Returns the type of the operands of matrix products on the extractor's device.
     fn compute(&self) -> Compute {
         Compute::F32
     }
 
-    /// Features of `images` (B, 3, H, W), normalised with the ImageNet mean and deviation; H and W are
-    /// multiples of the patch size.
+    /// Computes features (B, h·w, C) of `images` (B, 3, H, W), which are normalized with the mean and standard deviation
+    /// of ImageNet.
     ///
     /// # Errors
-    /// [`ModelError::Input`] for other sizes; errors of the device.
+    /// Returns [`ModelError::Input`] if H or W is not a multiple of the patch size, or an error if a device operation
+    /// fails.
     fn features(&self, images: &Tensor) -> Result<Features>;
 
-    /// Features from the output of an inner block, from 1, passed through the final norm; none: the last.
+    /// Computes features (B, h·w, C) from the output of block number `block`, counted from 1, or of the last block if it
+    /// is `None`. The output goes through the final norm.
     ///
     /// # Errors
-    /// [`ModelError::Config`] if the encoder has no such block; as [`Self::features`].
+    /// Returns [`ModelError::Config`] if the encoder has no such block, and the errors of [`Self::features`].
     fn block_features(&self, images: &Tensor, block: Option<usize>) -> Result<Features> {
         match block {
             None => self.features(images),
             Some(found) => Err(ModelError::Config {
                 field: "feature_block",
                 found,
-                expected: format!("none: {} has no inner blocks to look at", self.name()),
+                expected: format!("none: {} has no inner blocks", self.name()),
             }),
         }
     }
 
-    /// One vector per image, (B, C).
+    /// Computes one vector per image: (B, 3, H, W) -> (B, C).
     ///
     /// # Errors
-    /// [`ModelError::NoClassToken`]; as [`Self::features`].
+    /// Returns [`ModelError::NoClassToken`] if `pooling` asks for a class token that the encoder does not have, and the
+    /// errors of [`Self::features`].
     fn image_features(&self, images: &Tensor, pooling: Pooling) -> Result<Tensor> {
         match pooling {
             Pooling::MeanPatch => Ok(self.features(images)?.values.mean(1)?),
@@ -74,28 +77,29 @@ pub trait FeatureExtractor: Send + Sync {
     }
 }
 
-/// Attention of the class token in the last block.
+/// The attention of the class token in the last block.
 #[derive(Debug, Clone)]
 pub struct ClsAttention {
-    /// (B, heads, h·w) probabilities; the rest up to 1 is the class token's attention to itself.
+    /// The probabilities (B, heads, h·w). The remainder to 1 is the attention of the class token to itself.
     pub values: Tensor,
-    /// Cells as (h, w).
+    /// The number of cells as (h, w).
     pub grid: (usize, usize),
 }
 
-/// Patch tokens of a pre-trained encoder after its final norm, the class token dropped; the position
-/// embedding is interpolated to the image's grid.
+/// The patch tokens of an encoder after its final norm, without the class token.
+///
+/// The position embedding is interpolated to the grid of the images.
 #[derive(Debug)]
 pub struct VitFeatures {
     name: String,
     encoder: Encoder,
-    // The frames of a video share one grid; resampling for each would cost more than a fast device's
-    // whole forward pass.
+    // The frames of a video share one grid. Resampling for each frame would take longer than the forward pass on a fast
+    // device.
     last_pos_embed: Mutex<Option<((usize, usize), Tensor)>>,
 }
 
 impl VitFeatures {
-    /// Features of `encoder`. Build it on [`parameters::frozen`] tensors when it is still training.
+    /// Creates the extractor of `encoder`. Build an encoder that is still in training on [`parameters::frozen`] tensors.
     #[must_use]
     pub fn new(name: impl Into<String>, encoder: Encoder) -> Self {
         Self {
@@ -105,11 +109,11 @@ impl VitFeatures {
         }
     }
 
-    /// The encoder of any weight file that [`weights::import`] reads: of CropMAE, SiamMAE, MAE, DINO, DINOv2,
-    /// timm or Hugging Face. A decoder, if the file holds one, is not read.
+    /// Loads the encoder of any weight file that [`weights::import`] reads: CropMAE, SiamMAE, MAE, DINO, DINOv2, timm or
+    /// Hugging Face. A decoder in the file is not read.
     ///
     /// # Errors
-    /// As [`weights::import`].
+    /// Returns the errors of [`weights::import`].
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let options = ImportOptions {
             encoder_only: true,
@@ -121,10 +125,10 @@ impl VitFeatures {
         Ok(Self::new(path.display().to_string(), encoder))
     }
 
-    /// An untrained encoder: the floor that pre-training has to beat.
+    /// Creates an untrained encoder, a baseline for pre-trained ones.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for an impossible shape.
+    /// Returns [`ModelError::Config`] if the shape is not valid.
     pub fn random(config: &ModelConfig, seed: Seed, device: &Device) -> Result<Self> {
         let layout = parameters::encoder_layout(config)?;
         let tensors = init::draw_all(layout, config.grid(), seed, device)?;
@@ -132,7 +136,7 @@ impl VitFeatures {
         Ok(Self::new("random-init", Encoder::new(config, &vb)?))
     }
 
-    /// The same features, computed as `execution` says.
+    /// Returns the same extractor, computed as `execution` says.
     #[must_use]
     pub fn with_execution(self, execution: Execution) -> Self {
         Self {
@@ -141,10 +145,10 @@ impl VitFeatures {
         }
     }
 
-    /// Attention of the class token in the last block over `images` (B, 3, H, W).
+    /// Computes the attention of the class token in the last block for `images` (B, 3, H, W).
     ///
     /// # Errors
-    /// As [`FeatureExtractor::features`].
+    /// Returns the errors of [`FeatureExtractor::features`].
     pub fn cls_attention(&self, images: &Tensor) -> Result<ClsAttention> {
         let (tokens, grid) = self.embed(images)?;
         Ok(ClsAttention {
@@ -153,7 +157,7 @@ impl VitFeatures {
         })
     }
 
-    /// Tokens as they enter the first block, (B, 1 + h·w, D), and the grid (h, w).
+    /// Returns the tokens that enter the first block, (B, 1 + h·w, D), and the grid (h, w).
     fn embed(&self, images: &Tensor) -> Result<(Tensor, (usize, usize))> {
         let images = images.to_device(self.encoder.pos_embed().device())?;
         let (patches, grid) = patchify(&images, self.encoder.patch_size())?;
@@ -219,7 +223,7 @@ impl FeatureExtractor for VitFeatures {
     }
 }
 
-/// The pixels themselves, averaged over `pool` x `pool` tiles of each cell: the floor for any encoder.
+/// Raw pixels as features, averaged over `pool` x `pool` tiles of each cell: a baseline for any encoder.
 #[derive(Debug, Clone, Copy)]
 pub struct RawPixels {
     patch_size: usize,
@@ -227,10 +231,10 @@ pub struct RawPixels {
 }
 
 impl RawPixels {
-    /// Cells of `patch_size` pixels, each described by `pool` x `pool` mean colours.
+    /// Creates an extractor for cells of `patch_size` x `patch_size` pixels, each with `pool` x `pool` mean colors.
     ///
     /// # Errors
-    /// [`ModelError::Config`] unless `pool` divides `patch_size`.
+    /// Returns [`ModelError::Config`] unless `pool` divides `patch_size`.
     pub fn new(patch_size: usize, pool: usize) -> Result<Self> {
         if pool == 0 || patch_size == 0 || !patch_size.is_multiple_of(pool) {
             return Err(ModelError::Config {
@@ -245,7 +249,7 @@ impl RawPixels {
 
 impl FeatureExtractor for RawPixels {
     fn name(&self) -> String {
-        format!("raw pixels, {0}x{0} mean colours per cell", self.pool)
+        format!("raw pixels, {0}x{0} mean colors per cell", self.pool)
     }
 
     fn patch_size(&self) -> usize {
@@ -261,19 +265,21 @@ impl FeatureExtractor for RawPixels {
         let (batch, cells, _) = patches.dims3()?;
         let (pool, tile) = (self.pool, self.patch_size / self.pool);
         let values = patches
-            .reshape((batch * cells * pool, tile, pool, tile, 3))? // rows in tile, tiles, columns in tile
+            .reshape((batch * cells * pool, tile, pool, tile, 3))? // rows of a tile, tiles, columns of a tile
             .mean((1, 3))? // (B·h·w·pool, pool, 3)
             .reshape((batch, cells, self.dim()))?;
         Ok(Features { values, grid })
     }
 }
 
-/// Normalises a photo for an encoder with patches of `patch_size`: from `rgb`, height x width pixels of R, G, B
-/// in 0..=255, to (1, 3, H, W). H and W are the sides floored to multiples of the patch; what lies beyond, to
-/// the right and below, is left out.
+/// Normalizes an image for an encoder with patches of `patch_size` x `patch_size` pixels.
+///
+/// `rgb` holds height x width pixels of R, G, B in 0..=255. The result has the shape (1, 3, H, W), where H and W are the
+/// height and width rounded down to multiples of `patch_size`. Pixels at the right and the bottom beyond them are
+/// cut off.
 ///
 /// # Errors
-/// [`ModelError::Input`] unless `rgb` holds that many pixels, and at least one patch.
+/// Returns [`ModelError::Input`] if the length of `rgb` is not 3 x height x width or the image is smaller than a patch.
 pub fn normalize_rgb(
     rgb: &[u8],
     (height, width): (usize, usize),
@@ -302,10 +308,10 @@ pub fn normalize_rgb(
     Ok(Tensor::from_vec(values, (1, 3, h, w), device)?)
 }
 
-/// Cuts `images` (B, 3, H, W) into patches (B, h·w, P·P·3), channel fastest, and tells the grid (h, w).
+/// Cuts `images` (B, 3, H, W) into patches (B, h·w, P·P·3), channel fastest, and returns them with the grid (h, w).
 ///
 /// # Errors
-/// [`ModelError::Input`] unless there are three channels and H and W are multiples of `patch_size`.
+/// Returns [`ModelError::Input`] unless there are three channels and H and W are positive multiples of `patch_size`.
 pub fn patchify(images: &Tensor, patch_size: usize) -> Result<(Tensor, (usize, usize))> {
     let p = patch_size;
     match *images.dims() {

@@ -1,8 +1,8 @@
-//! The reference's initialisation, drawn from the experiment's seed (MAE, appendix A.1 "ViT
-//! architecture": Xavier-uniform linear layers). The rule of each tensor is the hint its layer asks with.
+//! The initialization of the reference (MAE, appendix A.1 "ViT architecture": Xavier-uniform linear layers), drawn from
+//! the seed of the experiment. The layers give the distribution of each tensor as a hint.
 //!
-//! Each tensor has a generator of its own, keyed by its name: what it starts from depends neither on the
-//! order in which tensors are made nor on which others there are, so encoders of all methods start equal.
+//! Each tensor has its own generator, keyed by its name. Its initial values depend neither on the order of the tensors
+//! nor on the other tensors, so the encoders of all methods start from the same weights.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::parameters::{self, Parameter};
 use crate::{Result, pos_embed};
 
-/// All tensors of a fresh model under the reference's names, fixed position embeddings included.
+/// Returns all tensors of a new model under the reference's names, including the fixed position embeddings.
 ///
 /// # Errors
-/// [`crate::ModelError::Config`] for an impossible shape.
+/// Returns [`crate::ModelError::Config`] if the shape is not valid.
 pub fn init_parameters(
     config: &ModelConfig,
     method: Method,
@@ -33,7 +33,7 @@ pub fn init_parameters(
     )?)
 }
 
-/// Tensors for `layout`, those of a model on a square of `grid` patches a side.
+/// Draws the tensors of `layout` for a model with a grid of `grid` x `grid` patches.
 pub(crate) fn draw_all(
     layout: BTreeMap<String, Parameter>,
     grid: usize,
@@ -73,12 +73,14 @@ fn draw(
                 (mean + stdev * normal) as f32
             })
             .collect(),
-        Init::Kaiming { .. } => candle_core::bail!("{name}: no layer of the family starts Kaiming"),
+        Init::Kaiming { .. } => {
+            candle_core::bail!("{name}: Kaiming initialization is not supported")
+        }
     };
     Tensor::from_vec(values, shape, device)
 }
 
-/// 64-bit FNV-1a: a hash whose values never change between releases, unlike the standard library's.
+/// Computes the 64-bit FNV-1a hash. Unlike those of the standard library, its values are the same in every release.
 fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,8 +1,8 @@
-//! The layers every part is built from, on the differentiable ops of `cropmae-kernels`.
+//! The layers of all models, on the differentiable ops of `cropmae-kernels`.
 //!
-//! candle-nn's own `LayerNorm` and `Linear` are not used: the former has no backward pass on contiguous
-//! inputs, and both would bypass the fused kernels. Initialisation hints are the reference's:
-//! Xavier-uniform matrices (packed projections as one matrix), zero biases, unit gains.
+//! The `LayerNorm` and `Linear` of candle-nn are not used: the former has no backward pass on contiguous inputs, and
+//! both would bypass the fused kernels. Initialization hints are those of the reference: Xavier-uniform matrices (packed
+//! projections as one matrix), zero biases, unit gains.
 
 use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -10,7 +10,7 @@ use cropmae_kernels::{self as kernels, Compute, Dropout, Norm, Policy};
 
 use crate::{ModelError, Result};
 
-/// Added to the variance by every layer norm of the family, where the config does not say otherwise.
+/// The value that layer norms add to the variance unless the config says otherwise.
 pub const LAYER_NORM_EPS: f64 = 1e-6;
 
 /// y = x Wᵀ + b, with W of shape (Dout, Din).
@@ -25,15 +25,15 @@ impl Linear {
     /// Reads `weight` (d_out, d_in) and `bias` (d_out).
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(d_in: usize, d_out: usize, vb: &VarBuilder) -> Result<Self> {
         Self::named(d_in, d_out, vb, "weight", "bias")
     }
 
-    /// Like [`Self::new`] for keys of other names, as torch's `MultiheadAttention` has them.
+    /// Does the same as [`Self::new`] for tensors of other names, such as those of PyTorch's `MultiheadAttention`.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub(crate) fn named(
         d_in: usize,
         d_out: usize,
@@ -52,8 +52,8 @@ impl Linear {
         self.compute = compute;
     }
 
-    /// The layer that computes outputs `start..start + len` only. It shares this one's storage, and
-    /// gradients reach this one's variables.
+    /// Returns the layer that computes only the outputs `start..start + len`. It shares the storage of this layer, and
+    /// gradients reach the variables of this layer.
     pub(crate) fn outputs(&self, start: usize, len: usize) -> Result<Self> {
         Ok(Self {
             weight: self.weight.narrow(0, start, len)?,
@@ -62,21 +62,21 @@ impl Linear {
         })
     }
 
-    /// Weight and bias, for the fused blocks.
+    /// Returns the weight and the bias, for the fused blocks.
     pub(crate) fn tensors(&self) -> (&Tensor, &Tensor) {
         (&self.weight, &self.bias)
     }
 
-    /// (.., Din) -> (.., Dout).
+    /// Applies the layer: (.., Din) -> (.., Dout).
     ///
     /// # Errors
-    /// The last dimension of `x` is not Din.
+    /// Returns an error if the last dimension of `x` is not Din.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(kernels::linear(x, &self.weight, &self.bias, self.compute)?)
     }
 }
 
-/// Normalisation over the last dimension with gain and bias.
+/// Normalization over the last dimension with gain and bias.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     weight: Tensor,
@@ -88,7 +88,7 @@ impl LayerNorm {
     /// Reads `weight` (dim) and `bias` (dim).
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(dim: usize, vb: &VarBuilder) -> Result<Self> {
         Ok(Self {
             weight: vb.get_with_hints(dim, "weight", Init::Const(1.0))?,
@@ -97,20 +97,20 @@ impl LayerNorm {
         })
     }
 
-    /// The same with another `eps` under the root.
+    /// Returns the same layer with `eps` added to the variance.
     pub(crate) fn with_eps(self, eps: f64) -> Self {
         Self { eps, ..self }
     }
 
-    /// (.., D) -> (.., D).
+    /// Normalizes `x`: (.., D) -> (.., D).
     ///
     /// # Errors
-    /// The last dimension of `x` is not D.
+    /// Returns an error if the last dimension of `x` is not D.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(kernels::layer_norm(x, &self.weight, &self.bias, self.eps)?)
     }
 
-    /// For the fused blocks, which normalise themselves.
+    /// Returns the weights for the fused blocks, which normalize by themselves.
     pub(crate) fn as_norm(&self) -> Norm<'_> {
         Norm {
             weight: &self.weight,
@@ -119,10 +119,10 @@ impl LayerNorm {
         }
     }
 
-    /// norm(residual + dropout(x)), the end of a post-norm sub-layer. (.., D), (.., D) -> (.., D).
+    /// Computes norm(residual + dropout(x)), the end of a post-norm sub-layer: (.., D), (.., D) -> (.., D).
     ///
     /// # Errors
-    /// The shapes differ, or their last dimension is not D.
+    /// Returns an error if the shapes differ or their last dimension is not D.
     pub fn forward_residual(
         &self,
         x: &Tensor,
@@ -140,7 +140,7 @@ impl LayerNorm {
     }
 }
 
-/// Multi-head self-attention with one packed projection, rows q, k, v.
+/// Multi-head self-attention with one packed projection, whose rows are q, k, v.
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
     pub(crate) qkv: Linear,
@@ -154,21 +154,21 @@ impl SelfAttention {
         self.proj.set_compute(compute);
     }
 
-    /// (B, N, D) -> (B, N, D); `dropout` acts on the attention probabilities.
+    /// Applies self-attention: (B, N, D) -> (B, N, D). `dropout` acts on the attention probabilities.
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         let qkv = self.qkv.forward(x)?; // (B, N, 3D)
         let attended = kernels::self_attention(&qkv, self.num_heads, dropout, self.qkv.compute)?;
         self.proj.forward(&attended)
     }
 
-    /// Attention probabilities from the first token to all tokens: (B, N, D) -> (B, H, N). Not
-    /// differentiable.
+    /// Computes the attention probabilities from the first token to all tokens: (B, N, D) -> (B, H, N). The result is
+    /// not differentiable.
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn first_token_map(&self, x: &Tensor) -> Result<Tensor> {
         let dim = x.dim(2)?;
         let q = self.qkv.outputs(0, dim)?.forward(&x.narrow(1, 0, 1)?)?; // (B, 1, D)
@@ -177,7 +177,7 @@ impl SelfAttention {
     }
 }
 
-/// fc2(dropout(gelu(fc1(x)))).
+/// The MLP of a block: fc2(dropout(gelu(fc1(x)))).
 #[derive(Debug, Clone)]
 pub struct Mlp {
     pub(crate) fc1: Linear,
@@ -198,15 +198,15 @@ impl Mlp {
         self.policy = policy;
     }
 
-    /// Where the weights are.
+    /// Returns the device of the weights.
     pub(crate) fn device(&self) -> &Device {
         self.fc1.weight.device()
     }
 
-    /// (B, N, D) -> (B, N, D); `dropout` acts on the hidden activations.
+    /// Applies the MLP: (B, N, D) -> (B, N, D). `dropout` acts on the hidden activations.
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn forward(&self, x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
         Ok(kernels::mlp(
             x,
@@ -218,7 +218,7 @@ impl Mlp {
     }
 }
 
-/// Uniform within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010).
+/// Returns the uniform distribution within ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010).
 pub(crate) fn xavier_uniform(fan_in: usize, fan_out: usize) -> Init {
     let bound = (6.0 / (fan_in + fan_out) as f64).sqrt();
     Init::Uniform {
@@ -227,7 +227,7 @@ pub(crate) fn xavier_uniform(fan_in: usize, fan_out: usize) -> Init {
     }
 }
 
-/// Refuses widths that cannot be split into heads or into the four parts of a 2-D sin-cos embedding.
+/// Returns an error if `width` cannot be split into heads or into the four parts of a 2-D sin-cos embedding.
 pub(crate) fn check_width(field: &'static str, width: usize, heads: usize) -> Result<()> {
     if width > 0 && heads > 0 && width.is_multiple_of(heads) && width.is_multiple_of(4) {
         return Ok(());

@@ -1,10 +1,9 @@
 //! CropMAE, SiamMAE and MAE vision transformers, their losses, weights and features.
 //!
-//! Models are small structs built bottom-up on a candle `VarBuilder`, with tensor names equal to the
-//! reference implementation's. Training goes through [`Pretrainer`], dense features through
-//! [`FeatureExtractor`], files through [`weights`]. Images enter as patches (B, N, P·P·3): one row per
-//! patch, grid rows after one another, values in (row, column, channel) order, normalised with the
-//! ImageNet mean and deviation.
+//! Models are small structs on a candle `VarBuilder`. Their tensors have the names of the reference implementation.
+//! [`Pretrainer`] trains them, [`FeatureExtractor`] computes dense features, and [`weights`] reads and writes files.
+//! Models take images as patches (B, N, P·P·3): one row per patch in row-major order of the grid, values in
+//! (row, column, channel) order, normalized with the mean and standard deviation of ImageNet.
 #![doc = include_str!("../README.md")]
 
 mod cross_decoder;

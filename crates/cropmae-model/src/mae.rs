@@ -1,5 +1,5 @@
-//! MAE (He et al., CVPR 2022, section 3): an encoder that sees the visible patches of one view, and a
-//! self-attention decoder that reconstructs the others.
+//! MAE (He et al., CVPR 2022, section 3): an encoder that sees the visible patches of one view, and a self-attention
+//! decoder that reconstructs the removed ones.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -9,7 +9,7 @@ use crate::mae_decoder::MaeDecoder;
 use crate::vit::Encoder;
 use crate::{Execution, PatchMask, Result};
 
-/// Encoder and self-attention decoder.
+/// The model of MAE: an encoder and a self-attention decoder.
 #[derive(Debug, Clone)]
 pub struct Mae {
     encoder: Encoder,
@@ -20,7 +20,7 @@ impl Mae {
     /// Reads the encoder's and the decoder's tensors under the reference's names.
     ///
     /// # Errors
-    /// [`crate::ModelError::Config`] for an impossible shape; a tensor is missing or has another shape.
+    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(config, &vb)?,
@@ -28,7 +28,7 @@ impl Mae {
         })
     }
 
-    /// The same model, run as `execution` says.
+    /// Returns the same model, computed as `execution` says.
     #[must_use]
     pub fn with_execution(self, execution: Execution) -> Self {
         let first_block = self.encoder.blocks().len();
@@ -38,23 +38,23 @@ impl Mae {
         }
     }
 
-    /// Hidden decoder tokens (B, 1 + N, Dd) of `view` (B, N, PP3), of which only what `mask` keeps is
-    /// seen.
+    /// Computes the hidden decoder tokens (B, 1 + N, Dd) of `view` (B, N, PP3). The encoder sees only the patches that
+    /// `mask` keeps.
     ///
     /// # Errors
-    /// Shapes do not match the model or the mask.
+    /// Returns an error if the shapes do not match the model or the mask.
     pub fn forward(&self, view: &Tensor, mask: &PatchMask) -> Result<Tensor> {
         let visible = self.encoder.forward(view, Some(mask))?;
         self.decoder.forward(&visible, mask)
     }
 
-    /// The encoder.
+    /// Returns the encoder.
     #[must_use]
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The decoder.
+    /// Returns the decoder.
     #[must_use]
     pub fn decoder(&self) -> &MaeDecoder {
         &self.decoder

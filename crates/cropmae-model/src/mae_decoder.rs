@@ -1,5 +1,5 @@
-//! MAE's decoder: pre-norm self-attention blocks over the masked view's own tokens (He et al., CVPR
-//! 2022, section 3 "MAE decoder"). It has no dropout.
+//! The decoder of MAE: pre-norm self-attention blocks over the tokens of the masked view (He et al., CVPR 2022,
+//! section 3 "MAE decoder"). It has no dropout.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -9,7 +9,7 @@ use crate::decoder::DecoderEnds;
 use crate::vit::{self, Block};
 use crate::{Execution, PatchMask, Result};
 
-/// The whole decoder up to its last hidden tokens.
+/// The decoder of MAE up to its last hidden tokens.
 #[derive(Debug, Clone)]
 pub struct MaeDecoder {
     ends: DecoderEnds,
@@ -17,10 +17,10 @@ pub struct MaeDecoder {
 }
 
 impl MaeDecoder {
-    /// Reads `decoder_blocks.N` and what [`DecoderEnds`] reads.
+    /// Reads `decoder_blocks.N` and the tensors of [`DecoderEnds`].
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
         Ok(Self {
             ends: DecoderEnds::new(config, vb)?,
@@ -37,7 +37,8 @@ impl MaeDecoder {
         })
     }
 
-    /// The same decoder, run as `execution` says; its first block is number `first_block` of the model.
+    /// Returns the same decoder, computed as `execution` says. Its first block is block number `first_block` of the
+    /// model.
     #[must_use]
     pub fn with_execution(mut self, execution: Execution, first_block: usize) -> Self {
         self.ends.set_compute(execution.compute);
@@ -47,16 +48,16 @@ impl MaeDecoder {
         self
     }
 
-    /// Hidden tokens (B, 1 + N, Dd) from the latents of the visible patches (B, 1 + K, D).
+    /// Computes hidden tokens from the latents of the visible patches: (B, 1 + K, D) -> (B, 1 + N, Dd).
     ///
     /// # Errors
-    /// Shapes do not match the model or the mask.
+    /// Returns an error if the shapes do not match the model or the mask.
     pub fn forward(&self, visible: &Tensor, mask: &PatchMask) -> Result<Tensor> {
         let x = self.ends.queries(&self.ends.embed(visible)?, mask)?;
         vit::run_blocks(&self.blocks, &x)
     }
 
-    /// The first and last layers.
+    /// Returns the first and last layers.
     #[must_use]
     pub fn ends(&self) -> &DecoderEnds {
         &self.ends

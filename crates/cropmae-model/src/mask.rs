@@ -1,16 +1,16 @@
 //! Random masking by shuffled patch indices (MAE, section 3 "Masking" and "Simple implementation").
 //!
-//! The data loader draws the noise and sorts it on the CPU; here its order becomes the indices that the
-//! model gathers by. Tokens are gathered as rows of a flattened tensor, by one `index_select` whose backward
-//! pass is one `index_add`.
+//! The data loader draws the noise and sorts it on the CPU. This module converts the order to the indices that the
+//! model gathers by. Tokens are gathered as rows of a flattened tensor, by one `index_select` whose backward pass is one
+//! `index_add`.
 //!
-//! Symbols: B batch, N patches, K visible ones, R = N - K removed ones, C any width.
+//! Symbols: B batch, N patches, K visible patches, R = N - K removed patches, C any width.
 
 use candle_core::{Device, Tensor};
 
 use crate::{ModelError, Result};
 
-/// Which patches of a batch are visible. Each sample keeps the same number.
+/// The visible and removed patches of a batch. Each sample keeps the same number of patches.
 #[derive(Debug, Clone)]
 pub struct PatchMask {
     batch: usize,
@@ -18,18 +18,19 @@ pub struct PatchMask {
     len_keep: usize,
     ids_keep: Option<Tensor>,
     ids_removed: Tensor,
-    /// Rows of (B·(1 + N), C) that hold removed patches, each sample beginning with its class token.
+    /// The rows of (B·(1 + N), C) that hold removed patches. The first row of each sample is its class token.
     removed_rows: Tensor,
-    /// Rows of [(B·(1 + K), C); mask token] that make up (B·(1 + N), C).
+    /// The rows of [(B·(1 + K), C); mask token] that form (B·(1 + N), C).
     restore_rows: Tensor,
 }
 
 impl PatchMask {
-    /// The mask of `ids_shuffle` (B, N), row-major: each row is the argsort of a sample's noise, whose first
+    /// Creates the mask of `ids_shuffle` (B, N), row-major. Each row is the argsort of a sample's noise. Its first
     /// `len_keep` patches stay visible.
     ///
     /// # Errors
-    /// [`ModelError::Mask`] when a row is not a permutation of 0..N or nothing is removed.
+    /// Returns [`ModelError::Mask`] if the number of indices is wrong, a row is not a permutation of 0..N, or no patch
+    /// is removed.
     pub fn new(
         ids_shuffle: &[u32],
         batch: usize,
@@ -85,11 +86,11 @@ impl PatchMask {
         })
     }
 
-    /// Tokens of removed patches in the order of [`Self::ids_removed`], from tokens whose first is the class
-    /// token: (B, 1 + N, C) -> (B, R, C).
+    /// Gathers the tokens of removed patches in the order of [`Self::ids_removed`]: (B, 1 + N, C) -> (B, R, C). The
+    /// first token of each sample is the class token.
     ///
     /// # Errors
-    /// [`ModelError::Input`] when `x` is of another batch or length.
+    /// Returns [`ModelError::Input`] if `x` has another batch size or length.
     pub fn removed_tokens(&self, x: &Tensor) -> Result<Tensor> {
         let tokens = 1 + self.num_patches;
         let (batch, _, width) = self.check(x, tokens)?;
@@ -98,11 +99,11 @@ impl PatchMask {
             .reshape((batch, self.len_removed(), width))?)
     }
 
-    /// Puts visible tokens (B, 1 + K, C) back to their places and `mask_token` (1, 1, C) into all
-    /// others -> (B, 1 + N, C).
+    /// Puts the visible tokens `x` in their places and `mask_token` (1, 1, C) in all others:
+    /// (B, 1 + K, C) -> (B, 1 + N, C).
     ///
     /// # Errors
-    /// [`ModelError::Input`] when `x` is of another batch or length.
+    /// Returns [`ModelError::Input`] if `x` has another batch size or length.
     pub fn restore(&self, x: &Tensor, mask_token: &Tensor) -> Result<Tensor> {
         let (_, _, width) = self.check(x, 1 + self.len_keep)?;
         let rows = x.reshape((self.batch * (1 + self.len_keep), width))?;
@@ -120,49 +121,49 @@ impl PatchMask {
             _ => Err(ModelError::Input {
                 what: "masked tensor",
                 found: x.dims().to_vec(),
-                expected: format!("({}, {len}, width) as the mask has it", self.batch),
+                expected: format!("({}, {len}, width) for this mask", self.batch),
             }),
         }
     }
 
-    /// Indices of the visible patches in order of increasing noise, (B, K) u32; `None` when K = 0.
+    /// Returns the indices of the visible patches in order of increasing noise, (B, K) u32, or `None` if K = 0.
     #[must_use]
     pub fn ids_keep(&self) -> Option<&Tensor> {
         self.ids_keep.as_ref()
     }
 
-    /// Indices of the removed patches, increasing in each sample, (B, R) u32.
+    /// Returns the indices of the removed patches, increasing in each sample, (B, R) u32.
     #[must_use]
     pub fn ids_removed(&self) -> &Tensor {
         &self.ids_removed
     }
 
-    /// Samples B.
+    /// Returns the number of samples B.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Patches of a sample, N.
+    /// Returns the number of patches of a sample, N.
     #[must_use]
     pub fn num_patches(&self) -> usize {
         self.num_patches
     }
 
-    /// Visible patches of a sample, K.
+    /// Returns the number of visible patches of a sample, K.
     #[must_use]
     pub fn len_keep(&self) -> usize {
         self.len_keep
     }
 
-    /// Removed patches of a sample, R.
+    /// Returns the number of removed patches of a sample, R.
     #[must_use]
     pub fn len_removed(&self) -> usize {
         self.num_patches - self.len_keep
     }
 }
 
-/// The inverse of the permutation `order`.
+/// Returns the inverse of the permutation `order`.
 fn ranks(order: &[u32], sample: usize) -> Result<Vec<u32>> {
     let n = order.len();
     let mut rank = vec![u32::MAX; n];

@@ -1,7 +1,7 @@
-//! Names, shapes and variables of a model's tensors.
+//! The names, shapes and variables of a model's tensors.
 //!
-//! The layers themselves are the only place where names and shapes are written: building a model on a
-//! recording `VarBuilder` yields the list without allocating it.
+//! Only the layers define names and shapes. A model that is built on a recording `VarBuilder` yields the list without
+//! allocating the tensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,44 +14,44 @@ use cropmae_config::{Method, ModelConfig};
 use crate::vit::Encoder;
 use crate::{Pretrainer, Result};
 
-/// Shape and initialisation rule of one tensor.
+/// The shape and the initial distribution of one tensor.
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// Its dimensions.
+    /// The dimensions of the tensor.
     pub shape: Vec<usize>,
     pub(crate) init: Init,
 }
 
-/// All tensors of a model by the reference's names, fixed position embeddings included. Nothing of the
-/// model's size is allocated.
+/// Returns all tensors of a model under the reference's names, including the fixed position embeddings. The tensors are
+/// not allocated.
 ///
 /// # Errors
-/// [`crate::ModelError::Config`] for an impossible shape.
+/// Returns [`crate::ModelError::Config`] if the shape is not valid.
 pub fn layout(method: Method, config: &ModelConfig) -> Result<BTreeMap<String, Parameter>> {
     record(|vb| Pretrainer::new(method, config, vb).map(drop))
 }
 
-/// The encoder's part of [`layout`], the same for every method.
+/// Returns the encoder's part of [`layout`], which is the same for every method.
 ///
 /// # Errors
-/// [`crate::ModelError::Config`] for an impossible shape.
+/// Returns [`crate::ModelError::Config`] if the shape is not valid.
 pub fn encoder_layout(config: &ModelConfig) -> Result<BTreeMap<String, Parameter>> {
     record(|vb| Encoder::new(config, &vb).map(drop))
 }
 
-/// Whether `name` is a fixed position embedding: part of a weight file, never trained.
+/// Returns whether `name` is a fixed position embedding, which is part of weight files and is never trained.
 #[must_use]
 pub fn is_fixed(name: &str) -> bool {
     matches!(name, "pos_embed" | "decoder_pos_embed")
 }
 
-/// Whether `name` is a decoder's.
+/// Returns whether `name` is the name of a decoder tensor.
 #[must_use]
 pub fn is_of_decoder(name: &str) -> bool {
     name.starts_with("decoder_") || name == "mask_token"
 }
 
-/// The trainable variables in name order.
+/// Returns the trainable variables in name order.
 #[must_use]
 pub fn named_parameters(vars: &VarMap) -> Vec<(String, Var)> {
     let sorted: BTreeMap<String, Var> = entries(vars);
@@ -61,8 +61,8 @@ pub fn named_parameters(vars: &VarMap) -> Vec<(String, Var)> {
         .collect()
 }
 
-/// A builder on the same storage as `vars` that tracks no gradients: a model built on it follows the
-/// training without keeping activations.
+/// Returns a builder that shares the storage of `vars` and tracks no gradients. A model built on it follows the training
+/// without keeping activations.
 #[must_use]
 pub fn frozen(vars: &VarMap, device: &Device) -> VarBuilder<'static> {
     let tensors: HashMap<String, Tensor> = entries(vars)
@@ -72,10 +72,10 @@ pub fn frozen(vars: &VarMap, device: &Device) -> VarBuilder<'static> {
     VarBuilder::from_tensors(tensors, DType::F32, device)
 }
 
-/// New variables with the values that `vars` have now.
+/// Creates variables with the current values of `vars`.
 ///
 /// # Errors
-/// Errors of the device.
+/// Returns an error if a device operation fails.
 pub fn copy(vars: &VarMap) -> Result<VarMap> {
     let copied = entries(vars)
         .into_iter()
@@ -84,7 +84,7 @@ pub fn copy(vars: &VarMap) -> Result<VarMap> {
     var_map(copied)
 }
 
-/// Everything in `vars`, in name order.
+/// Returns all variables of `vars` in name order.
 pub(crate) fn entries(vars: &VarMap) -> BTreeMap<String, Var> {
     let vars = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
     vars.iter()
@@ -92,7 +92,7 @@ pub(crate) fn entries(vars: &VarMap) -> BTreeMap<String, Var> {
         .collect()
 }
 
-/// A variable for each of `tensors`.
+/// Creates a variable for each of `tensors`.
 pub(crate) fn var_map(tensors: impl IntoIterator<Item = (String, Tensor)>) -> Result<VarMap> {
     let map = VarMap::new();
     {
@@ -135,7 +135,7 @@ impl SimpleBackend for Recorder {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), parameter);
-        // One zero seen through a view of the right shape.
+        // A single zero, broadcast to the shape.
         Tensor::zeros((), dtype, device)?.broadcast_as(shape)
     }
 

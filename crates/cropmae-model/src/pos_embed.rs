@@ -5,14 +5,14 @@ use candle_core::{Device, Tensor};
 
 use crate::{ModelError, Result};
 
-/// The embedding (1, 1 + grid², dim) of a square grid, class token (zeros) first, rows of the grid
-/// after one another.
+/// Computes the embedding (1, 1 + grid², dim) of a square grid: the class token, which is zero, then the cells in
+/// row-major order.
 ///
-/// The first half of each vector encodes the column x, the second the row y; each half holds
-/// sin(p·w_k), then cos(p·w_k), with w_k = 10000^(-k / (dim/4)), in f64 and rounded once.
+/// The first half of each vector encodes the column x and the second half the row y. Each half holds sin(p·w_k), then
+/// cos(p·w_k), with w_k = 10000^(-k / (dim/4)), computed in f64 and rounded once.
 ///
 /// # Errors
-/// [`ModelError::Config`] when `dim` is not a multiple of 4.
+/// Returns [`ModelError::Config`] if `dim` is not a positive multiple of 4.
 pub fn sin_cos(dim: usize, grid: usize, device: &Device) -> Result<Tensor> {
     if dim == 0 || !dim.is_multiple_of(4) {
         return Err(ModelError::Config {
@@ -40,15 +40,15 @@ pub fn sin_cos(dim: usize, grid: usize, device: &Device) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, (1, 1 + grid * grid, dim), device)?)
 }
 
-/// `pos_embed` (1, 1 + G², D) resampled to a grid of `height` x `width` cells -> (1, 1 + height·width, D).
+/// Resamples `pos_embed` (1, 1 + G², D) to a grid of `height` x `width` cells: (1, 1 + height·width, D).
 ///
-/// Bicubic with a = -0.75, borders clamped, no antialiasing, class token unchanged. Cell i of the new
-/// grid reads at (i + 0.5) / scale - 0.5 with scale = (cells + 0.1) / G: the 0.1, there to keep a rounding
-/// error from losing a cell, shifts every value and is part of all published results. On the training
-/// grid itself the embedding is returned as it is.
+/// The interpolation is bicubic with a = -0.75, clamped borders and no antialiasing. The class token does not change.
+/// Cell i of the new grid is read at (i + 0.5) / scale - 0.5 with scale = (cells + 0.1) / G. The 0.1, which keeps a
+/// rounding error from losing a cell, shifts every value and is part of all published results. For the grid of
+/// `pos_embed` itself, the embedding is returned unchanged.
 ///
 /// # Errors
-/// [`ModelError::Input`] when `pos_embed` is not of a square grid with a class token.
+/// Returns [`ModelError::Input`] if `pos_embed` does not have a square grid and a class token.
 pub fn interpolate(pos_embed: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
     let (_, tokens, dim) = pos_embed.dims3()?;
     let grid = tokens.saturating_sub(1).isqrt();
@@ -66,7 +66,7 @@ pub fn interpolate(pos_embed: &Tensor, (height, width): (usize, usize)) -> Resul
     let (cls, source) = source.split_at(dim);
     let (rows, columns) = (taps(grid, height), taps(grid, width));
 
-    // Separable: along y first, then along x.
+    // The filter is separable: resample along y, then along x.
     let mut stretched = vec![0f64; height * grid * dim]; // (height, G, D)
     for (out, row) in stretched.chunks_exact_mut(grid * dim).zip(&rows) {
         for &(y, weight) in row {
@@ -96,7 +96,7 @@ pub fn interpolate(pos_embed: &Tensor, (height, width): (usize, usize)) -> Resul
     )?)
 }
 
-/// For each of `cells` outputs, the four sources along one axis of `grid` cells and their weights.
+/// Returns, for each of `cells` outputs, the four sources along one axis of `grid` cells and their weights.
 fn taps(grid: usize, cells: usize) -> Vec<[(usize, f64); 4]> {
     const A: f64 = -0.75;
     let near = |t: f64| ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0;

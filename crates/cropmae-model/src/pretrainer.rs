@@ -1,4 +1,4 @@
-//! One face for the family: views and a mask in, loss and predictions out.
+//! One interface for all methods. It takes views and a mask and returns the loss and predictions.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -9,21 +9,21 @@ use crate::decoder::DecoderEnds;
 use crate::vit::Encoder;
 use crate::{DropoutStream, Execution, Mae, ModelError, PatchMask, Result, Siamese};
 
-/// A model in training.
+/// A model for pre-training.
 #[derive(Debug, Clone)]
 pub enum Pretrainer {
-    /// CropMAE and SiamMAE: two views.
+    /// The model of CropMAE and SiamMAE, which takes two views.
     Siamese(Siamese),
-    /// MAE: one view.
+    /// The model of MAE, which takes one view.
     Mae(Mae),
 }
 
-/// What a training step computes.
+/// The outputs of a training step.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// Mean squared error over the removed patches, scalar.
+    /// The mean squared error over the removed patches, a scalar.
     pub loss: Tensor,
-    /// Predicted pixels of the removed patches in order of increasing patch index, (B, R, PP3).
+    /// The predicted pixels of the removed patches in order of increasing patch index, (B, R, PP3).
     pub pred: Tensor,
 }
 
@@ -32,7 +32,7 @@ impl Pretrainer {
     /// [`init_parameters`](crate::init_parameters) or of [`weights`](crate::weights).
     ///
     /// # Errors
-    /// [`ModelError::Config`] for an impossible shape; a tensor is missing or has another shape.
+    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
     pub fn new(method: Method, config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(match method {
             Method::CropMae | Method::SiamMae => Self::Siamese(Siamese::new(config, vb)?),
@@ -40,7 +40,7 @@ impl Pretrainer {
         })
     }
 
-    /// The same model, run as `execution` says.
+    /// Returns the same model, computed as `execution` says.
     #[must_use]
     pub fn with_execution(self, execution: Execution) -> Self {
         match self {
@@ -49,12 +49,14 @@ impl Pretrainer {
         }
     }
 
-    /// Loss of reconstructing the last view's removed patches. `views` are one (MAE) or two tensors of
-    /// patches (B, N, PP3), the masked one last. With `norm_pix` targets are normalised per patch.
-    /// MAE ignores `dropout`.
+    /// Computes the loss of the reconstruction of the removed patches.
+    ///
+    /// `views` are one (MAE) or two tensors of patches (B, N, PP3). The last one is masked. With `norm_pix`, targets are
+    /// normalized per patch. MAE ignores `dropout`.
     ///
     /// # Errors
-    /// Wrong number of views, or shapes that do not match the model or the mask.
+    /// Returns [`ModelError::Views`] if the number of views is wrong, or an error if the shapes do not match the model
+    /// or the mask.
     pub fn forward(
         &self,
         views: &[Tensor],
@@ -63,24 +65,26 @@ impl Pretrainer {
         dropout: Option<DropoutStream>,
     ) -> Result<Forward> {
         let (hidden, masked) = self.decode(views, mask, dropout)?;
-        // The head works per token: only what is scored goes through it.
+        // The head works per token, so only the scored tokens go through it.
         let pred = self.ends().pixels(&mask.removed_tokens(&hidden)?)?;
         let loss = kernels::masked_pixel_loss(&pred, masked, mask.ids_removed(), norm_pix)?;
         Ok(Forward { loss, pred })
     }
 
-    /// Predicted pixels of all patches of the masked view, visible ones too, (B, N, PP3), without
-    /// dropout. With `norm_pix` training these are in units of each target patch's own deviation.
+    /// Predicts the pixels (B, N, PP3) of all patches of the masked view, including the visible ones, without dropout.
+    ///
+    /// A model that was trained with `norm_pix` predicts each patch normalized by its own mean and standard deviation.
     ///
     /// # Errors
-    /// Wrong number of views, or shapes that do not match the model or the mask.
+    /// Returns [`ModelError::Views`] if the number of views is wrong, or an error if the shapes do not match the model
+    /// or the mask.
     pub fn predict(&self, views: &[Tensor], mask: &PatchMask) -> Result<Tensor> {
         let (hidden, _) = self.decode(views, mask, None)?;
         let patches = hidden.narrow(1, 1, mask.num_patches())?; // without the class token
         Ok(self.ends().pixels(&patches)?.detach())
     }
 
-    /// The encoder that pre-training is for.
+    /// Returns the encoder.
     #[must_use]
     pub fn encoder(&self) -> &Encoder {
         match self {
@@ -89,7 +93,7 @@ impl Pretrainer {
         }
     }
 
-    /// Hidden tokens of the masked view (B, 1 + N, Dd), and that view's patches.
+    /// Returns the hidden tokens of the masked view (B, 1 + N, Dd) and the patches of that view.
     fn decode<'v>(
         &self,
         views: &'v [Tensor],

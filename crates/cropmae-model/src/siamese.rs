@@ -1,6 +1,7 @@
-//! CropMAE (Eymaël et al., ECCV 2024, section 3) and SiamMAE (Gupta et al., NeurIPS 2023, section 3): one
-//! encoder for both views, a decoder that reconstructs the masked view by looking at the whole one. The
-//! two differ only in where their views come from.
+//! CropMAE (Eymaël et al., ECCV 2024, section 3) and SiamMAE (Gupta et al., NeurIPS 2023, section 3).
+//!
+//! One encoder encodes both views, and a decoder reconstructs the masked view from the whole one by cross-attention.
+//! The two methods differ only in their views.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -10,7 +11,7 @@ use crate::cross_decoder::CrossDecoder;
 use crate::vit::Encoder;
 use crate::{DropoutStream, Execution, PatchMask, Result};
 
-/// Shared encoder and cross-attention decoder.
+/// The model of CropMAE and SiamMAE: a shared encoder and a cross-attention decoder.
 #[derive(Debug, Clone)]
 pub struct Siamese {
     encoder: Encoder,
@@ -21,7 +22,7 @@ impl Siamese {
     /// Reads the encoder's and the decoder's tensors under the reference's names.
     ///
     /// # Errors
-    /// [`crate::ModelError::Config`] for an impossible shape; a tensor is missing or has another shape.
+    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(config, &vb)?,
@@ -29,7 +30,7 @@ impl Siamese {
         })
     }
 
-    /// The same model, run as `execution` says.
+    /// Returns the same model, computed as `execution` says.
     #[must_use]
     pub fn with_execution(self, execution: Execution) -> Self {
         let first_layer = self.encoder.blocks().len();
@@ -39,11 +40,13 @@ impl Siamese {
         }
     }
 
-    /// Hidden decoder tokens (B, 1 + N, Dd) of the second view. `whole` and `masked` (B, N, PP3) are the
-    /// views' patches; of the second one only what `mask` keeps is seen.
+    /// Computes the hidden decoder tokens (B, 1 + N, Dd) of the masked view.
+    ///
+    /// `whole` and `masked` are the patches (B, N, PP3) of the two views. Of `masked`, the encoder sees only the patches
+    /// that `mask` keeps.
     ///
     /// # Errors
-    /// Shapes do not match the model or the mask.
+    /// Returns an error if the shapes do not match the model or the mask.
     pub fn forward(
         &self,
         whole: &Tensor,
@@ -59,13 +62,13 @@ impl Siamese {
         self.decoder.forward(&whole, &visible, mask, dropout)
     }
 
-    /// The shared encoder.
+    /// Returns the shared encoder.
     #[must_use]
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The decoder.
+    /// Returns the decoder.
     #[must_use]
     pub fn decoder(&self) -> &CrossDecoder {
         &self.decoder

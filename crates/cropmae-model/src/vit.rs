@@ -12,7 +12,7 @@ use cropmae_kernels::{self as kernels, Compute, Policy};
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention, check_width, xavier_uniform};
 use crate::{Execution, ModelError, PatchMask, Result};
 
-/// Linear map of flattened patches. The weight has the reference's convolution layout (D, 3, P, P).
+/// A linear map of flattened patches. The weight has the reference's convolution layout (D, 3, P, P).
 #[derive(Debug, Clone)]
 pub struct PatchEmbed {
     weight: Tensor,
@@ -24,11 +24,11 @@ impl PatchEmbed {
     /// Reads `proj.weight` (dim, 3, P, P) and `proj.bias` (dim).
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(patch_size: usize, dim: usize, vb: &VarBuilder) -> Result<Self> {
         let vb = vb.pp("proj");
         let fan_in = 3 * patch_size * patch_size;
-        // Torch's default for a convolution's bias, which the reference leaves as it is.
+        // The reference keeps PyTorch's default for the bias of a convolution.
         let bound = 1.0 / (fan_in as f64).sqrt();
         Ok(Self {
             weight: vb.get_with_hints(
@@ -48,11 +48,12 @@ impl PatchEmbed {
         })
     }
 
-    /// Embeds `patches` (B, N, PP3), channel fastest, and adds the rows of the position table `pos`
-    /// (N, D): all of them -> (B, N, D), or those at `ids_keep` (B, K) -> (B, K, D).
+    /// Embeds `patches` (B, N, PP3), channel fastest, and adds the rows of the position table `pos` (N, D).
+    ///
+    /// Returns all patches (B, N, D), or those at `ids_keep` (B, K) as (B, K, D).
     ///
     /// # Errors
-    /// The patches are of another number or size.
+    /// Returns an error if the number or the size of the patches does not match the model.
     pub fn forward(
         &self,
         patches: &Tensor,
@@ -70,7 +71,7 @@ impl PatchEmbed {
     }
 }
 
-/// Pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)).
+/// A pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)).
 #[derive(Debug, Clone)]
 pub struct Block {
     norm1: LayerNorm,
@@ -81,11 +82,11 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads `norm1`, `attn.{qkv,proj}`, `norm2` and `mlp.{fc1,fc2}` of a block of width `dim` whose MLP is
-    /// `hidden` wide inside.
+    /// Reads `norm1`, `attn.{qkv,proj}`, `norm2` and `mlp.{fc1,fc2}` of a block of width `dim` whose MLP has the hidden
+    /// width `hidden`.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape.
+    /// Returns an error if a tensor is missing or has another shape.
     pub fn new(dim: usize, num_heads: usize, hidden: usize, vb: &VarBuilder) -> Result<Self> {
         let (attn, mlp) = (vb.pp("attn"), vb.pp("mlp"));
         Ok(Self {
@@ -110,7 +111,7 @@ impl Block {
         self.mlp.set_policy(policy);
     }
 
-    /// The same with another `eps` in its layer norms.
+    /// Returns the same block with `eps` in its layer norms.
     pub(crate) fn with_eps(self, eps: f64) -> Self {
         Self {
             norm1: self.norm1.with_eps(eps),
@@ -119,15 +120,15 @@ impl Block {
         }
     }
 
-    /// (B, n, D) -> (B, n, D).
+    /// Applies the block: (B, n, D) -> (B, n, D).
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         run_blocks(std::slice::from_ref(self), x)
     }
 
-    /// As the fused op takes them.
+    /// Returns the weights in the form that the fused op takes.
     fn weights(&self) -> kernels::Block<'_> {
         kernels::Block {
             norm1: self.norm1.as_norm(),
@@ -141,24 +142,24 @@ impl Block {
         }
     }
 
-    /// The attention branch, before it is added to `x` (B, n, D).
+    /// Computes the attention branch, without the residual `x`: (B, n, D) -> (B, n, D).
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn attention(&self, x: &Tensor) -> Result<Tensor> {
         self.attn.forward(&self.norm1.forward(x)?, None)
     }
 
-    /// The MLP branch, before it is added to `x` (B, n, D).
+    /// Computes the MLP branch, without the residual `x`: (B, n, D) -> (B, n, D).
     ///
     /// # Errors
-    /// `x` has another rank or width.
+    /// Returns an error if `x` has another rank or width.
     pub fn mlp(&self, x: &Tensor) -> Result<Tensor> {
         self.mlp.forward(&self.norm2.forward(x)?, None)
     }
 }
 
-/// The encoder that pre-training is for.
+/// The encoder, which is the result of pre-training.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     patch_embed: PatchEmbed,
@@ -173,7 +174,7 @@ impl Encoder {
     /// Reads `patch_embed`, `cls_token`, `pos_embed`, `blocks.N` and `norm`.
     ///
     /// # Errors
-    /// [`ModelError::Config`] for an impossible shape; a tensor is missing or has another shape.
+    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
         let dim = config.embed_dim;
         check_width("embed_dim", dim, config.num_heads)?;
@@ -200,7 +201,7 @@ impl Encoder {
         })
     }
 
-    /// The same encoder, run as `execution` says.
+    /// Returns the same encoder, computed as `execution` says.
     #[must_use]
     pub fn with_execution(mut self, execution: Execution) -> Self {
         self.patch_embed.compute = execution.compute;
@@ -210,25 +211,30 @@ impl Encoder {
         self
     }
 
-    /// Type of the products' operands that was asked for.
+    /// Returns the requested type of the operands of matrix products.
     pub(crate) fn compute(&self) -> Compute {
         self.patch_embed.compute
     }
 
-    /// Latent tokens, class token first: all patches (B, N, PP3) -> (B, 1 + N, D) without a mask, the
-    /// visible ones (B, 1 + K, D) in the mask's order with one.
+    /// Encodes `patches` (B, N, PP3) to latent tokens, class token first.
+    ///
+    /// Without a mask, all patches are encoded: (B, 1 + N, D). With a mask, only the visible patches are encoded, in the
+    /// order of the mask: (B, 1 + K, D).
     ///
     /// # Errors
-    /// The patches are of another number or size.
+    /// Returns an error if the number or the size of the patches does not match the model.
     pub fn forward(&self, patches: &Tensor, mask: Option<&PatchMask>) -> Result<Tensor> {
         self.encode(&self.embed(patches, &self.pos_embed, mask)?)
     }
 
-    /// Tokens as they enter the first block; removed patches are never embedded. `pos_embed`
-    /// (1, 1 + N, D) is [`Self::pos_embed`] or its interpolation to the grid of `patches` (B, N, PP3).
+    /// Embeds `patches` (B, N, PP3) to the tokens that enter the first block: (B, 1 + N, D), or (B, 1 + K, D) with a
+    /// mask.
+    ///
+    /// Removed patches are not embedded. `pos_embed` (1, 1 + N, D) is [`Self::pos_embed`] or its interpolation to the
+    /// grid of `patches`.
     ///
     /// # Errors
-    /// The patches are of another number or size.
+    /// Returns an error if the number or the size of the patches does not match the model.
     pub fn embed(
         &self,
         patches: &Tensor,
@@ -251,7 +257,7 @@ impl Encoder {
             .contiguous()?;
         let ids_keep = mask.and_then(PatchMask::ids_keep);
         if mask.is_some() && ids_keep.is_none() {
-            return Ok(cls); // nothing is visible
+            return Ok(cls); // no patch is visible
         }
         let pos = pos_embed
             .narrow(1, 1, num_patches)?
@@ -260,18 +266,18 @@ impl Encoder {
         Ok(Tensor::cat(&[&cls, &tokens], 1)?)
     }
 
-    /// The blocks and the final norm: (B, n, D) -> (B, n, D).
+    /// Applies the blocks and the final norm: (B, n, D) -> (B, n, D).
     ///
     /// # Errors
-    /// `tokens` has another rank or width.
+    /// Returns an error if `tokens` has another rank or width.
     pub fn encode(&self, tokens: &Tensor) -> Result<Tensor> {
         self.encode_through(tokens, self.blocks.len())
     }
 
-    /// The first `blocks` blocks and the final norm: (B, n, D) -> (B, n, D).
+    /// Applies the first `blocks` blocks and the final norm: (B, n, D) -> (B, n, D).
     ///
     /// # Errors
-    /// [`ModelError::Config`] if there are fewer blocks; `tokens` has another rank or width.
+    /// Returns [`ModelError::Config`] if there are fewer blocks, or an error if `tokens` has another rank or width.
     pub fn encode_through(&self, tokens: &Tensor, blocks: usize) -> Result<Tensor> {
         let Some(blocks) = self.blocks.get(..blocks) else {
             return Err(ModelError::Config {
@@ -283,11 +289,12 @@ impl Encoder {
         self.norm.forward(&run_blocks(blocks, tokens)?)
     }
 
-    /// The blocks and the final norm on sequences of two lengths: (B, n, D) and (C, m, D) -> the same. Faster
-    /// than one after the other, with the same result.
+    /// Applies the blocks and the final norm to `first` (B, n, D) and `second` (C, m, D), which keep their shapes.
+    ///
+    /// This gives the same result as two calls of [`Self::encode`] and is faster.
     ///
     /// # Errors
-    /// A tensor has another rank or width.
+    /// Returns an error if a tensor has another rank or width.
     pub fn encode_both(&self, first: &Tensor, second: &Tensor) -> Result<(Tensor, Tensor)> {
         let ((b, n, _), (c, m, _)) = (first.dims3()?, second.dims3()?);
         let tokens = Tensor::cat(&[first.flatten_to(1)?, second.flatten_to(1)?], 0)?;
@@ -300,11 +307,13 @@ impl Encoder {
         ))
     }
 
-    /// The last block's attention from the class token to the patches: (B, 1 + N, D) -> (B, H, N), rows
-    /// of probabilities short of the class token's attention to itself. Not differentiable.
+    /// Computes the last block's attention from the class token to the patches: (B, 1 + N, D) -> (B, H, N).
+    ///
+    /// The values are probabilities. A row sums to 1 together with the attention of the class token to itself, which is
+    /// left out. The result is not differentiable.
     ///
     /// # Errors
-    /// `tokens` has another rank or width.
+    /// Returns an error if `tokens` has another rank or width.
     pub fn cls_attention(&self, tokens: &Tensor) -> Result<Tensor> {
         let mut x = tokens.clone();
         let Some((last, rest)) = self.blocks.split_last() else {
@@ -321,44 +330,44 @@ impl Encoder {
         Ok(map.narrow(2, 1, map.dim(2)? - 1)?)
     }
 
-    /// The patch embedding.
+    /// Returns the patch embedding.
     #[must_use]
     pub fn patch_embed(&self) -> &PatchEmbed {
         &self.patch_embed
     }
 
-    /// The fixed position embedding of the training grid, (1, 1 + N, D), class token first.
+    /// Returns the fixed position embedding of the training grid, (1, 1 + N, D), class token first.
     #[must_use]
     pub fn pos_embed(&self) -> &Tensor {
         &self.pos_embed
     }
 
-    /// The blocks in order.
+    /// Returns the blocks in order.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// Width and height of a patch, in pixels.
+    /// Returns the width and height of a patch in pixels.
     #[must_use]
     pub fn patch_size(&self) -> usize {
         self.patch_size
     }
 
-    /// Width D.
+    /// Returns the width D.
     #[must_use]
     pub fn dim(&self) -> usize {
         self.cls_token.elem_count()
     }
 }
 
-/// `blocks` on sequences of one length, (B, n, D) -> (B, n, D).
+/// Applies `blocks` to sequences of one length: (B, n, D) -> (B, n, D).
 pub(crate) fn run_blocks(blocks: &[Block], x: &Tensor) -> Result<Tensor> {
     let (batch, n, _) = x.dims3()?;
     Ok(run(blocks, &x.flatten_to(1)?, &[(batch, n)])?.reshape(x.shape())?)
 }
 
-/// `blocks` on tokens (T, D) of sequences: pairs of their number and length.
+/// Applies `blocks` to the tokens (T, D) of sequences. Each of `segments` is a number of sequences and their length.
 fn run(blocks: &[Block], tokens: &Tensor, segments: &[(usize, usize)]) -> Result<Tensor> {
     if blocks.is_empty() {
         return Ok(tokens.clone());
@@ -367,14 +376,14 @@ fn run(blocks: &[Block], tokens: &Tensor, segments: &[(usize, usize)]) -> Result
     Ok(kernels::transformer(tokens, segments, &blocks)?)
 }
 
-/// Class and mask tokens start from a normal distribution, not truncated.
+/// The initial distribution of class and mask tokens: normal, not truncated.
 pub(crate) const TOKEN_INIT: Init = Init::Randn {
     mean: 0.0,
     stdev: 0.02,
 };
 
-/// Reads a fixed position embedding (1, 1 + num_patches, dim). It is detached, so that a variable of
-/// that name is carried along in weight files but neither tracked nor trained.
+/// Reads a fixed position embedding (1, 1 + num_patches, dim). It is detached: weight files hold it, but it is neither
+/// tracked nor trained.
 pub(crate) fn fixed_pos_embed(
     num_patches: usize,
     dim: usize,

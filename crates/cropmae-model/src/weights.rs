@@ -98,7 +98,7 @@ impl Weights {
     /// The encoder, not trainable.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Returns an error if a device operation fails.
     pub fn encoder(self, device: &Device) -> Result<Encoder> {
         let vb = VarBuilder::from_tensors(self.tensors, DType::F32, device);
         Encoder::new(&self.info.model, &vb)
@@ -122,7 +122,7 @@ impl Weights {
     /// Writes the weights to `path`, which is never seen incomplete.
     ///
     /// # Errors
-    /// As [`save`].
+    /// Returns the errors of [`save`].
     pub fn save(&self, path: &Path) -> Result<()> {
         let tensors = self.tensors.iter();
         let tensors = tensors.map(|(name, it)| (name.clone(), it.clone()));
@@ -132,7 +132,7 @@ impl Weights {
     /// Variables to train on, or to build a [`crate::Pretrainer`] on.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Returns an error if a device operation fails.
     pub fn into_vars(self) -> Result<VarMap> {
         parameters::var_map(self.tensors)
     }
