@@ -2,8 +2,8 @@
 //! CropMAE, section 3.2): tokens of the masked view query the tokens of the whole view.
 //!
 //! Layers are post-norm as in Vaswani et al. (2017), but in the order cross-attention, feed-forward, self-attention.
-//! Each sub-layer is `x = norm(x + dropout(f(x)))`, with norm2, norm3 and norm1 in that order. The key/value sequence is
-//! the same for all layers and has no decoder positions.
+//! Each sub-layer is `x = norm(x + dropout(f(x)))`, with norm2, norm3 and norm1 in that order. The key/value sequence
+//! is the same for all layers and has no decoder positions.
 //!
 //! Symbols: B batch, N patches of the masked view, K visible patches of it, M patches of the whole view, D encoder
 //! width, Dd decoder width.

@@ -1,5 +1,5 @@
-//! The layers that both decoders share: at the input, the change of width, mask tokens and positions, and at the output,
-//! the projection to pixels (MAE, section 3 "MAE decoder" and "Reconstruction target").
+//! The layers that both decoders share: at the input, the change of width, mask tokens and positions, and at the
+//! output, the projection to pixels (MAE, section 3 "MAE decoder" and "Reconstruction target").
 //!
 //! Symbols: B batch, N patches, K visible patches, n tokens, D encoder width, Dd decoder width, P patch size,
 //! PP3 = 3·P².

@@ -38,16 +38,16 @@ pub trait FeatureExtractor: Send + Sync {
         Compute::F32
     }
 
-    /// Computes features (B, h·w, C) of `images` (B, 3, H, W), which are normalized with the mean and standard deviation
-    /// of ImageNet.
+    /// Computes features (B, h·w, C) of `images` (B, 3, H, W), which are normalized with the mean and standard
+    /// deviation of ImageNet.
     ///
     /// # Errors
     /// Returns [`ModelError::Input`] if H or W is not a multiple of the patch size, or an error if a device operation
     /// fails.
     fn features(&self, images: &Tensor) -> Result<Features>;
 
-    /// Computes features (B, h·w, C) from the output of block number `block`, counted from 1, or of the last block if it
-    /// is `None`. The output goes through the final norm.
+    /// Computes features (B, h·w, C) from the output of block number `block`, counted from 1, or of the last block if
+    /// it is `None`. The output goes through the final norm.
     ///
     /// # Errors
     /// Returns [`ModelError::Config`] if the encoder has no such block, and the errors of [`Self::features`].
@@ -99,7 +99,8 @@ pub struct VitFeatures {
 }
 
 impl VitFeatures {
-    /// Creates the extractor of `encoder`. Build an encoder that is still in training on [`parameters::frozen`] tensors.
+    /// Creates the extractor of `encoder`. Build an encoder that is still in training on [`parameters::frozen`]
+    /// tensors.
     #[must_use]
     pub fn new(name: impl Into<String>, encoder: Encoder) -> Self {
         Self {
@@ -109,8 +110,8 @@ impl VitFeatures {
         }
     }
 
-    /// Loads the encoder of any weight file that [`weights::import`] reads: CropMAE, SiamMAE, MAE, DINO, DINOv2, timm or
-    /// Hugging Face. A decoder in the file is not read.
+    /// Loads the encoder of any weight file that [`weights::import`] reads: CropMAE, SiamMAE, MAE, DINO, DINOv2, timm
+    /// or Hugging Face. A decoder in the file is not read.
     ///
     /// # Errors
     /// Returns the errors of [`weights::import`].
@@ -274,8 +275,8 @@ impl FeatureExtractor for RawPixels {
 
 /// Normalizes an image for an encoder with patches of `patch_size` x `patch_size` pixels.
 ///
-/// `rgb` holds height x width pixels of R, G, B in 0..=255. The result has the shape (1, 3, H, W), where H and W are the
-/// height and width rounded down to multiples of `patch_size`. Pixels at the right and the bottom beyond them are
+/// `rgb` holds height x width pixels of R, G, B in 0..=255. The result has the shape (1, 3, H, W), where H and W are
+/// the height and width rounded down to multiples of `patch_size`. Pixels at the right and the bottom beyond them are
 /// cut off.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! The layers of all models, on the differentiable ops of `cropmae-kernels`.
 //!
 //! The `LayerNorm` and `Linear` of candle-nn are not used: the former has no backward pass on contiguous inputs, and
-//! both would bypass the fused kernels. Initialization hints are those of the reference: Xavier-uniform matrices (packed
-//! projections as one matrix), zero biases, unit gains.
+//! both would bypass the fused kernels. Initialization hints are those of the reference: Xavier-uniform matrices
+//! (packed projections as one matrix), zero biases, unit gains.
 
 use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};

@@ -20,7 +20,8 @@ impl Mae {
     /// Reads the encoder's and the decoder's tensors under the reference's names.
     ///
     /// # Errors
-    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
+    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has
+    /// another shape.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(config, &vb)?,

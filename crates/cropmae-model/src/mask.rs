@@ -1,8 +1,8 @@
 //! Random masking by shuffled patch indices (MAE, section 3 "Masking" and "Simple implementation").
 //!
 //! The data loader draws the noise and sorts it on the CPU. This module converts the order to the indices that the
-//! model gathers by. Tokens are gathered as rows of a flattened tensor, by one `index_select` whose backward pass is one
-//! `index_add`.
+//! model gathers by. Tokens are gathered as rows of a flattened tensor, by one `index_select` whose backward pass is
+//! one `index_add`.
 //!
 //! Symbols: B batch, N patches, K visible patches, R = N - K removed patches, C any width.
 

@@ -61,8 +61,8 @@ pub fn named_parameters(vars: &VarMap) -> Vec<(String, Var)> {
         .collect()
 }
 
-/// Returns a builder that shares the storage of `vars` and tracks no gradients. A model built on it follows the training
-/// without keeping activations.
+/// Returns a builder that shares the storage of `vars` and tracks no gradients. A model built on it follows the
+/// training without keeping activations.
 #[must_use]
 pub fn frozen(vars: &VarMap, device: &Device) -> VarBuilder<'static> {
     let tensors: HashMap<String, Tensor> = entries(vars)

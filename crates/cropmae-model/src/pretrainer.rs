@@ -32,7 +32,8 @@ impl Pretrainer {
     /// [`init_parameters`](crate::init_parameters) or of [`weights`](crate::weights).
     ///
     /// # Errors
-    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
+    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another
+    /// shape.
     pub fn new(method: Method, config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(match method {
             Method::CropMae | Method::SiamMae => Self::Siamese(Siamese::new(config, vb)?),
@@ -51,8 +52,8 @@ impl Pretrainer {
 
     /// Computes the loss of the reconstruction of the removed patches.
     ///
-    /// `views` are one (MAE) or two tensors of patches (B, N, PP3). The last one is masked. With `norm_pix`, targets are
-    /// normalized per patch. MAE ignores `dropout`.
+    /// `views` are one (MAE) or two tensors of patches (B, N, PP3). The last one is masked. With `norm_pix`, targets
+    /// are normalized per patch. MAE ignores `dropout`.
     ///
     /// # Errors
     /// Returns [`ModelError::Views`] if the number of views is wrong, or an error if the shapes do not match the model

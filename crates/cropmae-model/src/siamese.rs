@@ -22,7 +22,8 @@ impl Siamese {
     /// Reads the encoder's and the decoder's tensors under the reference's names.
     ///
     /// # Errors
-    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
+    /// Returns [`crate::ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has
+    /// another shape.
     pub fn new(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             encoder: Encoder::new(config, &vb)?,
@@ -42,8 +43,8 @@ impl Siamese {
 
     /// Computes the hidden decoder tokens (B, 1 + N, Dd) of the masked view.
     ///
-    /// `whole` and `masked` are the patches (B, N, PP3) of the two views. Of `masked`, the encoder sees only the patches
-    /// that `mask` keeps.
+    /// `whole` and `masked` are the patches (B, N, PP3) of the two views. Of `masked`, the encoder sees only the
+    /// patches that `mask` keeps.
     ///
     /// # Errors
     /// Returns an error if the shapes do not match the model or the mask.

@@ -1,8 +1,8 @@
-//! Sealed safetensors files: any reader of the format reads them, and a single flipped bit is noticed.
+//! Safetensors files with a checksum. Any reader of the format can read them, and a single flipped bit is detected.
 //!
-//! The metadata entry `sha256` holds the SHA-256 of the whole file, header included, taken with the 64
-//! digits of the entry itself as zeros. Files without the entry are read too, unchecked. Tensors are read
-//! and written one by one, so no second copy of the file is ever in memory.
+//! The metadata entry `sha256` holds the SHA-256 of the whole file, including the header, computed with the 64 digits
+//! of the entry itself as zeros. Files without the entry are read without a check. Tensors are read and written one by
+//! one, so no second copy of the file is in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -18,15 +18,15 @@ use crate::{ModelError, Result};
 
 /// The metadata entry that holds the checksum.
 pub(crate) const SEAL: &str = "sha256";
-/// Its value while the checksum is taken: as long as the checksum.
+/// The value of the entry while the checksum is computed. It is as long as the checksum.
 const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Bytes of the header's length, which come before the header.
+/// The size in bytes of the header's length, which comes before the header.
 const LENGTH: usize = size_of::<u64>();
-/// Longest header that is read, in bytes; the format's own limit.
+/// The size in bytes of the longest header that is read. It is the limit of the format.
 const MAX_HEADER: u64 = 100_000_000;
 const BUFFER: usize = 1 << 20;
 
-/// A file whose header was read and fits its size.
+/// An open safetensors file with a valid header.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -36,10 +36,10 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads the header of the file at `path`.
+    /// Opens the file at `path` and reads its header.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when it cannot be read, [`ModelError::Damaged`] when it is cut short or is no
+    /// Returns [`ModelError::Io`] if the file cannot be read, or [`ModelError::Damaged`] if it is truncated or not a
     /// safetensors file.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = io(path, "read");
@@ -75,30 +75,31 @@ impl TensorFile {
         })
     }
 
-    /// The metadata entry `key`.
+    /// Returns the metadata entry `key`.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&str> {
         let entries = self.metadata.metadata().as_ref()?;
         entries.get(key).map(String::as_str)
     }
 
-    /// Whether the file carries a checksum.
+    /// Returns whether the file has a checksum.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         self.entry(SEAL).is_some()
     }
 
-    /// Name, type and shape of every tensor, in name order.
+    /// Returns the name, type and shape of every tensor, in name order.
     #[must_use]
     pub fn tensors(&self) -> BTreeMap<String, &TensorInfo> {
         self.metadata.tensors().into_iter().collect()
     }
 
-    /// Reads the tensors that `wanted` names, and the whole file if it is sealed.
+    /// Reads the tensors for whose names `wanted` returns `true`. If the file has a checksum, the whole file is read
+    /// and checked.
     ///
     /// # Errors
-    /// [`ModelError::Damaged`] when the checksum does not match, [`ModelError::Io`] when the file cannot be
-    /// read, [`ModelError::Candle`] when a tensor does not fit the device.
+    /// Returns [`ModelError::Damaged`] if the checksum does not match, [`ModelError::Io`] if the file cannot be read,
+    /// or [`ModelError::Candle`] if a tensor cannot be created on `device`.
     pub fn read(
         mut self,
         wanted: impl Fn(&str) -> bool,
@@ -109,8 +110,9 @@ impl TensorFile {
         let mut hash = Sha256::new();
         if let Some(seal) = &expected {
             hash.update((self.header.len() as u64).to_le_bytes());
-            let digits = seal_position(&self.header, seal)
-                .ok_or_else(|| damaged(&self.path, format!("{SEAL} is {seal:?}, no checksum")))?;
+            let digits = seal_position(&self.header, seal).ok_or_else(|| {
+                damaged(&self.path, format!("{SEAL} = {seal:?} is not a checksum"))
+            })?;
             self.header[digits.clone()].copy_from_slice(BLANK.as_bytes());
             hash.update(&self.header);
         }
@@ -147,11 +149,12 @@ impl TensorFile {
     }
 }
 
-/// Writes `tensors` and the metadata `entries` to `path`, sealed, in place of the file that is there. Equal
-/// contents give equal files. The file is never seen incomplete.
+/// Writes `tensors`, the metadata `entries` and a checksum to `path`.
+///
+/// An existing file is replaced atomically. Equal contents give equal files.
 ///
 /// # Errors
-/// [`ModelError::Io`] when it cannot be written; the old file is intact then.
+/// Returns [`ModelError::Io`] if the file cannot be written. An existing file is then unchanged.
 pub fn write<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
@@ -162,8 +165,8 @@ pub fn write<'a>(
     write_unsealed(path, tensors, &entries)
 }
 
-/// Like [`write`] without a checksum, for other people's readers. An entry [`SEAL`] that is [`BLANK`] is
-/// filled in.
+/// Does the same as [`write`], but without a checksum, for other programs. An entry [`SEAL`] whose value is [`BLANK`]
+/// is replaced by the checksum.
 pub(crate) fn write_unsealed<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
@@ -200,7 +203,7 @@ fn write_all(
     file.into_inner()?.commit()
 }
 
-/// The header of a file of `tensors`, in the order in which their data follow.
+/// Builds the header of a file of `tensors`, in the order of their data.
 fn header(
     tensors: &BTreeMap<String, &Tensor>,
     entries: &BTreeMap<String, String>,
@@ -219,13 +222,13 @@ fn header(
         text.push_str(&format!(",{name}:{info}"));
     }
     text.push('}');
-    // The format aligns data to eight bytes.
+    // The format aligns the data to eight bytes.
     let padding = text.len().next_multiple_of(LENGTH) - text.len();
     text.extend(std::iter::repeat_n(' ', padding));
     Ok(text.into_bytes())
 }
 
-/// Where the digits of the seal `value` stand in `header`; none without such a seal.
+/// Returns the position in `header` of the digits of the checksum `value`, or `None` if it is not there.
 fn seal_position(header: &[u8], value: &str) -> Option<std::ops::Range<usize>> {
     let entry = format!("\"{SEAL}\":\"{value}\"");
     let found = header
@@ -292,13 +295,13 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_and_every_cut_is_noticed() {
+    fn every_flipped_bit_and_every_truncation_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.safetensors");
         let bytes = sample(&path);
         let key = bytes.windows(6).position(|w| w == SEAL.as_bytes()).unwrap();
         for i in 0..bytes.len() {
-            // Without its name the seal is another entry; nothing else in the file has changed then.
+            // Under another name the checksum is an ordinary entry, and nothing else in the file has changed.
             if (key..key + SEAL.len()).contains(&i) {
                 continue;
             }
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn files_without_a_seal_are_read() {
+    fn files_without_a_checksum_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.safetensors");
         let x = Tensor::arange(0f32, 3.0, &Device::Cpu).unwrap();

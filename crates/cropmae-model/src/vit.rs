@@ -174,7 +174,8 @@ impl Encoder {
     /// Reads `patch_embed`, `cls_token`, `pos_embed`, `blocks.N` and `norm`.
     ///
     /// # Errors
-    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another shape.
+    /// Returns [`ModelError::Config`] if the shape is not valid, or an error if a tensor is missing or has another
+    /// shape.
     pub fn new(config: &ModelConfig, vb: &VarBuilder) -> Result<Self> {
         let dim = config.embed_dim;
         check_width("embed_dim", dim, config.num_heads)?;
@@ -218,8 +219,8 @@ impl Encoder {
 
     /// Encodes `patches` (B, N, PP3) to latent tokens, class token first.
     ///
-    /// Without a mask, all patches are encoded: (B, 1 + N, D). With a mask, only the visible patches are encoded, in the
-    /// order of the mask: (B, 1 + K, D).
+    /// Without a mask, all patches are encoded: (B, 1 + N, D). With a mask, only the visible patches are encoded, in
+    /// the order of the mask: (B, 1 + K, D).
     ///
     /// # Errors
     /// Returns an error if the number or the size of the patches does not match the model.

@@ -1,12 +1,12 @@
-//! Weight files: safetensors under the reference's tensor names, with the model's config, its method and
-//! where it comes from as JSON under the metadata key `cropmae`.
+//! Weight files: safetensors under the reference's tensor names. The metadata key `cropmae` holds the config of the
+//! model, its method and its provenance as JSON.
 //!
-//! A file is checked as a whole, names, shapes and types against the architecture it claims, and its
-//! checksum where it has one, before any tensor of it is used.
+//! Before any tensor of a file is used, the names, shapes and types of all tensors are checked against the architecture
+//! in the metadata, and the checksum is checked.
 //!
-//! Other people's files come in through [`import`]: PyTorch checkpoints, timm's and Hugging Face's vision
-//! transformers. [`export`] writes ours so that PyTorch, timm and transformers load them, and [`inspect`]
-//! says what is in a file. Nothing in a file is ever executed.
+//! [`import`] reads the files of other programs: PyTorch checkpoints, and vision transformers of timm and Hugging Face.
+//! [`export`] writes files that PyTorch, timm and transformers load, and [`inspect`] describes the contents of a file.
+//! No code in a file is executed.
 
 mod anchor;
 mod architecture;
@@ -44,20 +44,21 @@ pub(crate) use side::PIXELS;
 
 const METADATA_KEY: &str = "cropmae";
 
-/// What a weight file says about itself.
+/// The metadata of a weight file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsInfo {
-    /// Which decoder the file holds; none for an encoder alone.
+    /// The method whose decoder the file holds, or `None` for an encoder without a decoder.
     pub method: Option<Method>,
-    /// Shapes of the model; without a decoder, the decoder's are 0.
+    /// The shapes of the model. The settings of the decoder are 0 if there is none.
     pub model: ModelConfig,
-    /// Free entries on where the weights come from: revision, fingerprints of config and data, epoch.
+    /// The source of the weights as free entries, such as the revision, the fingerprints of config and data, and the
+    /// epoch.
     #[serde(default)]
     pub provenance: BTreeMap<String, String>,
 }
 
 impl WeightsInfo {
-    /// The same model without its decoder.
+    /// Returns the metadata of the same model without its decoder.
     #[must_use]
     pub fn without_decoder(mut self) -> Self {
         self.method = None;
@@ -68,7 +69,7 @@ impl WeightsInfo {
         self
     }
 
-    /// All tensors of the model, or of its encoder.
+    /// Returns all tensors of the model, or of its encoder.
     fn layout(&self, part: Part) -> Result<BTreeMap<String, Parameter>> {
         match (part, self.method) {
             (Part::Whole, Some(method)) => parameters::layout(method, &self.model),
@@ -77,25 +78,25 @@ impl WeightsInfo {
     }
 }
 
-/// How much of a model to read.
+/// The part of a model to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Encoder and decoder, where the file holds one; the file must hold exactly these.
+    /// The encoder, and the decoder if the metadata name one. The file must not hold other tensors.
     Whole,
-    /// The encoder; the file may or may not hold a decoder.
+    /// The encoder. The file may also hold a decoder, which is not read.
     Encoder,
 }
 
-/// A weight file's contents, checked.
+/// The checked contents of a weight file.
 #[derive(Debug, Clone)]
 pub struct Weights {
-    /// What the file says about itself.
+    /// The metadata of the weights.
     pub info: WeightsInfo,
     tensors: HashMap<String, Tensor>,
 }
 
 impl Weights {
-    /// The encoder, not trainable.
+    /// Builds the encoder, which is not trainable.
     ///
     /// # Errors
     /// Returns an error if a device operation fails.
@@ -104,7 +105,7 @@ impl Weights {
         Encoder::new(&self.info.model, &vb)
     }
 
-    /// The same without a decoder.
+    /// Returns the same weights without a decoder.
     #[must_use]
     pub fn into_encoder(mut self) -> Self {
         self.tensors
@@ -113,13 +114,13 @@ impl Weights {
         self
     }
 
-    /// The tensors under the reference's names.
+    /// Returns the tensors under the reference's names.
     #[must_use]
     pub fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
     }
 
-    /// Writes the weights to `path`, which is never seen incomplete.
+    /// Writes the weights to `path`. An existing file is replaced atomically.
     ///
     /// # Errors
     /// Returns the errors of [`save`].
@@ -129,7 +130,7 @@ impl Weights {
         write(path, &self.info, &tensors.collect())
     }
 
-    /// Variables to train on, or to build a [`crate::Pretrainer`] on.
+    /// Converts the weights to variables, on which a [`crate::Pretrainer`] can be built.
     ///
     /// # Errors
     /// Returns an error if a device operation fails.
@@ -138,11 +139,11 @@ impl Weights {
     }
 }
 
-/// Writes `vars` to `path`, which is never seen incomplete.
+/// Writes `vars` with the metadata `info` to `path`. An existing file is replaced atomically.
 ///
 /// # Errors
-/// [`ModelError::Missing`], [`ModelError::Unexpected`] or [`ModelError::Shape`] when `vars` is not the
-/// model that `info` describes; [`ModelError::Io`] when the file cannot be written.
+/// Returns [`ModelError::Missing`], [`ModelError::Unexpected`] or [`ModelError::Shape`] if `vars` does not match the
+/// model that `info` describes, or [`ModelError::Io`] if the file cannot be written.
 pub fn save(path: &Path, info: &WeightsInfo, vars: &VarMap) -> Result<()> {
     let tensors: BTreeMap<String, Tensor> = parameters::entries(vars)
         .into_iter()
@@ -166,16 +167,16 @@ fn write(path: &Path, info: &WeightsInfo, tensors: &BTreeMap<String, Tensor>) ->
     tensor_file::write(path, tensors, &entries)
 }
 
-/// Reads the file that [`save`] wrote to `path`.
+/// Reads a file at `path` that was written by [`save`].
 ///
 /// # Errors
-/// [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`] when it is not such a file;
-/// [`ModelError::Missing`], [`ModelError::Unexpected`], [`ModelError::Shape`] or [`ModelError::Dtype`] when
-/// its tensors are not those of the model it claims to hold.
+/// Returns [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`] if the file is not intact or was not
+/// written by [`save`], or [`ModelError::Missing`], [`ModelError::Unexpected`], [`ModelError::Shape`] or
+/// [`ModelError::Dtype`] if its tensors are not those of the model in its metadata.
 pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
     let file = TensorFile::open(path)?;
     let info = parse_info(path, &file)?;
-    // `save` seals every file: one without a seal has lost it.
+    // `save` writes a checksum to every file, so a file without one is damaged.
     if !file.is_sealed() {
         return Err(ModelError::Damaged {
             path: path.to_owned(),
@@ -186,19 +187,20 @@ pub fn load(path: &Path, part: Part, device: &Device) -> Result<Weights> {
     read_tensors(path, file, info, part, device)
 }
 
-/// Reads a safetensors file without our metadata, such as a converted reference checkpoint, as the model
-/// that `info` describes.
+/// Reads a safetensors file without metadata, such as a converted reference checkpoint, as the model that `info`
+/// describes.
 ///
 /// # Errors
-/// As [`load`], short of [`ModelError::Metadata`].
+/// Returns the errors of [`load`], except for [`ModelError::Metadata`].
 pub fn load_as(path: &Path, info: WeightsInfo, part: Part, device: &Device) -> Result<Weights> {
     read_tensors(path, TensorFile::open(path)?, info, part, device)
 }
 
-/// Reads what the file at `path` says about itself.
+/// Reads the metadata of the file at `path`.
 ///
 /// # Errors
-/// [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`].
+/// Returns [`ModelError::Io`], [`ModelError::Damaged`] or [`ModelError::Metadata`] if the file cannot be read, is
+/// damaged, or does not describe a model.
 pub fn load_info(path: &Path) -> Result<WeightsInfo> {
     parse_info(path, &TensorFile::open(path)?)
 }

@@ -1,4 +1,4 @@
-//! Which model in a file is meant, and what each of its tensors is.
+//! Finds the model in a file and maps its tensors to those of this program.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,36 +11,37 @@ use crate::{ModelError, Result, parameters};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub layout: Layout,
-    /// What stands before its tensors' names, dot included: `teacher.module.backbone.`.
+    /// The prefix of the tensors' names with the final dot, such as `teacher.module.backbone.`.
     pub prefix: String,
 }
 
-/// Names in the file of what one of our tensors is made from.
+/// The names of the file's tensors that make up one tensor of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     Whole(String),
-    /// Query, key and value; a bias may lack some of them.
+    /// Query, key and value. Some of them may be missing for a bias.
     Thirds([Option<String>; 3]),
 }
 
-/// A file's tensors by what they are to us.
+/// The tensors of a file by their role in the model.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// By our names.
+    /// The sources of the model's tensors, by the model's names.
     pub tensors: BTreeMap<String, Source>,
-    /// LayerScale's factors, by our name of the linear layer they scale.
+    /// The factors of LayerScale, by the model's names of the linear layers that they scale.
     pub scales: BTreeMap<String, String>,
-    /// Of another model in the file, or of none.
+    /// The tensors that do not belong to the model.
     pub elsewhere: Vec<String>,
 }
 
 impl Anchor {
-    /// The vision transformer in `archive` that `key` asks for, or the one that evaluations of such files
-    /// take (the teacher of a self-distilled pair, the averaged copy of a trained model), and the prefixes of the
-    /// others.
+    /// Returns a vision transformer in `archive` and the prefixes of the others.
+    ///
+    /// It is the one under `key`, or without a key the one that evaluations of such files use, such as the teacher of
+    /// self-distillation or the averaged copy of a trained model.
     ///
     /// # Errors
-    /// [`ModelError::Foreign`] when there is none.
+    /// Returns [`ModelError::Foreign`] if there is none.
     pub fn find(path: &Path, archive: &Archive, key: Option<&str>) -> Result<(Self, Vec<String>)> {
         let mut found: Vec<Self> = Vec::new();
         for layout in [Layout::Timm, Layout::HuggingFace] {
@@ -71,7 +72,7 @@ impl Anchor {
         }
     }
 
-    /// Sorts the tensors of `archive`.
+    /// Sorts the tensors of `archive` by their role.
     pub fn sources(&self, archive: &Archive) -> Sources {
         let mut sources = Sources::default();
         for name in archive.entries.keys() {
@@ -102,13 +103,13 @@ impl Anchor {
 }
 
 impl Sources {
-    /// Shape of our tensor `name`; none when the file lacks it.
+    /// Returns the shape of the model's tensor `name`, or `None` if the file does not hold it.
     pub fn shape(&self, name: &str, archive: &Archive) -> Option<Vec<usize>> {
         let shape = |name: &String| archive.entries.get(name).map(|Entry { shape, .. }| shape);
         match self.tensors.get(name)? {
             Source::Whole(name) => shape(name).cloned(),
             Source::Thirds(thirds) => {
-                // All have the shape of the first that is there, or assembling them fails.
+                // All parts have the shape of the first one in the file. Otherwise assembling them fails.
                 let mut whole = shape(thirds.iter().flatten().next()?)?.clone();
                 let rows = whole.first_mut()?;
                 *rows = rows.checked_mul(3)?;
@@ -117,8 +118,7 @@ impl Sources {
         }
     }
 
-    /// Moves what is left of `tensors` after `used` were taken: what belongs to a plain vision transformer's
-    /// own parts first, then the rest.
+    /// Returns the tensors that are not `used`: first those in the parts of a vision transformer, then the others.
     pub fn unused(&self, used: impl Fn(&str) -> bool) -> (Vec<String>, Vec<String>) {
         let mut inside = Vec::new();
         let mut outside = self.elsewhere.clone();
@@ -141,7 +141,7 @@ impl Sources {
     }
 }
 
-/// Whether a tensor of this name, in our scheme, changes what an encoder computes.
+/// Returns whether a tensor with this name, in the model's naming scheme, changes the output of an encoder.
 fn is_of_encoder(name: &str) -> bool {
     const PARTS: [&str; 7] = [
         "blocks.",
@@ -157,8 +157,8 @@ fn is_of_encoder(name: &str) -> bool {
     part || token && !parameters::is_of_decoder(name)
 }
 
-/// The order in which models of one file are preferred: self-distillation is evaluated by its teacher, an
-/// averaged copy is better than the model it follows, and momentum encoders serve their base encoder.
+/// Returns the preference for a model in a file, where lower is better. Self-distillation is evaluated with its
+/// teacher, an averaged copy is better than its model, and a momentum encoder only supports its base encoder.
 fn rank(prefix: &str) -> usize {
     let has = |words: &[&str]| prefix.split('.').any(|part| words.contains(&part));
     if has(&["teacher"]) {

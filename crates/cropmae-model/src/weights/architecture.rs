@@ -1,4 +1,4 @@
-//! The architecture of foreign weights, from the shapes of their tensors and from what else is known.
+//! Finds the architecture of the weights of other programs from the shapes of their tensors and other known facts.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use super::side::Side;
 use super::{WeightsInfo, import};
 use crate::{LAYER_NORM_EPS, ModelError, Result};
 
-/// Heads of known vision transformers whose heads are not 64 wide, by encoder width.
+/// The encoder widths and numbers of heads of known vision transformers whose heads are not 64 wide.
 const WIDE_HEADS: [(usize, usize); 4] = [(1152, 16), (1280, 16), (1408, 16), (1664, 16)];
 
-/// No vision transformer has a side larger than this; products of two of them cannot overflow.
+/// The largest accepted dimension. No vision transformer has a larger one, and the product of two cannot overflow.
 const MAX_SIDE: usize = 1 << 20;
 
-/// Norms of transformers' ViT, unless its config says otherwise.
+/// The epsilon of the layer norms in transformers' ViT, unless its config says otherwise.
 const HUGGING_FACE_EPS: f64 = 1e-12;
 
-/// Everything that the architecture of a file is told by.
+/// All information on the architecture of a file.
 pub(crate) struct Clues<'a> {
     pub path: &'a Path,
     pub archive: &'a Archive,
@@ -32,10 +32,10 @@ pub(crate) struct Clues<'a> {
 }
 
 impl Clues<'_> {
-    /// Method and model, without provenance, and what had to be assumed.
+    /// Returns the method and the model, without provenance, and the assumptions that were made.
     ///
     /// # Errors
-    /// [`ModelError::Foreign`] when the shapes are not a plain vision transformer's, or leave a choice.
+    /// Returns [`ModelError::Foreign`] if the shapes are not those of a plain vision transformer or are ambiguous.
     pub fn architecture(&self) -> Result<(WeightsInfo, Vec<String>)> {
         let mut notes = Vec::new();
         let [embed_dim, channels, patch_size, patch_width] =
@@ -85,7 +85,7 @@ impl Clues<'_> {
         Ok((info, notes))
     }
 
-    /// Cells along one side of the position embedding's grid.
+    /// Returns the number of cells along one side of the position embedding's grid.
     fn grid(&self) -> Result<usize> {
         let Some(shape) = self.shape("pos_embed") else {
             return Err(self.foreign(
@@ -100,7 +100,7 @@ impl Clues<'_> {
             let grid = cells.isqrt();
             (grid > 0 && grid * grid == cells).then_some(grid)
         };
-        // With or without a position of the class token's own.
+        // The position of the class token may be missing.
         square(tokens.saturating_sub(1))
             .or_else(|| square(tokens))
             .ok_or_else(|| {
@@ -110,7 +110,7 @@ impl Clues<'_> {
             })
     }
 
-    /// Blocks from 0 on that have the tensor `of_each`.
+    /// Counts the consecutive blocks from 0 that have the tensor `of_each`.
     fn depth(&self, blocks: &str, of_each: &str) -> usize {
         let held = |i: &usize| {
             let name = format!("{blocks}.{i}.{of_each}");
@@ -142,7 +142,7 @@ impl Clues<'_> {
     fn num_heads(&self, width: usize, preset: Option<usize>) -> Result<usize> {
         let told = self.options.num_heads.or(preset).or(self.side.num_heads);
         let by_width = || {
-            // MoCo v3's small encoder is as wide as everyone's and has twice as many heads.
+            // The small encoder of MoCo v3 has the usual width but twice as many heads.
             let moco = self.anchor.prefix.contains("base_encoder")
                 || self.anchor.prefix.contains("momentum_encoder");
             let wide = WIDE_HEADS.iter().find(|(known, _)| *known == width);
@@ -168,7 +168,7 @@ impl Clues<'_> {
             Layout::HuggingFace if self.sources.scales.is_empty() => {
                 if !self.side.found {
                     notes.push(format!(
-                        "no config.json beside the file: layer norms get transformers' default eps of \
+                        "no config.json next to the file: layer norms use transformers' default eps of \
                          {HUGGING_FACE_EPS:e}"
                     ));
                 }
@@ -178,7 +178,7 @@ impl Clues<'_> {
         }
     }
 
-    /// Adds what the file says of a decoder, if it holds one.
+    /// Adds the decoder to `info`, if the file holds one.
     fn decoder(&self, info: &mut WeightsInfo, notes: &mut Vec<String>) -> Result<()> {
         let holds = |name: &str| self.sources.tensors.contains_key(name);
         let model = &mut info.model;
@@ -186,7 +186,7 @@ impl Clues<'_> {
         let method = if holds("decoder_blocks.0.multihead_attn.in_proj_weight") {
             asked.unwrap_or_else(|| {
                 notes.push(
-                    "a cross-attention decoder: taken for CropMAE's (--method siammae says otherwise)"
+                    "a cross-attention decoder, assumed to be of CropMAE (set --method siammae for SiamMAE)"
                         .to_owned(),
                 );
                 Method::CropMae
@@ -235,7 +235,7 @@ impl Clues<'_> {
         self.sources.shape(name, self.archive)
     }
 
-    /// The sides of our tensor `name`, which every plain vision transformer has.
+    /// Returns the dimensions of the model's tensor `name`, which every plain vision transformer has.
     fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
         let shape = self.shape(name).ok_or_else(|| {
             import::variant(self.path, self.sources).unwrap_or_else(|| ModelError::Missing {
@@ -246,7 +246,7 @@ impl Clues<'_> {
         })?;
         shape.clone().try_into().map_err(|_| {
             self.foreign(format!(
-                "tensor {name}: found shape {shape:?}, expected {N} sides"
+                "tensor {name}: found shape {shape:?}, expected {N} dimensions"
             ))
         })
     }
@@ -259,7 +259,7 @@ impl Clues<'_> {
     }
 }
 
-/// The ratio that gives a width of `hidden` again when it is multiplied and truncated.
+/// Returns the ratio that gives the width `hidden` when it is multiplied by `dim` and truncated.
 fn mlp_ratio(dim: usize, hidden: usize) -> f64 {
     let ratio = hidden as f64 / dim.max(1) as f64;
     if (dim as f64 * ratio) as usize == hidden {

@@ -1,5 +1,6 @@
-//! Files of named tensors, whoever wrote them: safetensors, whole or in shards, and PyTorch checkpoints. Opening
-//! one reads names, shapes and types; values are read when asked for, and come as 32-bit floats.
+//! Files of named tensors of any program: safetensors, in one file or in shards, and PyTorch checkpoints.
+//!
+//! Opening a file reads the names, shapes and types. Values are read on demand and converted to 32-bit floats.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -16,23 +17,23 @@ use super::METADATA_KEY;
 use super::pth::Pth;
 use crate::{ModelError, Result, tensor_file};
 
-/// Bytes of a safetensors header at most, a hundred times those of large models: parsed, a header takes
-/// some sixteen times its length in memory.
+/// The size in bytes of the longest safetensors header that is read, a hundred times that of large models. A parsed
+/// header takes about sixteen times its length in memory.
 const MAX_HEADER: u64 = 16 << 20;
 
-/// Shape and type of a tensor in a file.
+/// The shape and type of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub shape: Vec<usize>,
-    /// None for a type that no weights have.
+    /// The type, or `None` for a type that is not supported.
     pub dtype: Option<Dtype>,
 }
 
-/// An open file.
+/// An open file of named tensors.
 pub(crate) struct Archive {
     path: PathBuf,
     contents: Contents,
-    /// All tensors by their names in the file.
+    /// All tensors under their names in the file.
     pub entries: BTreeMap<String, Entry>,
 }
 
@@ -41,26 +42,28 @@ enum Contents {
     Pth(Box<Pth>),
 }
 
-/// One safetensors file.
+/// An open safetensors file.
 struct Shard {
     path: PathBuf,
     file: File,
-    /// Where the values begin.
+    /// The offset in bytes of the values.
     data: u64,
     metadata: Metadata,
 }
 
-/// How a safetensors file in parts names its parts.
+/// The index of a safetensors file in shards.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The weight file at `path`: itself, or for a folder what it holds, under the names that Hugging Face's
-/// hub and our own runs use.
+/// Returns the path of the weight file at `path`.
+///
+/// This is `path` itself, or the weight file in the folder `path`, under a name that training runs or the Hugging Face
+/// hub use.
 ///
 /// # Errors
-/// [`ModelError::Foreign`] for a folder without any.
+/// Returns [`ModelError::Foreign`] if the folder holds no weight file.
 pub fn locate(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
@@ -78,14 +81,14 @@ pub fn locate(path: &Path) -> Result<PathBuf> {
         .ok_or_else(|| ModelError::Foreign {
             path: path.to_owned(),
             problem: format!(
-                "a folder without weights, expected one of {}",
+                "the folder has no weights, expected one of {}",
                 NAMES.join(", ")
             ),
         })
 }
 
 impl Archive {
-    /// Opens `path`, a file; its first bytes say what it is.
+    /// Opens the file at `path`. Its first bytes tell its format.
     pub fn open(path: &Path) -> Result<Self> {
         let io = io_error(path);
         let mut file = File::open(path).map_err(&io)?;
@@ -113,9 +116,8 @@ impl Archive {
             _ => {
                 return Err(ModelError::Foreign {
                     path: path.to_owned(),
-                    problem:
-                        "not a weight file: expected safetensors or a checkpoint of torch.save"
-                            .to_owned(),
+                    problem: "not a weight file: expected safetensors or a torch.save checkpoint"
+                        .to_owned(),
                 });
             }
         };
@@ -144,8 +146,8 @@ impl Archive {
         })
     }
 
-    /// Whether this is a file that we wrote. Our seal alone is enough: a file of ours with a damaged header
-    /// must not pass for somebody else's.
+    /// Returns whether this program wrote the file. The name of the checksum alone is enough, because a file of this
+    /// program with damaged metadata must not be read as a file of another program.
     pub fn is_native(&self) -> bool {
         let Contents::Safetensors(shards) = &self.contents else {
             return false;
@@ -161,7 +163,7 @@ impl Archive {
         })
     }
 
-    /// `PyTorch checkpoint` or `safetensors`.
+    /// Returns the name of the format, `PyTorch checkpoint` or `safetensors`.
     pub fn format(&self) -> &'static str {
         match self.contents {
             Contents::Safetensors(_) => "safetensors",
@@ -169,7 +171,7 @@ impl Archive {
         }
     }
 
-    /// Single values in the file beside its tensors, such as `epoch` or `args.architecture`.
+    /// Returns single values in the file, such as `epoch` or `args.architecture`.
     pub fn facts(&self) -> BTreeMap<String, String> {
         match &self.contents {
             Contents::Pth(pth) => pth.facts.clone(),
@@ -177,7 +179,7 @@ impl Archive {
         }
     }
 
-    /// The outermost entries of a PyTorch checkpoint.
+    /// Returns the outermost entries of a PyTorch checkpoint.
     pub fn roots(&self) -> &[String] {
         match &self.contents {
             Contents::Pth(pth) => &pth.roots,
@@ -185,7 +187,8 @@ impl Archive {
         }
     }
 
-    /// SHA-256 of the file's bytes; for a file in parts of the index and then of each part in name order.
+    /// Computes the SHA-256 of the file's bytes. For a file in shards, these are the bytes of the index and then of
+    /// each shard in name order.
     pub fn sha256(&self) -> Result<String> {
         let mut files = vec![self.path.clone()];
         if let Contents::Safetensors(shards) = &self.contents
@@ -211,8 +214,7 @@ impl Archive {
         Ok(tensors)
     }
 
-    /// Hands over the named tensors one after another, as 32-bit floats on the CPU, in an order of the
-    /// file's own.
+    /// Calls `take` with each of the named tensors as 32-bit floats on the CPU, in an order that depends on the file.
     pub fn for_each(&mut self, names: &[&str], mut take: impl FnMut(&str, Tensor)) -> Result<()> {
         let path = self.path.clone();
         let mut convert = |name: &str, shape: &[usize], dtype: Option<Dtype>, bytes: &[u8]| {
@@ -237,7 +239,7 @@ impl Archive {
                         continue;
                     };
                     let (from, to) = info.data_offsets;
-                    let mut bytes = vec![0; to - from]; // within the file, as Shard::open made sure
+                    let mut bytes = vec![0; to - from]; // `Shard::open` checked that this is within the file
                     shard
                         .file
                         .seek(SeekFrom::Start(shard.data + from as u64))
@@ -286,7 +288,7 @@ fn to_f32(
 }
 
 impl Shard {
-    /// Reads the header of a safetensors file and makes sure that the values it lists fill the file.
+    /// Reads the header of a safetensors file and checks that the listed values fill the file.
     fn open(path: &Path, mut file: File) -> Result<Self> {
         let io = io_error(path);
         let damaged = |message: String| ModelError::Damaged {
@@ -326,7 +328,7 @@ impl Shard {
         })
     }
 
-    /// Opens the parts that the index at `path` names, all in its folder.
+    /// Opens the shards that the index at `path` names. All are in the folder of the index.
     fn open_all(path: &Path) -> Result<Vec<Self>> {
         let foreign = |problem: String| ModelError::Foreign {
             path: path.to_owned(),
@@ -341,7 +343,7 @@ impl Shard {
         let mut shards = Vec::new();
         for name in names {
             let part = Path::new(name);
-            // A name from the file must not lead out of its folder.
+            // A name in the index must not point outside the folder.
             let mut components = part.components();
             if !matches!(
                 (components.next(), components.next()),
@@ -367,8 +369,8 @@ impl Shard {
     }
 }
 
-/// Whether a file that starts so was written by `torch.save` before its zip format: a pickle of a magic
-/// number, or a tar archive.
+/// Returns whether a file with these first bytes has a format of `torch.save` from before the zip format: a pickle with
+/// a magic number, or a tar archive.
 fn is_legacy(start: &[u8]) -> bool {
     const MAGIC: [u8; 12] = [
         0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19,

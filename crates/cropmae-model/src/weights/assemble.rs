@@ -1,4 +1,5 @@
-//! Our tensors from a foreign file's: joined, scaled, adapted, and checked for values that are not finite.
+//! Makes the model's tensors from those of a file: joins, scales and adapts them, and checks that all values are
+//! finite.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,10 +12,10 @@ use super::import::Plan;
 use super::side::{PIXELS, PixelStatistics};
 use crate::{ModelError, Result};
 
-/// Reads and makes all tensors of `plan`, on `device`.
+/// Reads and makes all tensors of `plan` on `device`.
 ///
 /// # Errors
-/// The file cannot be read, or holds a value that is not finite.
+/// Returns an error if the file cannot be read or holds a value that is not finite.
 pub(crate) fn tensors(
     path: &Path,
     archive: &mut Archive,
@@ -30,7 +31,7 @@ pub(crate) fn tensors(
         .into_iter()
         .collect();
     let mut read = archive.read(&wanted)?;
-    // Each file tensor is used once, but for factors, which scale a weight and a bias.
+    // Each tensor of the file is used once, except for the factors, which scale a weight and a bias.
     let mut tensors = HashMap::new();
     for (name, parameter) in &plan.layout {
         let shape = parameter.shape.as_slice();
@@ -72,7 +73,7 @@ pub(crate) fn tensors(
     moved.collect()
 }
 
-/// Query, key and value after one another; a bias that the file lacks is zero.
+/// Joins query, key and value. A bias that is not in the file is zero.
 fn join(
     thirds: &[Option<String>; 3],
     read: &mut HashMap<String, Tensor>,
@@ -106,8 +107,9 @@ fn finite(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
     }
 }
 
-/// Makes a patch embedding for pixels normalised with `theirs` one for pixels normalised with ImageNet's
-/// statistics: with x' = (x s + m - m') / s', the factors s / s' go into the weights and the rest into the bias.
+/// Converts a patch embedding for pixels normalized with `theirs` (m', s') to one for pixels x normalized with the
+/// statistics of ImageNet (m, s): with x' = (x s + m - m') / s', the factors s / s' go into the weights and the rest
+/// into the bias.
 fn adapt_pixels(tensors: &mut HashMap<String, Tensor>, theirs: PixelStatistics) -> Result<()> {
     let (weight, bias) = ("patch_embed.proj.weight", "patch_embed.proj.bias");
     let (Some(w), Some(b)) = (tensors.get(weight), tensors.get(bias)) else {

@@ -1,4 +1,4 @@
-//! Writes weights of ours in the layouts of other libraries.
+//! Writes weights in the layouts of other libraries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,23 +12,26 @@ use super::side::PIXELS;
 use super::{Weights, torch};
 use crate::{ModelError, Result, tensor_file};
 
-/// What to write.
+/// A format to export weights to.
+///
+/// A file whose name ends in `.pth`, `.pt` or `.bin` is a PyTorch checkpoint with the key `model`. Others are
+/// safetensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// The reference's names, encoder and decoder: safetensors, or for a name that ends in `.pth` or `.pt` a
-    /// PyTorch checkpoint with the key `model`.
+    /// A file of the encoder and the decoder under the reference's names.
     Cropmae,
-    /// The encoder for `timm.create_model("vit_..", num_classes=0)`, as safetensors or a PyTorch checkpoint.
+    /// A file of the encoder for `timm.create_model("vit_..", num_classes=0)`.
     Timm,
-    /// The encoder as a folder for `ViTModel.from_pretrained(.., add_pooling_layer=False)`.
+    /// A folder of the encoder for `ViTModel.from_pretrained(.., add_pooling_layer=False)`.
     HuggingFace,
 }
 
-/// Writes `weights` to `out`, a file or for [`Format::HuggingFace`] a folder, and tells which files were made.
-/// `out` appears only once it is complete, and nothing that exists is overwritten.
+/// Writes `weights` to `out`, a file, or a folder for [`Format::HuggingFace`], and returns the paths of the new files.
+///
+/// `out` appears only when it is complete. Existing files are not overwritten.
 ///
 /// # Errors
-/// [`ModelError::Exists`] when `out` is there already, [`ModelError::Io`] when it cannot be written.
+/// Returns [`ModelError::Exists`] if `out` already exists, or [`ModelError::Io`] if it cannot be written.
 pub fn export(weights: &Weights, format: Format, out: &Path) -> Result<Vec<PathBuf>> {
     if out.exists() {
         return Err(ModelError::Exists {
@@ -60,13 +63,13 @@ fn write_file(tensors: &BTreeMap<String, &Tensor>, out: &Path) -> Result<()> {
 }
 
 fn write_safetensors(tensors: &BTreeMap<String, &Tensor>, path: &Path) -> Result<()> {
-    // Transformers refuses files without this entry.
+    // transformers refuses files without this entry.
     let entries = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let tensors = tensors.iter().map(|(name, it)| (name.clone(), *it));
     tensor_file::write_unsealed(path, tensors, &entries)
 }
 
-/// `model.safetensors`, `config.json` and `preprocessor_config.json` in a new folder.
+/// Writes `model.safetensors`, `config.json` and `preprocessor_config.json` to a new folder.
 fn write_folder(encoder: &Weights, out: &Path) -> Result<Vec<PathBuf>> {
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for (name, tensor) in &encoder.tensors {

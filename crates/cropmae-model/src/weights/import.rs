@@ -1,5 +1,5 @@
-//! Other people's weights as ours: recognised by their names, their architecture told by their shapes, checked as
-//! a whole and then read.
+//! Imports the weights of other programs. The names of the tensors tell the format, and their shapes the architecture.
+//! The whole file is checked before any values are read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,71 +15,72 @@ use super::{Part, Weights, WeightsInfo, archive, assemble, native};
 use crate::parameters::Parameter;
 use crate::{ModelError, Result};
 
-/// What the file does not say, or what is to be overruled.
+/// Information that a file does not hold, or that overrides the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportOptions {
-    /// The architecture that the file must be of: `vits16`, ...
+    /// The architecture that the file must have, such as `vits16`.
     pub arch: Option<String>,
-    /// Attention heads of the encoder.
+    /// The number of attention heads of the encoder.
     pub num_heads: Option<usize>,
-    /// Attention heads of the decoder.
+    /// The number of attention heads of the decoder.
     pub decoder_num_heads: Option<usize>,
-    /// Epsilon of the encoder's layer norms.
+    /// The epsilon of the encoder's layer norms.
     pub layer_norm_eps: Option<f64>,
-    /// Method of a cross-attention decoder, which CropMAE and SiamMAE share.
+    /// The method of a decoder. It tells whether a cross-attention decoder is of CropMAE or SiamMAE.
     pub method: Option<Method>,
-    /// Which of several models in the file, by what stands before its tensors' names: `student`, ...
+    /// The prefix of the tensors' names that selects one of several models in the file, such as `student`.
     pub key: Option<String>,
-    /// Leave a decoder out.
+    /// Whether a decoder is left out.
     pub encoder_only: bool,
 }
 
-/// Weights, and how they came to be.
+/// Imported weights and a report on the import.
 #[derive(Debug)]
 pub struct Imported {
     /// The weights.
     pub weights: Weights,
-    /// How each tensor was found.
+    /// The report on the import.
     pub report: ImportReport,
 }
 
-/// What a file's tensors became.
+/// A report on how the tensors of a file were used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportReport {
-    /// `PyTorch checkpoint, timm names under teacher.backbone`, ...
+    /// The format of the file, such as `PyTorch checkpoint, timm names under teacher.backbone`.
     pub format: String,
-    /// Our tensors, each with what it was made from.
+    /// The tensors of the model and their sources in the file.
     pub matched: Vec<Match>,
-    /// Tensors of the file that have no place in the model.
+    /// The names of the file's tensors that are not part of the model.
     pub left_over: Vec<String>,
-    /// What had to be assumed or changed.
+    /// Assumptions and changes that were made.
     pub notes: Vec<String>,
 }
 
-/// One of our tensors.
+/// A tensor of the model and its sources in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// Our name, which is the reference's.
+    /// The name of the tensor, which is the reference's.
     pub name: String,
-    /// Names in the file; none for biases that the file does without.
+    /// The names of its sources in the file. There are none for biases that are not in the file, which are zero.
     pub from: Vec<String>,
-    /// Its shape.
+    /// The shape of the tensor.
     pub shape: Vec<usize>,
 }
 
-/// Reads any weight file that holds a plain vision transformer: one of ours, a PyTorch checkpoint (`.pth`) of
-/// the reference, MAE, DINO or DINOv2, or timm's or Hugging Face's safetensors. `path` may be a folder
-/// ([`super::locate`]).
+/// Reads any weight file that holds a plain vision transformer.
 ///
-/// Tensors of other float types become 32-bit floats, LayerScale is multiplied into the layers it scales, and an
-/// encoder whose files say that it was trained on another normalisation of the pixels than ImageNet's gets its patch
-/// embedding adapted, so that it computes what it did.
+/// This can be a file of this program, a PyTorch checkpoint (`.pth`) of the reference, MAE, DINO or DINOv2, or a
+/// safetensors file of timm or Hugging Face. `path` may also be a folder, see [`super::locate`].
+///
+/// Tensors of other float types are converted to 32-bit floats, and LayerScale is multiplied into the layers that it
+/// scales. If the files say that the pixels were not normalized with the statistics of ImageNet, the patch embedding is
+/// adapted, so that the encoder has the same output for pixels that are.
 ///
 /// # Errors
-/// [`ModelError::Io`], [`ModelError::Damaged`], [`ModelError::Pth`] or
-/// [`ModelError::Legacy`] when the file cannot be read; [`ModelError::Foreign`] or [`ModelError::Variant`] when it
-/// is not a plain vision transformer; [`ModelError::Missing`], [`ModelError::Shape`] or [`ModelError::Dtype`] when
-/// its tensors do not suit each other.
+/// Returns [`ModelError::Io`], [`ModelError::Damaged`], [`ModelError::Pth`] or [`ModelError::Legacy`] if the file
+/// cannot be read, [`ModelError::Foreign`] or [`ModelError::Variant`] if it is not a plain vision transformer,
+/// [`ModelError::Missing`], [`ModelError::Shape`] or [`ModelError::Dtype`] if its tensors do not match each other, and
+/// the errors of [`super::load`] for a file of this program.
 pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported> {
     let path = &archive::locate(path)?;
     let mut archive = Archive::open(path)?;
@@ -96,12 +97,12 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     })
 }
 
-/// How a file is going to be read, decided before any of its values is.
+/// How a file will be read. The plan is complete before any values are read.
 pub(crate) struct Plan {
     pub info: WeightsInfo,
     pub layout: BTreeMap<String, Parameter>,
     pub sources: Sources,
-    /// What the encoder's images were normalised with, where that is not ImageNet's.
+    /// The statistics with which the encoder's images were normalized, if they are not those of ImageNet.
     pub pixels: Option<PixelStatistics>,
     pub report: ImportReport,
 }
@@ -143,15 +144,15 @@ impl Plan {
         }
         let (_, left_over) = sources.unused(|name| layout.contains_key(name));
         if !sources.scales.is_empty() {
-            notes.push("LayerScale multiplied into the layers it scales".to_owned());
+            notes.push("LayerScale is multiplied into the layers that it scales".to_owned());
         }
         if matched.iter().any(|it| it.from.is_empty()) {
-            notes.push("query, key and value without biases: zeros stand in".to_owned());
+            notes.push("query, key and value have no biases: they are set to zero".to_owned());
         }
         let pixels = side.pixels.filter(|pixels| *pixels != PIXELS);
         if let Some(PixelStatistics { mean, std }) = pixels {
             notes.push(format!(
-                "patch embedding adapted from pixels of mean {mean:?} and deviation {std:?} to ImageNet's"
+                "the patch embedding is adapted from pixels with mean {mean:?} and standard deviation {std:?} to those of ImageNet"
             ));
         }
         notes.extend(others.iter().map(|other| {
@@ -182,7 +183,7 @@ impl Plan {
     }
 }
 
-/// Makes sure that the file's tensors can become ours of `name` and `shape`.
+/// Checks that the model's tensor `name` of `shape` can be made from the file's tensors.
 fn check(
     path: &Path,
     archive: &Archive,
@@ -192,7 +193,7 @@ fn check(
 ) -> Result<()> {
     let Some(found) = sources.shape(name, archive) else {
         if name.ends_with(".qkv.bias") {
-            return Ok(()); // an encoder without these biases
+            return Ok(()); // the encoder has no such biases
         }
         if let Some(error) = variant(path, sources) {
             return Err(error);
@@ -233,7 +234,7 @@ fn check(
     Ok(())
 }
 
-/// The part of `sources` that makes it another model than a plain vision transformer.
+/// Returns an error if a tensor in `sources` shows that the model is not a plain vision transformer.
 pub(crate) fn variant(path: &Path, sources: &Sources) -> Option<ModelError> {
     const PLAIN: [&str; 8] = [
         ".norm1.",
@@ -257,8 +258,8 @@ fn variant_of(path: &Path, sources: &Sources, known: impl Fn(&str) -> bool) -> O
         ("dist_token", "a distillation token (DeiT)"),
         ("distillation_token", "a distillation token (DeiT)"),
         ("norm_pre", "a norm before the blocks (CLIP)"),
-        ("q_norm", "normalised queries and keys"),
-        ("k_norm", "normalised queries and keys"),
+        ("q_norm", "normalized queries and keys"),
+        ("k_norm", "normalized queries and keys"),
         ("rel_pos", "relative positions"),
         ("relative_position", "relative positions"),
         ("mlp.w", "a gated MLP (SwiGLU)"),
@@ -281,7 +282,7 @@ fn variant_of(path: &Path, sources: &Sources, known: impl Fn(&str) -> bool) -> O
 }
 
 impl Source {
-    /// Names in the file.
+    /// Returns the names in the file.
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Whole(name) => vec![name.clone()],
@@ -290,7 +291,7 @@ impl Source {
     }
 }
 
-/// Where imported weights come from.
+/// Returns the provenance of imported weights.
 fn provenance(
     path: &Path,
     archive: &Archive,
@@ -307,7 +308,7 @@ fn provenance(
         let text = format!("mean {mean:?}, deviation {std:?}");
         entries.insert("source_pixels".to_owned(), text);
     }
-    // Paths are of the machine that trained, and nobody else's business.
+    // Paths are left out: they belong to the machine that trained the model and may be private.
     let facts = archive.facts().into_iter();
     entries.extend(
         facts

@@ -1,4 +1,4 @@
-//! What is in a weight file, whoever wrote it.
+//! Describes the contents of the weight files of any program.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,16 +11,16 @@ use super::archive::{self, Archive, Entry};
 use super::import::{ImportOptions, Plan};
 use crate::Result;
 
-/// A file's contents.
+/// The contents of a weight file.
 #[derive(Debug, Clone)]
 pub struct Inspection {
-    /// `weights of this program`, `PyTorch checkpoint, timm names`, ...
+    /// The format of the file, such as `weights of this program` or `PyTorch checkpoint, timm names`.
     pub format: String,
-    /// The model that the tensors make; for files of other formats as [`super::import`] would read it.
+    /// The model in the file, as [`super::import`] would read it, or `None` if it is not supported.
     pub info: Option<WeightsInfo>,
-    /// Why they make none.
+    /// The reason why the file holds no supported model.
     pub problem: Option<String>,
-    /// Single values beside the tensors, such as `epoch` or `args.architecture`.
+    /// Single values in the file, such as `epoch` or `args.architecture`.
     pub facts: BTreeMap<String, String>,
     /// All tensors in name order.
     pub tensors: Vec<TensorRow>,
@@ -29,22 +29,24 @@ pub struct Inspection {
 /// A tensor in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorRow {
-    /// Its name in the file.
+    /// The name of the tensor in the file.
     pub name: String,
-    /// Its shape.
+    /// The shape of the tensor.
     pub shape: Vec<usize>,
-    /// `F32`, `F16`, ...; `?` for a type that no weights have.
+    /// The type of the tensor, such as `F32` or `F16`, or `?` for an unknown type.
     pub dtype: String,
-    /// Mean and standard deviation of all its values; none for integers.
+    /// The mean and standard deviation of all values, or `None` if there are none or they are not floats.
     pub moments: Option<(f64, f64)>,
 }
 
-/// Reads the file at `path`, one tensor after another, and says what is in it.
+/// Reads the file at `path`, one tensor after another, and describes its contents.
+///
+/// A weight file of another kind of model is not an error: [`Inspection::problem`] describes it.
 ///
 /// # Errors
-/// [`crate::ModelError::Io`], [`crate::ModelError::Damaged`], [`crate::ModelError::Metadata`], [`crate::ModelError::Pth`] or [`crate::ModelError::Legacy`] when it cannot be
-/// read; [`crate::ModelError::Foreign`] when it is no weight file. A weight file of another kind of model is no
-/// error.
+/// Returns [`crate::ModelError::Io`], [`crate::ModelError::Damaged`], [`crate::ModelError::Metadata`],
+/// [`crate::ModelError::Pth`] or [`crate::ModelError::Legacy`] if the file cannot be read, or
+/// [`crate::ModelError::Foreign`] if it is not a weight file.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let path = &archive::locate(path)?;
     let mut archive = Archive::open(path)?;
@@ -92,7 +94,7 @@ fn is_float(entry: &Entry) -> bool {
     )
 }
 
-/// Mean and deviation, in f64; none for a tensor without values.
+/// Computes the mean and the standard deviation in f64, or returns `None` for a tensor without values.
 fn moments(tensor: &Tensor) -> Option<(f64, f64)> {
     let values: Vec<f32> = tensor.flatten_all().and_then(|it| it.to_vec1()).ok()?;
     if values.is_empty() {

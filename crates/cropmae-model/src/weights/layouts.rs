@@ -1,9 +1,9 @@
-//! How other libraries name the tensors of a vision transformer, in both directions.
+//! The names of a vision transformer's tensors in other libraries, in both directions.
 //!
-//! timm, the reference, MAE, DINO and DINOv2 use our names. Hugging Face's transformers has its own, and
-//! splits the packed query, key and value projection in three.
+//! timm, the reference, MAE, DINO and DINOv2 use the names of this program. Hugging Face's transformers has other names
+//! and splits the packed projection of query, key and value into three.
 
-/// Naming schemes.
+/// A naming scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// `blocks.0.attn.qkv.weight`
@@ -12,19 +12,19 @@ pub(crate) enum Layout {
     HuggingFace,
 }
 
-/// What a foreign tensor is in our terms.
+/// The role of a file's tensor in the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Our tensor of this name.
+    /// The model's tensor with this name.
     Whole(String),
-    /// Rows of our tensor of this name: the first, second or last third.
+    /// The first, second or last third (0, 1 or 2) of the rows of the model's tensor with this name.
     Third(String, usize),
-    /// Factors for the outputs of our linear layer of this name (LayerScale).
+    /// The factors for the outputs of the model's linear layer with this name (LayerScale).
     Scale(String),
 }
 
-/// Names inside a block: transformers', ours, and which third of a packed projection it is. The older
-/// names stand in files, the newer ones in models of transformers 5 in memory.
+/// Names inside a block: in transformers, in the model, and the third of a packed projection. Files use the older
+/// names, which come first. Models of transformers 5 in memory use the newer ones.
 const BLOCK: [(&str, &str, Option<usize>); 16] = [
     ("attention.attention.query", "attn.qkv", Some(0)),
     ("attention.attention.key", "attn.qkv", Some(1)),
@@ -45,7 +45,7 @@ const BLOCK: [(&str, &str, Option<usize>); 16] = [
     ("norm2", "norm2", None),
 ];
 
-/// Names outside the blocks.
+/// Names outside the blocks: in transformers and in the model.
 const OUTSIDE: [(&str, &str); 6] = [
     ("embeddings.cls_token", "cls_token"),
     ("embeddings.position_embeddings", "pos_embed"),
@@ -61,7 +61,7 @@ const OUTSIDE: [(&str, &str); 6] = [
     ("layernorm.bias", "norm.bias"),
 ];
 
-/// LayerScale's factors and the layer that they scale, in both schemes.
+/// The factors of LayerScale and the layers that they scale, in both schemes.
 const SCALES: [(&str, &str); 4] = [
     ("ls1.gamma", "attn.proj"),
     ("ls2.gamma", "mlp.fc2"),
@@ -70,7 +70,7 @@ const SCALES: [(&str, &str); 4] = [
 ];
 
 impl Layout {
-    /// What every file in this scheme holds: where the patches are embedded.
+    /// Returns the name of the patch embedding's weight, which every file in this scheme holds.
     pub fn anchor(self) -> &'static str {
         match self {
             Self::Timm => "patch_embed.proj.weight",
@@ -78,7 +78,7 @@ impl Layout {
         }
     }
 
-    /// As people call it.
+    /// Returns the common name of the scheme.
     pub fn name(self) -> &'static str {
         match self {
             Self::Timm => "timm",
@@ -86,7 +86,7 @@ impl Layout {
         }
     }
 
-    /// What the tensor `name` is to us; none for one without a place in the model.
+    /// Returns the role of the file's tensor `name`, or `None` if it is not part of the model.
     pub fn role(self, name: &str) -> Option<Role> {
         match self {
             Self::Timm => match scale(name, "blocks.") {
@@ -115,7 +115,7 @@ impl Layout {
         }
     }
 
-    /// Their names for our tensor `name`: one, or three for a packed projection.
+    /// Returns the names in this scheme of the model's tensor `name`: one, or three for a packed projection.
     pub fn names(self, name: &str) -> Vec<String> {
         if self == Self::Timm {
             return vec![name.to_owned()];
@@ -153,7 +153,7 @@ mod tests {
     use crate::parameters::encoder_layout;
 
     #[test]
-    fn names_go_there_and_back() {
+    fn names_round_trip() {
         let config = ModelConfig {
             depth: 11,
             ..ModelConfig::preset("vits16").unwrap()

@@ -1,4 +1,5 @@
-//! Files of ours as imports: they say everything of themselves, so that nothing is guessed or overruled.
+//! Imports the files of this program. Their metadata are complete, so nothing is guessed and options cannot override
+//! them.
 
 use std::path::Path;
 
@@ -10,10 +11,10 @@ use super::{Part, WeightsInfo};
 use crate::parameters::Parameter;
 use crate::{ModelError, Result};
 
-/// Reads the file of ours at `path`.
+/// Reads the file at `path`, which this program wrote.
 ///
 /// # Errors
-/// As [`super::load`]; [`ModelError::Foreign`] when `options` contradict the file.
+/// Returns the errors of [`super::load`], or [`ModelError::Foreign`] if `options` contradict the file.
 pub(crate) fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported> {
     let part = if options.encoder_only {
         Part::Encoder
@@ -50,7 +51,7 @@ pub(crate) fn import(path: &Path, options: &ImportOptions, device: &Device) -> R
     })
 }
 
-/// What `options` ask for and a file of ours, which says everything of itself, is not.
+/// Returns a message if `options` contradict the metadata of the file.
 fn contradiction(info: &WeightsInfo, options: &ImportOptions) -> Option<String> {
     let model = &info.model;
     let found = (model.embed_dim, model.depth, model.patch_size);
@@ -66,7 +67,7 @@ fn contradiction(info: &WeightsInfo, options: &ImportOptions) -> Option<String> 
             ));
         }
     }
-    // Without a decoder there is nothing for its options to contradict, as in other files.
+    // Options for the decoder are ignored if there is none, as for other files.
     let decoder = info.method.is_some() && !options.encoder_only;
     let differs = [
         (
@@ -92,7 +93,10 @@ fn contradiction(info: &WeightsInfo, options: &ImportOptions) -> Option<String> 
         ),
         ("--key", options.key.is_some()),
     ];
-    differs.iter().find(|(_, differs)| *differs).map(|(flag, _)| {
-        format!("the file says otherwise than {flag}: weights of this program are read as they are, leave it out")
-    })
+    differs
+        .iter()
+        .find(|(_, differs)| *differs)
+        .map(|(flag, _)| {
+            format!("the file contradicts {flag}: omit this option for weights of this program")
+        })
 }

@@ -1,9 +1,9 @@
-//! Reads pickles as data. Calls, classes and persistent ids become nodes of a graph; nothing is looked up,
-//! imported or run, whatever the pickle asks for.
+//! Reads pickles as data. Calls, classes and persistent ids become nodes of a graph. Nothing is looked up, imported or
+//! executed.
 //!
-//! Objects live in one list and refer to each other by index, so that what a pickle names many times is held
-//! once: memory is proportional to the pickle's length, whatever it does with its memo. Everyone who walks the
-//! graph must bound the walk: it may hold loops, and a few bytes can name an exponentially large tree.
+//! Objects are in one list and refer to each other by index, so an object with many references is stored once and
+//! memory is proportional to the length of the pickle. Code that walks the graph must bound the walk: the graph may
+//! have loops, and a few bytes can describe an exponentially large tree.
 //!
 //! The operations are those that `torch.save` writes with pickle protocols 2 to 5 (Python's `pickletools`
 //! lists them all).
@@ -12,10 +12,10 @@ mod machine;
 
 use machine::Machine;
 
-/// Index of an object in its [`Pickle`].
+/// The index of an object in its [`Pickle`].
 pub(crate) type Id = u32;
 
-/// An object.
+/// An object of a pickle.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Object {
     None,
@@ -23,25 +23,25 @@ pub(crate) enum Object {
     Int(i64),
     Float(f64),
     Text(String),
-    /// Bytes, sets, huge integers: nothing that weights are made of.
+    /// Bytes, a set, a large integer or another object that weights do not need.
     Opaque,
-    /// `module.name`, by name only.
+    /// The name of a class or function, `module.name`.
     Class(String),
     Tuple(Vec<Id>),
     List(Vec<Id>),
-    /// Also ordered and default ones. A key that comes twice is in twice.
+    /// A plain, ordered or default dictionary. A repeated key is stored repeatedly.
     Dict(Vec<(Id, Id)>),
-    /// What Python would make by calling `callee` with `args` and then giving it `state`.
+    /// The object that Python would create by calling `callee` with `args` and then setting `state`.
     Call {
         callee: Id,
         args: Id,
         state: Option<Id>,
     },
-    /// What the file's own rules make of an id; for torch, a storage.
+    /// A persistent id, which PyTorch uses for storages.
     Persistent(Id),
 }
 
-/// Why a pickle cannot be read, and where.
+/// The reason why a pickle cannot be read, and the position.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {at}: {problem}")]
 pub(crate) struct PickleError {
@@ -49,7 +49,7 @@ pub(crate) struct PickleError {
     problem: String,
 }
 
-/// A pickle's objects.
+/// The objects of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle {
     objects: Vec<Object>,
@@ -62,17 +62,17 @@ impl Pickle {
         Machine::new(bytes).run()
     }
 
-    /// The object that the pickle is of.
+    /// Returns the pickled object.
     pub fn root(&self) -> Id {
         self.root
     }
 
-    /// The object `id`, which came from this pickle.
+    /// Returns the object `id`, which must be of this pickle.
     pub fn get(&self, id: Id) -> &Object {
         &self.objects[id as usize]
     }
 
-    /// The text at `id`, if it is one.
+    /// Returns the string at `id`, if it is one.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Object::Text(text) => Some(text),
@@ -80,7 +80,7 @@ impl Pickle {
         }
     }
 
-    /// The integer at `id`, if it is one and not negative.
+    /// Returns the integer at `id`, if it is one and not negative.
     pub fn size(&self, id: Id) -> Option<usize> {
         match self.get(id) {
             Object::Int(value) => usize::try_from(*value).ok(),
@@ -88,7 +88,7 @@ impl Pickle {
         }
     }
 
-    /// The items of the tuple or list at `id`.
+    /// Returns the items of the tuple or list at `id`.
     pub fn items(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Object::Tuple(items) | Object::List(items) => Some(items),
@@ -96,7 +96,7 @@ impl Pickle {
         }
     }
 
-    /// Class name and arguments of the call at `id`.
+    /// Returns the class name and the arguments of the call at `id`.
     pub fn call(&self, id: Id) -> Option<(&str, &[Id])> {
         match self.get(id) {
             Object::Call { callee, args, .. } => match self.get(*callee) {

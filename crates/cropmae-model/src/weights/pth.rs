@@ -2,9 +2,9 @@
 //! `NAME/data/KEY` (the format of `torch.save` since PyTorch 1.6). Tensors are views of storages and may be
 //! strided.
 //!
-//! What a file may cost is bounded by its length: entries must be stored uncompressed, as `torch.save` stores
-//! them, so that none is larger than the file, and tensors that are read may not have more values together
-//! than the file has bytes. The archive's own checksums are verified.
+//! The length of a file bounds the memory for reading it. Entries must be stored uncompressed, as `torch.save` stores
+//! them, so none is larger than the file. The tensors that are read together must not have more values than the file
+//! has bytes. The checksums of the archive are verified.
 
 mod view;
 
@@ -18,29 +18,30 @@ use zip::{CompressionMethod, ZipArchive, result::ZipError};
 use super::pickle::{Id, Object, Pickle};
 use view::View;
 
-/// Longest pickle that is read; those of the largest checkpoints have a few MiB.
+/// The size in bytes of the longest pickle that is read. Those of the largest checkpoints have a few MiB.
 const MAX_PICKLE: u64 = 64 << 20;
 
-/// How deep dictionaries of tensors may be nested: `{"state": {"model": {"encoder": {..}}}}`.
+/// The maximum depth of nested dictionaries, such as `{"state": {"model": {"encoder": {..}}}}`.
 const MAX_DEPTH: usize = 8;
 
-/// Dictionary entries that are looked at, at most.
+/// The maximum number of dictionary entries.
 const MAX_ENTRIES: usize = 1_000_000;
 
-/// Single values (epoch, command-line arguments) that are kept, and the longest text among them.
+/// The maximum number of single values (epoch, command-line arguments) that are kept.
 const MAX_FACTS: usize = 256;
+/// The maximum length of the name or the text of a single value that is kept, in characters.
 const MAX_FACT_CHARS: usize = 256;
 
-/// An open checkpoint.
+/// An open PyTorch checkpoint.
 pub(crate) struct Pth {
     zip: ZipArchive<BufReader<File>>,
     file_len: u64,
     folder: String,
-    /// Tensors under their path through the dictionaries, joined by dots.
+    /// The tensors by their path through the dictionaries, joined by dots.
     pub views: BTreeMap<String, View>,
-    /// Single values outside the tensors, such as `epoch` or `args.architecture`.
+    /// Single values in the file, such as `epoch` or `args.architecture`.
     pub facts: BTreeMap<String, String>,
-    /// Entries of the outermost dictionary, with the class of those that are pickled objects.
+    /// The entries of the outermost dictionary, with the class of those that are pickled objects.
     pub roots: Vec<String>,
 }
 
@@ -110,8 +111,8 @@ impl Pth {
         })
     }
 
-    /// The values of the named tensors, in row-major order, each handed over as it is read. Views of one
-    /// storage are read together, so that no storage is read twice.
+    /// Calls `take` with the values of each of the named tensors in row-major order. Views of one storage are read
+    /// together, so that no storage is read twice.
     pub fn read<E: From<String>>(
         &mut self,
         names: &[&str],
@@ -169,7 +170,7 @@ impl Walk<'_> {
                     "more than {MAX_ENTRIES} entries in its dictionaries"
                 ));
             }
-            // Optimizers number their states: those are not weights.
+            // The states of optimizers have numbers as keys. They are not weights.
             let Some(key) = self.pickle.text(key) else {
                 continue;
             };
@@ -218,7 +219,7 @@ impl Walk<'_> {
     }
 }
 
-/// The tensor that the call at `id` would rebuild, if it is one that rebuilds a tensor.
+/// Returns the tensor that the call at `id` would rebuild, if it rebuilds a tensor.
 fn tensor(pickle: &Pickle, id: Id, wrappers: usize) -> Option<View> {
     let (class, args) = pickle.call(id)?;
     rebuilt(pickle, class, args, wrappers)
@@ -283,7 +284,7 @@ fn storage_dtype(class: &str) -> Option<Dtype> {
     })
 }
 
-/// A whole entry of at most `limit` bytes, its checksum verified.
+/// Reads a whole entry of at most `limit` bytes and verifies its checksum.
 fn read_entry(
     zip: &mut ZipArchive<BufReader<File>>,
     name: &str,
@@ -302,7 +303,7 @@ fn read_entry(
         ));
     }
     let mut bytes = Vec::new();
-    // The limit holds for what is read, too, whatever the entry says of itself.
+    // The size in the header may be wrong, so the limit is also applied to the bytes that are read.
     entry
         .take(limit + 1)
         .read_to_end(&mut bytes)
@@ -313,7 +314,7 @@ fn read_entry(
     Ok(bytes)
 }
 
-const COMPRESSED: &str = "torch.save stores files as they are; load it in Python and save it again";
+const COMPRESSED: &str = "torch.save does not compress files: load it in Python and save it again";
 
 fn zip_problem(error: ZipError) -> String {
     match error {

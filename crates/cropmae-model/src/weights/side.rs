@@ -1,5 +1,5 @@
-//! What stands beside a model of the Hugging Face hub: `config.json` and `preprocessor_config.json`. Shapes do not
-//! tell the number of heads, the epsilon of the norms or the normalisation of the pixels; these files do.
+//! The files next to a model of the Hugging Face hub: `config.json` and `preprocessor_config.json`. They hold the
+//! number of heads, the epsilon of the layer norms and the normalization of the pixels, which shapes do not tell.
 
 use std::path::Path;
 
@@ -8,23 +8,23 @@ use serde::Deserialize;
 
 use crate::{ModelError, Result};
 
-/// ImageNet's mean and deviation of the channels, in which images reach every encoder here.
+/// The pixel statistics of ImageNet, with which images are normalized for every encoder.
 pub(crate) const PIXELS: PixelStatistics = PixelStatistics {
     mean: imagenet::MEAN,
     std: imagenet::STD,
 };
 
-/// Mean and deviation that images are normalised with, per channel, of pixels from 0 to 1.
+/// The mean and standard deviation of each channel with which images are normalized, for pixels from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PixelStatistics {
     pub mean: [f64; 3],
     pub std: [f64; 3],
 }
 
-/// The facts of interest.
+/// The information in the files.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Side {
-    /// Whether there was a `config.json`.
+    /// Whether there is a `config.json`.
     pub found: bool,
     pub num_heads: Option<usize>,
     pub layer_norm_eps: Option<f64>,
@@ -39,7 +39,7 @@ struct Config {
     pretrained_cfg: Option<Pretrained>,
 }
 
-/// timm's record of how a model was trained.
+/// The settings with which timm trained a model.
 #[derive(Deserialize)]
 struct Pretrained {
     mean: Option<[f64; 3]>,
@@ -53,11 +53,11 @@ struct Preprocessor {
 }
 
 impl Side {
-    /// Reads the files beside the weight file at `path`, if it bears a name that the hub gives.
+    /// Reads the files next to the weight file at `path`, if it has a name that the hub uses.
     ///
     /// # Errors
-    /// [`ModelError::Foreign`] for a file that is there and no JSON of that kind, or for an activation other
-    /// than GELU.
+    /// Returns [`ModelError::Foreign`] if an existing file is not valid or the activation is not GELU, or
+    /// [`ModelError::Io`] if a file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         const NAMES: [&str; 3] = [
             "model.safetensors",
@@ -116,6 +116,6 @@ fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
         .map(Some)
         .map_err(|error| ModelError::Foreign {
             path: path.to_owned(),
-            problem: format!("not what stands beside a model of the hub: {error}"),
+            problem: format!("not a config file of a model of the Hugging Face hub: {error}"),
         })
 }

@@ -1,5 +1,5 @@
-//! Writes what `torch.load(.., weights_only=True)` reads: the zip format of `torch.save` with one state dictionary
-//! under the key `model`, as the reference's checkpoints have it.
+//! Writes checkpoints for `torch.load(.., weights_only=True)`: the zip format of `torch.save` with one state dictionary
+//! under the key `model`, as in the checkpoints of the reference.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -12,13 +12,13 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::Result;
 
-/// Storages begin at multiples of this many bytes, as torch's own do, so that they can be mapped.
+/// The alignment of storages in bytes. It is the same as in PyTorch, so that storages can be memory-mapped.
 const ALIGNMENT: u16 = 64;
 
-/// Writes 32-bit tensors to `path`, which is never seen incomplete.
+/// Writes 32-bit tensors to `path`. The file appears only when it is complete.
 ///
 /// # Errors
-/// The file cannot be written.
+/// Returns an error if the file cannot be written.
 pub(crate) fn save(path: &Path, tensors: &BTreeMap<String, &Tensor>) -> Result<(), io::Error> {
     let mut zip = ZipWriter::new(BufWriter::new(NewFile::create(path)?));
     let mut entry = |name: &str, bytes: &[u8]| {
@@ -46,7 +46,7 @@ pub(crate) fn save(path: &Path, tensors: &BTreeMap<String, &Tensor>) -> Result<(
     zip.finish()?.into_inner()?.commit()
 }
 
-/// `{"model": OrderedDict of tensors}` in protocol 2.
+/// Pickles `{"model": OrderedDict of tensors}` with protocol 2.
 fn pickle(tensors: &BTreeMap<String, &Tensor>) -> Vec<u8> {
     let mut out = b"\x80\x02}".to_vec();
     text(&mut out, "model");
@@ -60,17 +60,17 @@ fn pickle(tensors: &BTreeMap<String, &Tensor>) -> Vec<u8> {
         text(&mut out, &key.to_string());
         text(&mut out, "cpu");
         integer(&mut out, tensor.elem_count());
-        out.extend(b"tQK\x00("); // the tuple is the storage's persistent id
+        out.extend(b"tQK\x00("); // the tuple is the persistent id of the storage
         for &side in tensor.dims() {
             integer(&mut out, side);
         }
         out.extend(b"t(");
         for i in 1..=tensor.rank() {
-            integer(&mut out, tensor.dims()[i..].iter().product()); // rows lie after one another
+            integer(&mut out, tensor.dims()[i..].iter().product()); // row-major strides
         }
         out.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
     }
-    out.extend(b"us."); // the tensors into their dictionary, that one into the outer one
+    out.extend(b"us."); // add the tensors to their dictionary, and that dictionary to the outer one
     out
 }
 
@@ -87,7 +87,7 @@ fn integer(out: &mut Vec<u8>, value: usize) {
             out.extend(value.to_le_bytes());
         }
         Err(_) => {
-            out.extend([0x8a, 9]); // nine bytes: the last keeps the number positive
+            out.extend([0x8a, 9]); // nine bytes, of which the last keeps the number positive
             out.extend((value as u64).to_le_bytes());
             out.push(0);
         }

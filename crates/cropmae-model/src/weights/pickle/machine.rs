@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use super::{Id, Object, Pickle, PickleError};
 
-/// Objects of one pickle at most: a thousand times those of a large checkpoint.
+/// The maximum number of objects in a pickle, a thousand times that of a large checkpoint.
 const MAX_OBJECTS: usize = 4_000_000;
 
-/// The stack machine that a pickle is a program for.
+/// The stack machine that runs a pickle.
 pub(super) struct Machine<'b> {
     bytes: &'b [u8],
     at: usize,
     objects: Vec<Object>,
     stack: Vec<Id>,
-    /// Heights of the stack at which marks were set.
+    /// The heights of the stack at which marks were set.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
@@ -85,7 +85,7 @@ impl<'b> Machine<'b> {
                 let value = f64::from_be_bytes(self.array()?);
                 self.push(Object::Float(value))
             }
-            // Texts and bytes, with lengths of 1, 4 and 8 bytes
+            // Strings and bytes, whose lengths take 1, 4 or 8 bytes
             0x8c => self.text(1),
             b'X' => self.text(4),
             0x8d => self.text(8),
@@ -158,7 +158,7 @@ impl<'b> Machine<'b> {
                 let key = u32::from_le_bytes(self.array()?);
                 self.recall(key)
             }
-            // Classes, calls and what the file's own rules make
+            // Classes, calls and persistent ids
             b'c' => {
                 let name = format!("{}.{}", self.line()?, self.line()?);
                 self.push(Object::Class(name))
@@ -168,7 +168,7 @@ impl<'b> Machine<'b> {
                 let (Object::Text(module), Object::Text(name)) =
                     (self.object(module), self.object(name))
                 else {
-                    return Err("a class whose name is no text".to_owned());
+                    return Err("a class whose name is not a string".to_owned());
                 };
                 let name = format!("{module}.{name}");
                 self.push(Object::Class(name))
@@ -180,7 +180,7 @@ impl<'b> Machine<'b> {
             b'b' => {
                 let state = self.pop()?;
                 let top = self.top()? as usize;
-                // A dictionary's state is its attributes, of no use here.
+                // The state of a dictionary holds its attributes, which are not needed.
                 if let Object::Call { state: kept, .. } = &mut self.objects[top] {
                     *kept = Some(state);
                 }
@@ -215,7 +215,8 @@ impl<'b> Machine<'b> {
         }
     }
 
-    /// Items for the list on top. What else takes items is opaque, as classes derived from lists are.
+    /// Appends items to the list on top of the stack. Other objects, such as those of subclasses of lists, are opaque
+    /// and ignore them.
     fn append(&mut self, items: &[Id]) -> Step<()> {
         let top = self.top()? as usize;
         if let Object::List(list) = &mut self.objects[top] {
@@ -224,7 +225,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    /// Keys and values in turn for the dictionary on top.
+    /// Adds alternating keys and values to the dictionary on top of the stack.
     fn set_items(&mut self, items: &[Id]) -> Step<()> {
         if !items.len().is_multiple_of(2) {
             return Err("a key without a value".to_owned());
@@ -254,7 +255,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    /// Height of the stack below its `count` top objects, none of which a mark separates.
+    /// Returns the height of the stack without its top `count` objects, which must all be above the last mark.
     fn height(&self, count: usize) -> Step<usize> {
         let bottom = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(count) {
@@ -308,7 +309,7 @@ impl<'b> Machine<'b> {
         Ok(array)
     }
 
-    /// An unsigned number of `bytes` bytes.
+    /// Reads an unsigned number of `bytes` bytes.
     fn length(&mut self, bytes: usize) -> Step<usize> {
         let mut wide = [0; 8];
         wide[..bytes].copy_from_slice(self.take(bytes)?);
@@ -320,7 +321,7 @@ impl<'b> Machine<'b> {
         self.push(Object::Int(value))
     }
 
-    /// A signed number of `length` bytes.
+    /// Pushes a signed number of `length` bytes.
     fn long(&mut self, length: usize) -> Step<()> {
         let bytes = self.take(length)?;
         let object = if length <= 8 {
@@ -337,7 +338,7 @@ impl<'b> Machine<'b> {
     fn text(&mut self, width: usize) -> Step<()> {
         let length = self.length(width)?;
         let text = String::from_utf8(self.take(length)?.to_vec())
-            .map_err(|_| "a text that is not UTF-8")?;
+            .map_err(|_| "a string that is not UTF-8")?;
         self.push(Object::Text(text))
     }
 

@@ -1,10 +1,10 @@
-//! Tests of this reader.
+//! Tests of the pickle reader.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// `pickle.dumps(obj, protocol=P)` as Python writes it.
+/// Parses the output of `pickle.dumps(obj, protocol=P)` in Python.
 fn parse(bytes: &[u8]) -> Pickle {
     Pickle::parse(bytes).unwrap()
 }
@@ -42,7 +42,7 @@ fn plain_values_are_read() {
 
 #[test]
 fn code_is_data() {
-    // What `os.system("touch owned")` pickles to.
+    // A pickle that calls `os.system("touch owned")`.
     let pickle = parse(b"\x80\x02cposix\nsystem\nX\x0b\x00\x00\x00touch owned\x85R.");
     let (name, args) = pickle.call(pickle.root()).unwrap();
     assert_eq!(name, "posix.system");
@@ -51,17 +51,17 @@ fn code_is_data() {
 
 #[test]
 fn loops_and_bombs_stay_small() {
-    // A list that holds itself.
+    // A list that contains itself.
     let pickle = parse(b"\x80\x02]q\x00h\x00a.");
     assert_eq!(pickle.items(pickle.root()), Some(&[0][..]));
-    // Thirty lists, each holding the one before twice: 2^30 leaves for whoever copies.
+    // Thirty lists, each with two references to the previous one: a deep copy would have 2^30 leaves.
     let mut bytes = b"\x80\x02]q\x00".to_vec();
     for i in 0..30 {
         bytes.extend([b'0', b']', b'q', i + 1, b'h', i, b'a', b'h', i, b'a']);
     }
     bytes.push(b'.');
     assert_eq!(parse(&bytes).objects.len(), 31);
-    // A text of 4 GiB in a pickle of a few bytes.
+    // A pickle of a few bytes that claims to hold a string of 4 GiB.
     let error = Pickle::parse(b"\x80\x02X\xff\xff\xff\xff.").unwrap_err();
     assert!(error.to_string().contains("ends too early"), "{error}");
 }

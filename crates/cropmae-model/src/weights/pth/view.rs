@@ -1,29 +1,30 @@
-//! Tensors as views of storages: bounds, and elements in row-major order.
+//! Tensors as views of storages: the check of their bounds, and their elements in row-major order.
 
 use safetensors::Dtype;
 
-/// Dimensions of a tensor, at most.
+/// The maximum number of dimensions of a tensor.
 const MAX_RANK: usize = 8;
 
-/// A tensor as a view of a storage; offset and strides in elements.
+/// A tensor as a view of a storage. The offset and strides are in elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     pub shape: Vec<usize>,
-    /// None for a type that the file names but that no weights have.
+    /// The type, or `None` for a type that is not supported.
     pub dtype: Option<Dtype>,
-    /// Key of the storage in the file, and its length in elements.
+    /// The key of the storage in the file.
     pub storage: String,
+    /// The length of the storage in elements.
     pub storage_len: usize,
     pub offset: usize,
     pub strides: Vec<usize>,
 }
 
 impl View {
-    /// Number of elements, after making sure that all lie within the storage.
+    /// Checks that all elements are within the storage and returns their number.
     pub fn check(&self) -> Result<usize, String> {
         let outside = || {
             format!(
-                "shape {:?} with strides {:?} from element {} leaves its storage of {}",
+                "shape {:?} with strides {:?} from element {} exceeds its storage of {}",
                 self.shape, self.strides, self.offset, self.storage_len
             )
         };
@@ -48,12 +49,12 @@ impl View {
         Ok(count)
     }
 
-    /// The elements in row-major order.
+    /// Returns the elements in row-major order.
     pub fn gather(&self, storage: &[u8]) -> Result<Vec<u8>, String> {
         let count = self.check()?;
         let size = match self.dtype {
             Some(dtype) => dtype.bitsize() / 8,
-            None => return Err("of a type that weights do not have".to_owned()),
+            None => return Err("its type is not supported".to_owned()),
         };
         let expected = self.storage_len.checked_mul(size);
         if expected.is_none_or(|expected| storage.len() < expected) {
