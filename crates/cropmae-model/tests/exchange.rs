@@ -1,4 +1,4 @@
-//! Weights that leave in other libraries' layouts and come back, and files that are damaged on the way.
+//! Exports in the layouts of other libraries and imports of them, and imports of damaged files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ fn import(path: &Path) -> Result<Imported, ModelError> {
     weights::import(path, &options(), &Device::Cpu)
 }
 
-/// Weights of `method` in `folder`, with every value drawn, as a file of ours.
+/// Writes random weights of `method` to a file of this program in `folder`.
 fn ours(folder: &Path, method: Method) -> PathBuf {
     let info = WeightsInfo {
         method: Some(method),
@@ -49,7 +49,7 @@ fn ours(folder: &Path, method: Method) -> PathBuf {
     path
 }
 
-/// Shapes and bits of all tensors.
+/// Returns the shapes and bits of all tensors.
 fn bits(weights: &Weights) -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
     let of = |tensor: &candle_core::Tensor| {
         let values: Vec<f32> = tensor
@@ -64,7 +64,7 @@ fn bits(weights: &Weights) -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
 }
 
 #[test]
-fn weights_come_back_to_the_bit() {
+fn weights_round_trip_to_the_bit() {
     for method in [Method::CropMae, Method::Mae] {
         let folder = tempfile::tempdir().expect("folder");
         let whole = import(&ours(folder.path(), method)).expect("ours").weights;
@@ -90,7 +90,7 @@ fn weights_come_back_to_the_bit() {
 }
 
 #[test]
-fn what_exists_is_not_overwritten() {
+fn existing_files_are_not_overwritten() {
     let folder = tempfile::tempdir().expect("folder");
     let weights = import(&ours(folder.path(), Method::CropMae))
         .expect("ours")
@@ -103,7 +103,7 @@ fn what_exists_is_not_overwritten() {
 }
 
 #[test]
-fn a_checkpoint_of_torch_that_is_cut_or_flipped_is_refused_or_read_right() {
+fn damaged_pytorch_checkpoints_are_refused_or_read_correctly() {
     let folder = tempfile::tempdir().expect("folder");
     let weights = import(&ours(folder.path(), Method::CropMae))
         .expect("ours")
@@ -117,7 +117,7 @@ fn a_checkpoint_of_torch_that_is_cut_or_flipped_is_refused_or_read_right() {
     let mut try_it = |bytes: &[u8], what: String| {
         std::fs::write(&damaged, bytes).expect("write");
         match import(&damaged) {
-            // Padding and time stamps are not covered by the archive's checksums.
+            // The checksums of the archive do not cover padding and time stamps.
             Ok(found) => assert_eq!(bits(&found.weights), expected, "{what}"),
             Err(error) => {
                 refused += 1;
@@ -125,7 +125,7 @@ fn a_checkpoint_of_torch_that_is_cut_or_flipped_is_refused_or_read_right() {
             }
         }
     };
-    // Steps prime to the alignment of entries meet every kind of byte.
+    // A step without a common factor with the alignment of entries reaches every kind of byte.
     for cut in (0..bytes.len()).step_by(211) {
         try_it(&bytes[..cut], format!("cut at {cut}"));
     }
@@ -148,7 +148,7 @@ fn checkpoints_from_before_the_zip_format_say_how_to_convert_them() {
 }
 
 #[test]
-fn files_of_ours_are_not_read_as_what_they_are_not() {
+fn options_cannot_contradict_files_of_this_program() {
     let folder = tempfile::tempdir().expect("folder");
     let path = ours(folder.path(), Method::CropMae);
     for wrong in [
@@ -196,7 +196,7 @@ fn files_of_ours_are_not_read_as_what_they_are_not() {
 }
 
 #[test]
-fn files_in_parts_come_in_as_the_whole_does() {
+fn files_in_shards_give_the_same_weights() {
     let folder = tempfile::tempdir().expect("folder");
     let weights = import(&ours(folder.path(), Method::CropMae))
         .expect("ours")

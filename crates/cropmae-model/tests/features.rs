@@ -1,4 +1,4 @@
-//! Features and attention maps of images, beside what the golden cases check.
+//! Features and attention maps of images, apart from the golden cases.
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarMap;
@@ -32,14 +32,14 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
     flat.expect("f32")
 }
 
-/// The last block's softmax(q k / sqrt(Dh)) from the class token, written out: (H, N).
+/// Computes softmax(q k / sqrt(Dh)) of the last block from the class token to the patches, step by step: (H, N).
 fn attention_by_hand(vars: &VarMap, x: &Tensor) -> candle_core::Result<Tensor> {
     let vars = vars.data().lock().expect("lock");
     let var = |name: &str| vars[&format!("blocks.1.{name}")].as_detached_tensor();
     let x = x.squeeze(0)?; // (1 + N, D)
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
-    let x = centred
+    let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
+    let x = centered
         .broadcast_div(&deviation)?
         .broadcast_mul(&var("norm1.weight"))?
         .broadcast_add(&var("norm1.bias"))?;
@@ -59,7 +59,7 @@ fn attention_by_hand(vars: &VarMap, x: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 #[test]
-fn the_class_token_looks_where_its_queries_point() {
+fn class_attention_equals_the_formula() {
     let vars = init_parameters(&config(), Method::Mae, Seed(4), &Device::Cpu).expect("init");
     let encoder = Encoder::new(&config(), &frozen(&vars, &Device::Cpu)).expect("encoder");
     let images = images(16, 40);
@@ -80,7 +80,7 @@ fn the_class_token_looks_where_its_queries_point() {
 
 #[test]
 fn one_extractor_serves_images_of_many_sizes() {
-    // The position embedding of the last grid is kept: going back and forth must not mix them up.
+    // The extractor keeps the position embedding of the last grid. A change of the grid must not use the wrong one.
     let features = |f: &VitFeatures, side| flat(&f.features(&images(side, 24)).expect("f").values);
     let make = || VitFeatures::random(&config(), Seed(4), &Device::Cpu).expect("random");
     let shared = make();
@@ -102,7 +102,7 @@ fn raw_pixels_average_tiles() {
         .squeeze(0)
         .and_then(|v| v.to_vec2())
         .expect("rows");
-    // Tile (1, 0) of cell 1: rows 4..8, columns 8..12; the mean is the value at its centre.
+    // Tile (1, 0) of cell 1 has rows 4..8 and columns 8..12. The mean is the value at its center.
     for channel in 0..3 {
         let expected = (channel * h * w) as f32 + 5.5 * w as f32 + 9.5;
         assert_eq!(rows[1][2 * 3 + channel], expected);
@@ -116,7 +116,7 @@ fn raw_pixels_average_tiles() {
 }
 
 #[test]
-fn photos_are_normalised_and_cut_to_whole_patches() {
+fn photos_are_normalized_and_cut_to_whole_patches() {
     let (height, width) = (19, 25);
     let rgb: Vec<u8> = (0..3 * height * width)
         .map(|i| (i * 7 % 256) as u8)

@@ -1,4 +1,4 @@
-//! Weight files: round trip, and what is said about files that are not what they should be.
+//! Weight files: round trips, and the errors for invalid files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -89,7 +89,7 @@ fn an_encoder_alone_can_be_read() {
         ((2, 3), &[1, 6, 16][..])
     );
 
-    // The same without a decoder in the file: only the encoder part still loads.
+    // From a file without a decoder, only the encoder can be loaded.
     let encoder: HashMap<String, Tensor> = contents(&path)
         .into_iter()
         .filter(|(name, _)| !name.starts_with("decoder") && name != "mask_token")
@@ -99,7 +99,7 @@ fn an_encoder_alone_can_be_read() {
     let load = |part| weights::load_as(&bare, info(Method::Mae), part, &Device::Cpu);
     assert!(load(Part::Encoder).is_ok());
     assert!(matches!(load(Part::Whole), Err(ModelError::Missing { .. })));
-    // Random weights from the same seed are the same encoder.
+    // Random weights from the same seed give the same encoder.
     let random =
         VitFeatures::random(&info(Method::Mae).model, Seed(1), &Device::Cpu).expect("random");
     let values = |f: &VitFeatures| -> Vec<f32> {
@@ -110,7 +110,7 @@ fn an_encoder_alone_can_be_read() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_problem() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("weights.safetensors");
     let good = info(Method::CropMae);
@@ -121,7 +121,7 @@ fn what_is_wrong_is_named() {
         loaded.expect_err("another architecture").to_string()
     };
 
-    // Cut short at any place: in the length, in the header, in the data.
+    // The file is truncated in the length, in the header and in the data.
     let bytes = std::fs::read(&path).expect("bytes");
     for len in [0, 4, 100, bytes.len() / 2, bytes.len() - 1] {
         let cut = folder.path().join("cut.safetensors");
@@ -159,7 +159,7 @@ fn what_is_wrong_is_named() {
     impossible.model.num_heads = 3;
     assert!(load_as(impossible).contains("model.embed_dim = 16"));
 
-    // Files that other programs wrote.
+    // Files of other programs.
     let mut tensors = contents(&path);
     let foreign = folder.path().join("foreign.safetensors");
     candle_core::safetensors::save(&tensors, &foreign).expect("save");
@@ -175,7 +175,7 @@ fn what_is_wrong_is_named() {
         "{error}"
     );
 
-    // A model other than the one described is never written.
+    // A model that does not match the metadata is not written.
     let mae = init_parameters(&good.model, Method::Mae, Seed(1), &Device::Cpu).expect("init");
     let other = folder.path().join("other.safetensors");
     assert!(matches!(
@@ -186,30 +186,33 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn any_bit_that_turns_over_is_noticed() {
+fn flipped_bits_are_detected() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("weights.safetensors");
     write(&path, &info(Method::Mae));
     let good = std::fs::read(&path).expect("bytes");
     let header = 8 + usize::from_le_bytes(good[..8].try_into().expect("length"));
-    // Every byte in front, and prime strides through the rest.
+    // Check every byte at the start and take prime strides through the rest.
     let places = (0..400).chain((400..header).step_by(11));
     for place in places.chain((header..good.len()).step_by(4099)) {
         let mut bytes = good.clone();
         bytes[place] ^= 1 << (place % 8);
         std::fs::write(&path, &bytes).expect("write");
-        // A turned bit may make another model of it first, but never weights.
+        // A flipped bit may change the model in the metadata, but the weights must not load.
         let loaded = weights::load(&path, Part::Encoder, &Device::Cpu);
-        assert!(loaded.is_err(), "byte {place} turned unnoticed");
+        assert!(
+            loaded.is_err(),
+            "the flipped bit in byte {place} was not detected"
+        );
     }
     std::fs::write(&path, &good).expect("write");
     assert!(weights::load(&path, Part::Whole, &Device::Cpu).is_ok());
 }
 
 #[test]
-fn a_failed_save_leaves_what_was_there() {
+fn a_failed_save_leaves_existing_files_unchanged() {
     let folder = tempfile::tempdir().expect("folder");
-    // A folder in the file's place: the rename fails after everything was written.
+    // There is a folder at the path of the file, so the rename fails after everything was written.
     let path = folder.path().join("weights.safetensors");
     std::fs::create_dir(&path).expect("folder");
     let info = info(Method::Mae);

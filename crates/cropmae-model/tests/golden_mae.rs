@@ -1,4 +1,4 @@
-//! MAE against another implementation: a checkpoint under MAE's own names, and the predictions, losses and
+//! Compares MAE with another implementation: a checkpoint under the names of MAE, and the predictions, losses and
 //! gradients that Hugging Face's `ViTMAEForPreTraining` computes with its weights (`fixtures/mae`).
 
 mod common;
@@ -34,7 +34,7 @@ fn mask(noise: &Tensor) -> PatchMask {
 }
 
 #[test]
-fn golden_mae_checkpoints_come_in_whole() {
+fn golden_mae_checkpoints_are_imported_completely() {
     let imported = imported();
     let info = &imported.weights.info;
     assert_eq!(info.method, Some(Method::Mae));

@@ -1,5 +1,5 @@
 //! Group a of the fixtures: activations, predictions, losses and gradients of a tiny model, computed by
-//! the reference implementation (PyTorch 2.2.1, fp32). Cases and their sizes are read from the folder.
+//! the reference implementation (PyTorch 2.2.1, fp32). The folder tells the cases and their sizes.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn masks(root: &Path) {
             let shuffle: Vec<i64> = shuffle.iter().map(|&id| id.into()).collect();
             assert_eq!(shuffle, integers(expected), "{name}: ids_shuffle");
         }
-        // The places that visible tokens are restored to; all others get the mask token.
+        // The places of the visible tokens. All others get the mask token.
         let Some(expected) = case.stored.get("ids_restore") else {
             continue;
         };
@@ -100,7 +100,7 @@ fn predictions(root: &Path) {
             1e-5,
             1e-4,
         );
-        // The training path predicts the removed patches only, in order.
+        // In training, only the removed patches are predicted, in order.
         let removed: Vec<Vec<u32>> = case.mask.ids_removed().to_vec2().expect("ids");
         for (sample, ids) in removed.into_iter().enumerate() {
             let ids = Tensor::new(ids, &Device::Cpu).expect("ids");
@@ -118,7 +118,7 @@ fn predictions(root: &Path) {
     }
 }
 
-/// Every activation that the reference's hooks stored, under the reference's names.
+/// Computes every activation that the hooks of the reference stored, under the reference's names.
 fn activations(case: &Case) -> BTreeMap<String, Tensor> {
     let Pretrainer::Siamese(model) = &case.model else {
         panic!("the fixtures are of CropMAE");
@@ -188,13 +188,13 @@ fn golden_activations() {
     assert!(compared > 0, "no case holds activations");
 }
 
-/// Compares all stored activations and tells how many there were.
+/// Compares all stored activations and returns their number.
 fn all_activations(root: &Path) -> usize {
     let mut compared = 0;
     for case in cases(root) {
         let seen = activations(&case);
         for (name, expected) in &case.stored {
-            // The 224 px case stores its latents under a name of their own.
+            // The case with 224 x 224 pixels stores its latents under another name.
             let ours = match name.strip_prefix("latent/") {
                 Some(view) => format!("act/norm/{view}"),
                 None => name.clone(),
@@ -233,8 +233,8 @@ fn golden_gradients() {
     println!("worst gradient error relative to its tensor's maximum: {worst:?}");
 }
 
-/// Compares the gradient of every parameter with its stored statistics and, where there is one, with the
-/// stored tensor; gives the worst error relative to its tensor's maximum.
+/// Compares the gradient of every parameter with its stored statistics and, if there is one, with the stored tensor.
+/// Returns the largest error relative to the maximum of its tensor.
 fn gradients(case: &Case) -> (f64, String) {
     let grads = cropmae_kernels::backward(&case.forward().loss).expect("backward");
     let stats = case.meta["grad_stats"].as_object().expect("grad_stats");
@@ -278,7 +278,7 @@ fn gradients(case: &Case) -> (f64, String) {
 }
 
 #[test]
-fn golden_cases_may_have_any_name_and_weights_of_their_own() {
+fn golden_cases_may_have_any_name_and_their_own_weights() {
     let root = &roots_of("a_model")[0];
     let (from, elsewhere) = (root.join("a_model"), tempfile::tempdir().expect("folder"));
     let to = elsewhere.path().join("a_model");
@@ -307,8 +307,8 @@ fn golden_cases_may_have_any_name_and_weights_of_their_own() {
     found.iter().for_each(|case| drop(gradients(case)));
 }
 
-/// The rows of a packed attention bias that belong to the keys; empty for other tensors. A constant
-/// added to all keys changes no softmax, so their gradient is zero but for rounding.
+/// Returns the rows of a packed attention bias that belong to the keys, or an empty range for other tensors. A constant
+/// that is added to all keys does not change the softmax, so the gradient of these rows is zero up to rounding.
 fn key_bias_rows(name: &str, len: usize) -> std::ops::Range<usize> {
     if name.ends_with("qkv.bias") || name.ends_with("in_proj_bias") {
         len / 3..2 * len / 3

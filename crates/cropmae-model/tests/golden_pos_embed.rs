@@ -1,5 +1,5 @@
 //! Groups c and d of the fixtures: sin-cos position embeddings, their interpolation, and the features of
-//! images of other sizes than the training one.
+//! images whose size is not that of training.
 
 mod common;
 
@@ -17,7 +17,7 @@ use cropmae_model::{FeatureExtractor, VitFeatures, pos_embed};
 
 #[test]
 fn golden_sin_cos() {
-    // The committed model was saved with its embeddings; the full set adds those of ViT-S/16.
+    // The committed model was saved with its embeddings. The full set adds those of ViT-S/16.
     let holds_both = |names: &[String]| {
         ["pos_embed", "decoder_pos_embed"]
             .iter()
@@ -126,15 +126,15 @@ fn golden_features() {
             let tokens = of("tokens");
             let expected = tokens.narrow(1, 1, tokens.dim(1).expect("tokens") - 1);
             assert_close(case, &found.values, &expected.expect("patches"), 2e-5, 1e-4);
-            normalised(case, &found.values, found.grid, &stored);
+            normalized(case, &found.values, found.grid, &stored);
             compared += 1;
         }
         assert!(compared > 0, "{}", root.display());
     }
 }
 
-/// Compares features, L2-normalised as the evaluator does it, in the reference's layout [C, B, h, w].
-fn normalised(
+/// Compares features that are L2-normalized as in the evaluator, in the reference's layout [C, B, h, w].
+fn normalized(
     case: &str,
     values: &Tensor,
     (h, w): (usize, usize),

@@ -1,5 +1,5 @@
 //! Group c of the fixtures: names, shapes and counts of the full-size architectures, and one draw of the
-//! reference's initialisation.
+//! reference's initialization.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn architectures(path: &Path) {
         let Some((arch, variant)) = title.split_once('/') else {
             continue;
         };
-        // `vits` has patches of 16 pixels, `vits8` says so.
+        // `vits` has patches of 16 x 16 pixels. Other sizes are part of the name, as in `vits8`.
         let named = arch.ends_with(|last: char| last.is_ascii_digit());
         let preset = if named {
             arch.to_owned()
@@ -72,7 +72,7 @@ fn architectures(path: &Path) {
 }
 
 #[test]
-fn golden_initialisation() {
+fn golden_initialization() {
     let mut compared = 0;
     for root in common::roots_of("c_vit") {
         for entry in std::fs::read_dir(root.join("c_vit")).expect("c_vit") {
@@ -116,7 +116,7 @@ fn initial_statistics(path: &Path, arch: &str) {
                 }
             }
             _ if rule.starts_with("normal") => {
-                // n is a few hundred: five standard errors of each statistic.
+                // n is a few hundred, so the limits are five standard errors of each statistic.
                 assert!(mean.abs() < 5.0 * 0.02 / n.sqrt(), "{name}: mean {mean}");
                 assert!(
                     (std - 0.02).abs() < 5.0 * 0.02 / (2.0 * n).sqrt(),
@@ -125,7 +125,7 @@ fn initial_statistics(path: &Path, arch: &str) {
             }
             _ => {
                 let bound = number("bound");
-                // One unit in the last place for the rounding of the bound to f32.
+                // The rounding of the bound to f32 adds at most one unit in the last place.
                 let largest = common::max_abs(&drawn);
                 assert!(
                     largest <= bound * (1.0 + 1e-7),
@@ -168,7 +168,7 @@ fn smaller_patches_change_only_what_depends_on_them() {
 }
 
 #[test]
-fn initialisation_depends_on_name_and_seed_alone() {
+fn initialization_depends_only_on_name_and_seed() {
     let config = ModelConfig {
         depth: 1,
         decoder_depth: 1,
@@ -192,7 +192,7 @@ fn initialisation_depends_on_name_and_seed_alone() {
         assert_eq!(crop[name], mae[name], "{name}");
     }
     assert_ne!(crop["cls_token"], other["cls_token"]);
-    // No two tensors are the same draw, whatever their scale.
+    // No two tensors are the same draw up to scale.
     let mut prefixes = BTreeMap::new();
     for (name, values) in &crop {
         if values.iter().any(|v| *v != values[0]) {
@@ -208,8 +208,8 @@ fn initialisation_depends_on_name_and_seed_alone() {
 }
 
 #[test]
-fn initialisation_is_pinned() {
-    // A change here changes what every seed trains.
+fn initialization_is_pinned() {
+    // A change of these values changes the results of every seed.
     let config = ModelConfig::preset("vits16").expect("preset");
     let vars = init_parameters(&config, Method::CropMae, Seed(0), &Device::Cpu).expect("init");
     let vars = vars.data().lock().expect("lock");

@@ -1,10 +1,10 @@
-//! Properties of `PatchMask` for any batch, size and order.
+//! Properties of `PatchMask` for any batch size, number of patches and order.
 
 use candle_core::{Device, Tensor};
 use cropmae_model::{ModelError, PatchMask};
 use proptest::prelude::*;
 
-/// Batch, patches, visible patches and one permutation per sample.
+/// Generates a batch size, numbers of patches and visible patches, and one permutation per sample.
 fn orders() -> impl Strategy<Value = (usize, usize, usize, Vec<u32>)> {
     (1usize..4, 1usize..20)
         .prop_flat_map(|(batch, n)| {
@@ -39,7 +39,7 @@ proptest! {
     #[test]
     fn restore_puts_tokens_where_they_came_from((batch, n, keep, shuffle) in orders()) {
         let mask = PatchMask::new(&shuffle, batch, n, keep, &Device::Cpu).expect("mask");
-        // Token values name their sample and patch: 1000·sample + patch, 500 more for class tokens.
+        // The value of a token is 1000·sample + patch, or 1000·sample + 500 for a class token.
         let name = |sample: usize, id: u32| (1000 * sample) as f32 + id as f32;
         let kept = mask.ids_keep().map_or(vec![vec![]; batch], ids);
         let mut tokens = Vec::new();
@@ -60,7 +60,7 @@ proptest! {
                 prop_assert_eq!(row[1 + id as usize], expected);
             }
         }
-        // What comes out for the removed patches is what stands in their places.
+        // `removed_tokens` returns the tokens at the places of the removed patches.
         let places: Vec<f32> = (0..batch)
             .flat_map(|sample| (0..1 + n as u32).map(move |token| name(sample, token)))
             .collect();
@@ -76,9 +76,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_permutation_is_refused((batch, n, keep, mut shuffle) in orders(), at in any::<prop::sample::Index>()) {
+    fn indices_that_are_not_a_permutation_are_refused((batch, n, keep, mut shuffle) in orders(), at in any::<prop::sample::Index>()) {
         let at = at.index(shuffle.len());
-        // A repeated index, or one out of range where there is nothing to repeat.
+        // Repeat an index, or take one that is out of range if there is only one.
         shuffle[at] = if n == 1 { 1 } else { shuffle[at / n * n + (at + 1) % n] };
         let error = PatchMask::new(&shuffle, batch, n, keep, &Device::Cpu);
         let refused = matches!(error, Err(ModelError::Mask { .. }));

@@ -1,4 +1,4 @@
-//! Every trainable tensor learns, and a model can learn a batch by heart.
+//! Every trainable tensor gets a gradient, and a model can overfit a batch.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn views(method: Method) -> Vec<Tensor> {
         .map(|view| {
             let mut rng = Seed(11).rng(Stream::Views, 0, view);
             let mut pixels = Vec::new();
-            // Smooth waves, as a photo's patches share structure that noise lacks.
+            // Smooth waves, because patches of photos share structure and those of noise do not.
             for _ in 0..BATCH * 3 {
                 let [fy, fx, phase] = std::array::from_fn(|_| rng.random_range(0.0f32..0.4));
                 for y in 0..side {
@@ -88,8 +88,8 @@ fn every_trainable_tensor_gets_a_gradient() {
                 .unwrap_or_else(|| panic!("{method:?}: {name} has no gradient"));
             let grad: Vec<f32> = grad.flatten_all().and_then(|g| g.to_vec1()).expect("f32");
             assert!(grad.iter().all(|g| g.is_finite()), "{method:?}: {name}");
-            // Every third of a packed projection must learn, but for the bias of the keys, which no
-            // softmax can see.
+            // Every third of a packed projection must get a gradient, except the bias of the keys, which does not
+            // change the softmax.
             let packed = name.contains("qkv") || name.contains("in_proj");
             let parts = if packed { 3 } else { 1 };
             for (i, part) in grad.chunks_exact(grad.len() / parts).enumerate() {
@@ -109,7 +109,7 @@ fn every_trainable_tensor_gets_a_gradient() {
 }
 
 #[test]
-fn a_batch_can_be_learnt_by_heart() {
+fn a_model_can_overfit_a_batch() {
     for method in [Method::CropMae, Method::Mae] {
         let vars = init_parameters(&config(), method, Seed(7), &Device::Cpu).expect("init");
         let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);

@@ -1,5 +1,5 @@
 //! Group a of the fixtures: a tiny model, and cases of masks, predictions, losses, activations and
-//! gradients. Names, sizes and counts are those of the folder.
+//! gradients. The folder tells the names, sizes and counts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{config_of_weights, initial_weights, json, tensor_files, tensors, tiny_config};
 
-/// A stored case with the model and inputs it belongs to.
+/// A stored case with its model and inputs.
 pub struct Case {
     pub name: String,
     pub meta: Value,
@@ -25,7 +25,7 @@ pub struct Case {
     pub mask: PatchMask,
 }
 
-/// Every case of `root`: each file of noise and predictions.
+/// Loads every case of `root`, that is every file with noise and predictions.
 pub fn cases(root: &Path) -> Vec<Case> {
     let folder = root.join("a_model");
     let is_case = |names: &[String]| ["noise", "pred"].iter().all(|&key| has(names, key));
@@ -41,7 +41,7 @@ fn has(names: &[String], key: &str) -> bool {
     names.iter().any(|name| name == key)
 }
 
-/// The images (B, 2, 3, H, W) of a case with noise (B, N) that has none of its own.
+/// Returns images (B, 2, 3, H, W) for a case with noise (B, N) that does not store any.
 fn images(folder: &Path, noise: &Tensor, patch: usize) -> Tensor {
     let of_inputs = |names: &[String]| has(names, "imgs") && !has(names, "noise");
     let (batch, n) = noise.dims2().expect("(B, N)");
@@ -80,7 +80,7 @@ impl Case {
         let vars = weights::load_as(&weights, info, Part::Whole, &Device::Cpu)
             .and_then(weights::Weights::into_vars)
             .expect("reference weights");
-        // A case of another image size has other position embeddings, its own or the formula's.
+        // A case with another image size has other position embeddings, which are stored or computed by the formula.
         for (key, dim) in [
             ("pos_embed", config.embed_dim),
             ("decoder_pos_embed", config.decoder_embed_dim),
@@ -130,7 +130,7 @@ impl Case {
     }
 }
 
-/// Row-wise argsort of the noise (B, N), smallest first.
+/// Returns the row-wise argsort of the noise (B, N), smallest first.
 pub fn argsort(noise: &Tensor) -> Vec<u32> {
     let rows: Vec<Vec<f32>> = noise.to_vec2().expect("noise");
     rows.iter()

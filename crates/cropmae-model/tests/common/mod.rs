@@ -1,4 +1,4 @@
-//! Shared by the golden tests: where fixtures lie, and comparisons at the manifest's tolerances.
+//! Helpers for the golden tests: the locations of fixtures, and comparisons of tensors.
 #![allow(
     dead_code,
     reason = "each test binary compiles this file and uses its own part"
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub mod group_a;
 
-/// `file` in every fixture folder that holds it; at least the committed one does.
+/// Returns the path of `file` in every fixture folder that holds it. At least the committed folder does.
 pub fn all(file: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = golden_roots()
         .into_iter()
@@ -26,7 +26,7 @@ pub fn all(file: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The tensor files in `folder` whose names of tensors satisfy `wanted`, in name order.
+/// Returns the tensor files in `folder` whose names of tensors satisfy `wanted`, in name order.
 pub fn tensor_files(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<PathBuf> {
     let holds = |path: &PathBuf| {
         let file = TensorFile::open(path).expect("a safetensors file");
@@ -42,7 +42,7 @@ pub fn tensor_files(folder: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<Pa
     files
 }
 
-/// The fixture folders that hold `group`.
+/// Returns the fixture folders that hold `group`.
 pub fn roots_of(group: &str) -> Vec<PathBuf> {
     let mut roots = golden_roots();
     roots.retain(|root| root.join(group).is_dir());
@@ -50,8 +50,8 @@ pub fn roots_of(group: &str) -> Vec<PathBuf> {
     roots
 }
 
-/// The weights that a group of fixtures starts from: its own `init.safetensors`, else the whole model that
-/// group a holds there, else the committed one.
+/// Returns the path of the initial weights of a group of fixtures: its own `init.safetensors`, else the whole model in
+/// group a of the same folder, else the committed one.
 pub fn initial_weights(root: &Path, group: &str) -> PathBuf {
     let own = root.join(group).join("init.safetensors");
     if own.is_file() {
@@ -66,8 +66,8 @@ pub fn initial_weights(root: &Path, group: &str) -> PathBuf {
         .expect("the committed model")
 }
 
-/// The `meta.json` that describes the model of a group: the group's own, else group a's there, else the
-/// committed one.
+/// Reads the `meta.json` that describes the model of a group: that of the group, else that of group a in the same
+/// folder, else the committed one.
 pub fn model_meta(root: &Path, group: &str) -> Value {
     let committed = golden_roots().remove(0);
     let a_model = |root: &Path| root.join("a_model/meta.json");
@@ -83,7 +83,7 @@ pub fn model_meta(root: &Path, group: &str) -> Value {
     .expect("the committed model's config")
 }
 
-/// The config of `meta` at the image size that the position embedding in the weights `path` is for.
+/// Returns the config of `meta` at the image size of the position embedding in the weight file `path`.
 pub fn config_of_weights(path: &Path, meta: &Value) -> ModelConfig {
     let tokens = tensors(path)["pos_embed"].dim(1).expect("tokens");
     let patch = meta["config"]["patch_size"].as_u64().expect("patch_size") as usize;
@@ -100,7 +100,7 @@ pub fn json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The tiny model's config from `meta.json`, at the given image size.
+/// Returns the config of the tiny model in `meta.json` at the given image size.
 pub fn tiny_config(meta: &Value, image_size: usize) -> ModelConfig {
     let config = &meta["config"];
     let int = |key: &str| config[key].as_u64().expect(key) as usize;
@@ -142,7 +142,7 @@ pub fn assert_close(what: &str, found: &Tensor, expected: &Tensor, atol: f64, rt
     }
 }
 
-/// The parameters of a `params.json` or `meta.json` list as name -> (shape, trainable).
+/// Returns the parameters in a list of `params.json` or `meta.json` as name -> (shape, trainable).
 pub fn listed(parameters: &Value) -> BTreeMap<String, (Vec<usize>, bool)> {
     let rows = parameters.as_array().expect("a list of parameters");
     rows.iter()
