@@ -67,7 +67,7 @@ pub enum Samples {
     /// Each video if the views are pairs of frames or the source holds video files, otherwise each image.
     #[default]
     Auto,
-    /// Each image, whatever folder it is in.
+    /// Each image in any folder.
     Images,
     /// Each video: a video file or a folder of frames. Each epoch uses one frame or one pair of frames of a video.
     Videos,

@@ -154,7 +154,7 @@ impl Clues<'_> {
         };
         told.or_else(by_width).ok_or_else(|| {
             self.foreign(format!(
-                "the number of attention heads cannot be told from a width of {width}: import it with \
+                "the number of attention heads cannot be derived from a width of {width}: import it with \
                  --num-heads N"
             ))
         })
@@ -223,7 +223,7 @@ impl Clues<'_> {
             .or(by_width)
             .ok_or_else(|| {
                 self.foreign(format!(
-                    "the number of the decoder's attention heads cannot be told from a width of {width}: import \
+                    "the number of the decoder's attention heads cannot be derived from a width of {width}: import \
                      it with --decoder-num-heads N or --encoder-only"
                 ))
             })?;

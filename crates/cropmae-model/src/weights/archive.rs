@@ -350,7 +350,7 @@ impl Shard {
                 (Some(Component::Normal(_)), None)
             ) {
                 return Err(foreign(format!(
-                    "part {name:?}: expected a plain file name"
+                    "shard {name:?}: expected a plain file name"
                 )));
             }
             let part = path.with_file_name(part);
@@ -363,7 +363,7 @@ impl Shard {
                 .any(|shard| shard.metadata.info(name).is_some())
         });
         match missing {
-            Some(name) => Err(foreign(format!("tensor {name} is in none of its parts"))),
+            Some(name) => Err(foreign(format!("tensor {name} is in none of the shards"))),
             None => Ok(shards),
         }
     }
