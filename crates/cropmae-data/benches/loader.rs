@@ -1,4 +1,4 @@
-//! Crop pairs per second on one core, whole and by stage, over the photos under
+//! Measures crop pairs per second on one core, as a whole and by stage, on the photos under
 //! `CROPMAE_SHARED/data/imagenet_photos` (by default `../shared` beside the workspace).
 
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use cropmae_data::boxes::{BoxSampler, CropBox};
 use cropmae_data::{Dataset, Loader, LoaderConfig, Pixels, decode, patchify, resize};
 use image::RgbImage;
 
-/// The published ImageNet recipe.
+/// Returns the published ImageNet recipe.
 fn recipe() -> DataConfig {
     let mut data = Experiment::demo(&[]).expect("the embedded experiment").data;
     data.views = Views::GlobalToLocal;

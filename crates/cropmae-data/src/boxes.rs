@@ -1,36 +1,37 @@
-//! Random crop boxes: an area share and an aspect ratio, as in Inception's random resized crop
+//! Random crop boxes with a random share of the area and a random aspect ratio, as in Inception's random resized crop
 //! (Szegedy et al., CVPR 2015).
 //!
-//! Two samplers. [`Sampler::Rejection`] is what the published runs executed: ten tries, then a central
-//! crop. [`Sampler::Uniform`] is the paper's text: one try, clipped to the image. Draws are f32 uniforms
-//! scaled with one rounding (fused multiply-add), box sides are f64 and rounded half to even: the
-//! arithmetic of the reference, so that its recorded draws give its boxes.
+//! There are two samplers. [`Sampler::Rejection`] is what the published runs used: ten tries, then a central crop.
+//! [`Sampler::Uniform`] follows the text of the paper: one try, clipped to the image. Random draws are f32 uniforms
+//! that are scaled with one rounding (fused multiply-add). The sides of boxes are computed in f64 and rounded half to
+//! even. This is the arithmetic of the reference, so its recorded draws give its boxes.
 //!
-//! Deviation: the uniform sampler never returns an empty box (the reference's text could on tiny images).
+//! Deviation from the reference: the uniform sampler never returns an empty box. By its text, the reference could do so
+//! for tiny images.
 
 use cropmae_config::Sampler;
 use rand_chacha::rand_core::RngCore;
 
 use crate::random::{below, uniform};
 
-/// Tries of the rejection sampler before it falls back to the central crop.
+/// The number of tries of the rejection sampler before it falls back to the central crop.
 const TRIES: usize = 10;
 
 /// A box inside an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CropBox {
-    /// First row.
+    /// The first row.
     pub top: u32,
-    /// First column.
+    /// The first column.
     pub left: u32,
-    /// Rows.
+    /// The number of rows.
     pub height: u32,
-    /// Columns.
+    /// The number of columns.
     pub width: u32,
 }
 
 impl CropBox {
-    /// The whole of an image.
+    /// Returns the box that covers a whole image.
     pub fn full(width: u32, height: u32) -> Self {
         Self {
             top: 0,
@@ -40,7 +41,7 @@ impl CropBox {
         }
     }
 
-    /// The smallest box around both.
+    /// Returns the smallest box that contains both boxes.
     pub(crate) fn union(self, other: Self) -> Self {
         let (top, left) = (self.top.min(other.top), self.left.min(other.left));
         let bottom = (self.top + self.height).max(other.top + other.height);
@@ -53,7 +54,7 @@ impl CropBox {
         }
     }
 
-    /// The same pixels, counted from the first of `area`, which must hold the box.
+    /// Returns the same box relative to the top left pixel of `area`, which must contain it.
     pub(crate) fn within(self, area: Self) -> Self {
         Self {
             top: self.top - area.top,
@@ -63,7 +64,7 @@ impl CropBox {
     }
 }
 
-/// Draws crop boxes for images of any size.
+/// A sampler of crop boxes for images of any size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoxSampler {
     kind: Sampler,
@@ -73,8 +74,8 @@ pub struct BoxSampler {
 }
 
 impl BoxSampler {
-    /// A sampler of boxes that cover a share in `scale` of the image, with width / height
-    /// log-uniform in `aspect_ratio`.
+    /// Creates a sampler of boxes that cover a share in the range `scale` of the image's area. The ratio width / height
+    /// is log-uniform in the range `aspect_ratio`.
     pub fn new(kind: Sampler, scale: [f64; 2], aspect_ratio: [f64; 2]) -> Self {
         Self {
             kind,
@@ -84,9 +85,9 @@ impl BoxSampler {
         }
     }
 
-    /// A box inside an image of `width` x `height` pixels (both at least 1).
+    /// Draws a box inside an image of `width` x `height` pixels, which must both be at least 1.
     ///
-    /// Draw order: per try the area, then the ratio; after the accepted try the row, then the column.
+    /// Each try draws the area, then the ratio. After the accepted try, the row is drawn, then the column.
     pub fn sample(&self, width: u32, height: u32, rng: &mut impl RngCore) -> CropBox {
         let tries = match self.kind {
             Sampler::Rejection => TRIES,
@@ -116,18 +117,19 @@ impl BoxSampler {
         self.center(width, height)
     }
 
-    /// The area share that a uniform draw stands for.
+    /// Returns the share of the area for a uniform draw.
     fn area(&self, u: f32) -> f32 {
         u.mul_add(self.scale[1] - self.scale[0], self.scale[0])
     }
 
-    /// The logarithm of the aspect ratio that a uniform draw stands for.
+    /// Returns the logarithm of the aspect ratio for a uniform draw.
     fn log_aspect(&self, u: f32) -> f32 {
         let [low, high] = self.log_ratio;
         u.mul_add(high - low, low)
     }
 
-    /// Width and height of a box of that area share and aspect ratio; they may not fit the image.
+    /// Returns the width and height of a box with this share of the area and this aspect ratio. They may be larger than
+    /// the image.
     fn sides(&self, width: u32, height: u32, area: f32, aspect: f32) -> (u32, u32) {
         let target = f64::from(width) * f64::from(height) * f64::from(area);
         let aspect = f64::from(aspect);
@@ -135,7 +137,7 @@ impl BoxSampler {
         (side(target * aspect), side(target / aspect))
     }
 
-    /// The largest central box whose aspect ratio lies in range.
+    /// Returns the largest central box whose aspect ratio is in the range.
     fn center(&self, width: u32, height: u32) -> CropBox {
         let ratio = f64::from(width) / f64::from(height);
         let [low, high] = self.ratio;
@@ -156,8 +158,8 @@ impl BoxSampler {
     }
 }
 
-/// Correctly rounded through f64, so the same on every platform; PyTorch's own is within one unit in the
-/// last place of it.
+/// Returns e to the power of `log`, computed in f64 and rounded, so that it is the same on every platform. PyTorch's
+/// result differs by at most one unit in the last place.
 fn exp(log: f32) -> f32 {
     f64::from(log).exp() as f32
 }

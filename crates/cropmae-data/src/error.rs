@@ -1,21 +1,21 @@
-//! What can be wrong with a folder of images or with the files in it.
+//! Errors of data sets and of the files in them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A file that could not be turned into pixels, and why.
+/// A file that could not be decoded, and the reason.
 ///
-/// The loader replaces such a file and goes on; see [`crate::Loader`] for the policy.
+/// The loader replaces such a file and continues. See [`crate::Loader`] for the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadFile {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What was found, in words.
+    /// The reason in words.
     pub reason: String,
 }
 
 impl BadFile {
-    /// The file at `path`, which cannot be used for this `reason`.
+    /// Creates the record that the file at `path` cannot be used for this `reason`.
     pub(crate) fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
@@ -35,25 +35,25 @@ impl std::error::Error for BadFile {}
 /// A problem with a data set, worded so that the user can correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Nothing is there.
+    /// There is no file or folder at the path.
     #[error(
-        "{path}: no such file or folder; expected a folder, a list file (.txt), tar shards or Parquet files, several as shard-{{000..146}}.tar; the wildcard * is not supported"
+        "{path}: no such file or folder; expected a folder, a list file (.txt), or tar shards or Parquet files, several of them as shard-{{000..146}}.tar; the wildcard * is not supported"
     )]
     Missing {
-        /// The path that was asked for.
+        /// The path.
         path: PathBuf,
     },
-    /// The path is a file that holds no samples.
+    /// The path is a file that is not a source of samples.
     #[error(
         "{path}: not a source of samples; expected a folder of images, a list of paths (.txt), or a file that ends in {known}"
     )]
     UnknownSource {
-        /// The path that was asked for.
+        /// The path.
         path: PathBuf,
-        /// Endings that are understood.
+        /// The file name endings that are supported.
         known: String,
     },
-    /// A pattern with braces that cannot be expanded.
+    /// A pattern with braces cannot be expanded.
     #[error("{pattern}: {reason}; expected something like shard-{{000000..000146}}.tar")]
     Braces {
         /// The pattern.
@@ -61,164 +61,168 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Something that this build of the program was not made for.
+    /// The data needs a cargo feature that this build does not have.
     #[error(
-        "{path}: {found} need a build with the cargo feature {feature}: add --features {feature}"
+        "{path}: {found} need a build with the cargo feature {feature}; build again with --features {feature}"
     )]
     NeedsFeature {
-        /// Where it was found.
+        /// The path of the data.
         path: PathBuf,
-        /// What was found.
+        /// What was found, in the plural.
         found: &'static str,
         /// The feature that reads it.
         feature: &'static str,
     },
-    /// A data set of the Hugging Face hub cannot be downloaded or found in the cache.
+    /// A data set of the Hugging Face hub can neither be downloaded nor found in the cache.
     #[error("{address}: {message}")]
     Hub {
-        /// What was asked for.
+        /// The requested address.
         address: String,
-        /// Why not.
+        /// The reason.
         message: String,
     },
     /// A folder, list or archive cannot be listed.
-    #[error("{path}: cannot list it: {source}; check that you may read it, or give another path")]
+    #[error(
+        "{path}: cannot list its contents: {source}; check that you may read it, or give another path"
+    )]
     List {
         /// The folder or file.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A list file without a path in it.
-    #[error("{path}: names no file; expected one path per line, relative to the list's folder")]
+    /// A list file contains no path.
+    #[error(
+        "{path}: the list is empty; expected one path per line, absolute or relative to the list's folder"
+    )]
     EmptyList {
         /// The list.
         path: PathBuf,
     },
-    /// A list whose paths do not exist.
+    /// The paths of a list do not exist.
     #[error(
-        "{path}: none of its first {looked_for} paths is there, the first is {first}; expected one path per line and nothing else, absolute or relative to the list's folder"
+        "{path}: none of the first {looked_for} paths in the list exists; the first is {first}; expected one path per line and nothing else, absolute or relative to the list's folder"
     )]
     ListOfNothing {
         /// The list.
         path: PathBuf,
-        /// Paths that were looked for.
+        /// The number of paths that were looked for.
         looked_for: usize,
         /// The first of them.
         first: PathBuf,
     },
-    /// A folder without a single image.
+    /// A folder contains no images.
     #[error(
-        "{path}: no images: looked for {known} (any case) in all subfolders and saw {other_files} other files"
+        "{path}: no images; expected files that end in {known} (upper or lower case) in the folder or its subfolders, found {other_files} other files"
     )]
     NothingInFolder {
         /// The folder.
         path: PathBuf,
-        /// Endings that count.
+        /// The file name endings that are supported.
         known: String,
-        /// Files of any other kind.
+        /// The number of files of other kinds.
         other_files: usize,
     },
-    /// Shards or Parquet files without a single image.
+    /// Tar shards or Parquet files contain no images.
     #[error(
         "{path}: no images in {parts} tar or Parquet file(s), which hold {other_files} other file(s); expected names that end in .jpg, .jpeg, .png or .webp"
     )]
     NoImages {
-        /// Where they are.
+        /// The path of the shards or Parquet files.
         path: PathBuf,
-        /// Number of files looked into.
+        /// The number of tar or Parquet files.
         parts: usize,
-        /// Entries of any other kind.
+        /// The number of entries of other kinds.
         other_files: usize,
     },
-    /// A Parquet file without a column of pictures.
+    /// A Parquet file has no column of images.
     #[error(
-        "{path}: no image column; expected a struct column image with the field bytes, as Hugging Face's datasets writes images, found {columns}; write it so, or give the images as a folder"
+        "{path}: no image column; expected a struct column named image with a field named bytes, as Hugging Face's datasets library writes images, found {columns}; write the file in this layout, or give the images as a folder"
     )]
     NoImageColumn {
         /// The file.
         path: PathBuf,
-        /// Its columns, comma separated.
+        /// The columns of the file, comma separated.
         columns: String,
     },
-    /// The pictures of a Parquet file are compressed in a way that this build cannot undo.
+    /// The images of a Parquet file are compressed in a way that this build cannot read.
     #[error(
-        "{path}: compressed with {codec}, expected {expected}: build with --features zstd if that is what it needs, or write the file again"
+        "{path}: compressed with {codec}, expected {expected}; build with --features zstd to read Zstandard, or write the file again with a supported compression"
     )]
     Codec {
         /// The file.
         path: PathBuf,
-        /// What it is compressed with.
+        /// The compression of the file.
         codec: String,
-        /// What this build reads.
+        /// The compressions that this build reads.
         expected: &'static str,
     },
-    /// Frames were asked of a source that holds single images.
+    /// Frames were requested from a source that holds single images.
     #[error(
-        "{path}: Parquet files hold single images, but data.views = \"frame_pair\" or data.samples = \"videos\" needs videos: give folders of frames, tar shards of them, or video files"
+        "{path}: Parquet files hold single images, but data.views = \"frame_pair\" or data.samples = \"videos\" needs videos; give folders of frames, tar shards of them, or video files"
     )]
     NoFramesInParquet {
-        /// Where the files are.
+        /// The path of the files.
         path: PathBuf,
     },
-    /// A folder with images but without a folder of at least two frames.
+    /// A folder contains images, but no folder of at least two frames.
     #[error(
         "{path}: no videos: none of its folders holds 2 or more frames ({images} images seen); expected one folder of frames per video"
     )]
     NoVideos {
         /// The folder.
         path: PathBuf,
-        /// Images seen.
+        /// The number of images found.
         images: usize,
     },
-    /// Not even one batch can be filled.
+    /// The samples do not fill one batch.
     #[error(
         "{count} samples, fewer than one batch: train.batch_size = {batch_size} on {world_size} processes needs {}; lower train.batch_size or add data",
         batch_size * world_size
     )]
     TooFewSamples {
-        /// Samples of the data set.
+        /// The number of samples of the data set.
         count: usize,
-        /// Samples per batch and process.
+        /// The number of samples per batch and process.
         batch_size: usize,
-        /// Processes that share an epoch.
+        /// The number of processes that share an epoch.
         world_size: usize,
     },
-    /// A loader setting out of range.
+    /// A setting of the loader is out of range.
     #[error("loader setting {field} = {found}: expected {expected}")]
     Setting {
         /// The setting.
         field: &'static str,
-        /// Its value.
+        /// The value of the setting.
         found: usize,
-        /// What would be accepted.
+        /// The values that are accepted.
         expected: String,
     },
-    /// One file that cannot be used.
+    /// A file cannot be used.
     #[error(transparent)]
     BadFile(#[from] BadFile),
-    /// More unusable files than the configuration tolerates.
+    /// More files are unusable than the configuration tolerates.
     #[error(
-        "{count} of {total} files cannot be used, data.max_bad_fraction = {max_fraction} allows {allowed}; repair or remove them, or raise it. First: {first}"
+        "{count} of {total} files cannot be used, but data.max_bad_fraction = {max_fraction} allows {allowed}; repair or remove them, or raise data.max_bad_fraction. First: {first}"
     )]
     TooManyBadFiles {
-        /// Distinct unusable files met so far.
+        /// The number of different unusable files found so far.
         count: usize,
-        /// Files of the data set.
+        /// The number of files of the data set.
         total: usize,
-        /// The configured share.
+        /// The configured fraction.
         max_fraction: f64,
-        /// The share in files.
+        /// The number of files that the fraction allows.
         allowed: usize,
-        /// The first few, with reasons, semicolon separated.
+        /// The first few files with their reasons, separated by semicolons.
         first: String,
     },
-    /// The loader's worker threads cannot be started.
+    /// The worker threads of the loader cannot be started.
     #[error("cannot start {workers} loader threads: {message}")]
     Workers {
-        /// Threads asked for.
+        /// The number of threads.
         workers: usize,
-        /// The system's words.
+        /// The message of the system.
         message: String,
     },
     /// A worker thread panicked.
@@ -226,10 +230,10 @@ pub enum DataError {
         "a loader thread panicked while building batch {batch}; this is a bug, please report it"
     )]
     WorkerPanicked {
-        /// The batch of the epoch.
+        /// The number of the batch in the epoch.
         batch: usize,
     },
-    /// A folder that is to be created exists and is not empty.
+    /// The folder to create exists and is not empty, or is a file.
     #[error(
         "{path}: expected no such folder, or an empty one, but it is not empty; delete it or choose another"
     )]
@@ -237,14 +241,14 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
-    /// A file or folder that cannot be written.
+    /// A file or folder cannot be written.
     #[error(
         "{path}: cannot write: {source}; check that the folder is writable and that the disk has room"
     )]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the system.
         source: std::io::Error,
     },
 }

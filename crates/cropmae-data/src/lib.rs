@@ -1,13 +1,13 @@
 //! Image sources, decoding, crop pairs, masks and the batch loader of CropMAE in Rust.
 //!
-//! A [`Dataset`] lists a folder of images (or of videos as frames); a [`Loader`] turns it into
-//! [`Batch`]es of patches and masks. Everything is in plain CPU buffers: there is no tensor library
-//! and no device. Every random choice is keyed by (seed, epoch, sample), so a batch depends neither on
-//! the number of threads nor on what was loaded before it.
+//! A [`Dataset`] lists a folder of images (or of videos as frames), and a [`Loader`] turns it into [`Batch`]es of
+//! patches and masks. All data is in plain CPU buffers; the crate uses no tensor library and no device. Every random
+//! choice is keyed by (seed, epoch, sample), so a batch depends neither on the number of threads nor on what was loaded
+//! before it.
 //!
-//! Views leave the crate as *patches*: `(B, N, P*P*3)` f32, one row per patch, patches row-major over
-//! the grid, values in (row in patch, column in patch, channel) order, normalized with ImageNet's mean
-//! and standard deviation.
+//! Views leave the crate as *patches*: f32 values of shape `(B, N, P*P*3)`, one row per patch. Patches are row-major
+//! over the grid, and their values are in the order (row in patch, column in patch, channel). Values are normalized
+//! with the mean and standard deviation of ImageNet.
 
 mod augment;
 pub mod boxes;

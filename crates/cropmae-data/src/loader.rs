@@ -1,18 +1,18 @@
-//! Batches of patches, built ahead of the model by a pool of threads.
+//! Batches of patches, which a pool of threads builds ahead of the model.
 //!
-//! Every sample's randomness is keyed by (seed, epoch, sample), the order of an epoch is a keyed
-//! permutation, and batches are delivered in order: the stream does not depend on the number of workers,
-//! and an epoch can be entered at any batch. Batch b of an epoch covers the positions
-//! `[b * W * B, (b + 1) * W * B)` of the permutation for W processes of B samples; process r takes the
-//! r-th block of B. A last incomplete batch is dropped, as in the reference.
+//! The randomness of each sample is keyed by (seed, epoch, sample), the order of an epoch is a keyed permutation, and
+//! batches are delivered in order. The stream therefore does not depend on the number of workers, and an epoch can be
+//! entered at any batch. For W processes of B samples each, batch b of an epoch covers the positions `[b * W * B, (b +
+//! 1) * W * B)` of the permutation, and process r takes the r-th block of B. A last incomplete batch is dropped, as in
+//! the reference.
 //!
-//! With `data.repeated_sampling` = k the permutation is one of pictures, each of which fills k places in a
-//! row with draws of its own; it is decoded once.
+//! With `data.repeated_sampling` = k, the permutation is over images. Each image is decoded once and fills k
+//! consecutive places, each with its own random draws.
 //!
-//! **Unusable files.** A sample whose file cannot be read is replaced by the next good one of a second
-//! keyed permutation, so batches keep their size and runs repeat exactly. Each such file is reported once
-//! (`tracing::warn`). When the distinct unusable files exceed `data.max_bad_fraction` of all files the
-//! epoch ends with an error. One file is always tolerated in sets of 20 or more, unless the fraction is 0.
+//! **Unusable files.** A sample whose file cannot be read is replaced by the next usable one of a second keyed
+//! permutation, so batches keep their size and runs can be repeated exactly. Each such file is reported once
+//! (`tracing::warn`). If the number of different unusable files exceeds `data.max_bad_fraction` of all files, the epoch
+//! ends with an error. In data sets of 20 or more files, one file is always tolerated, unless the fraction is 0.
 
 mod batch;
 mod epoch;
@@ -34,31 +34,31 @@ use crate::tolerance::{Known, Tolerance};
 use crate::views::ViewSampler;
 use crate::{BadFile, DataError, Dataset};
 
-/// What a [`Loader`] delivers, and with how many hands.
+/// The settings of a [`Loader`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderConfig {
-    /// Samples per batch of this process, B.
+    /// The number of samples per batch of this process, B.
     pub batch_size: usize,
-    /// Width and height of a view, in pixels.
+    /// The width and height of a view, in pixels.
     pub image_size: usize,
-    /// Width and height of a patch, in pixels.
+    /// The width and height of a patch, in pixels. It must divide `image_size`.
     pub patch_size: usize,
-    /// What the pixels are: bytes where another device normalizes them.
+    /// The type of the pixels: bytes if another device normalizes them.
     pub pixels: Pixels,
-    /// Root of all randomness.
+    /// The seed of all randomness.
     pub seed: Seed,
-    /// Batches built ahead of the model.
+    /// The number of batches that are built ahead of the model.
     pub prefetch_batches: usize,
-    /// Threads that decode.
+    /// The number of threads that decode images and build batches.
     pub workers: usize,
-    /// Which of the processes this is, from 0.
+    /// The number of this process, from 0.
     pub rank: usize,
-    /// Processes that share every epoch.
+    /// The number of processes that share every epoch.
     pub world_size: usize,
 }
 
 impl LoaderConfig {
-    /// The settings of an experiment, for one process with `workers` threads.
+    /// Returns the settings of an experiment, for one process with `workers` threads.
     pub fn of(experiment: &Experiment, workers: usize) -> Self {
         Self {
             batch_size: experiment.train.batch_size,
@@ -73,12 +73,12 @@ impl LoaderConfig {
         }
     }
 
-    /// Patches of a view, N.
+    /// Returns the number of patches of a view, N.
     pub fn num_patches(&self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }
 
-    /// Samples per batch of all processes together.
+    /// Returns the number of samples per batch of all processes together.
     fn global_batch(&self) -> usize {
         self.batch_size * self.world_size
     }
@@ -120,13 +120,13 @@ impl LoaderConfig {
     }
 }
 
-/// Delivers the batches of any epoch.
+/// A loader, which delivers the batches of any epoch.
 pub struct Loader {
     shared: Arc<Shared>,
     pool: Arc<rayon::ThreadPool>,
 }
 
-/// What the loader, its epochs and its workers hold in common.
+/// The state that a loader, its epochs and its workers share.
 struct Shared {
     dataset: Arc<Dataset>,
     config: LoaderConfig,
@@ -138,12 +138,12 @@ struct Shared {
 }
 
 impl Loader {
-    /// A loader over `dataset`; starts its threads.
+    /// Creates a loader over `dataset` and starts its threads.
     ///
     /// # Errors
-    /// [`DataError::TooFewSamples`] when not even one batch can be filled, [`DataError::Setting`] for
-    /// settings out of range, [`DataError::Workers`] when threads cannot be started,
-    /// [`DataError::TooManyBadFiles`] when listing the samples has found too many unusable ones.
+    /// Returns [`DataError::TooFewSamples`] if the samples do not fill one batch, [`DataError::Setting`] if a setting
+    /// is out of range, [`DataError::Workers`] if the threads cannot be started, or [`DataError::TooManyBadFiles`] if
+    /// too many unusable files were found when the samples were listed.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self, DataError> {
         config.validate()?;
         let repeats = dataset.recipe().repeated_sampling;
@@ -164,7 +164,7 @@ impl Loader {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.workers)
             .thread_name(|index| format!("loader-{index}"))
-            // Without a handler a panic would end the process; the epoch notices the missing batch.
+            // Without a handler, a panic would end the process. The epoch notices the missing batch.
             .panic_handler(|_| tracing::error!("a loader thread panicked"))
             .build()
             .map_err(|error| DataError::Workers {
@@ -176,7 +176,7 @@ impl Loader {
         let mut bad_files = Known::new();
         tolerance.tolerate(&mut bad_files, dataset.bad_files().iter().cloned())?;
         let values = config.batch_size * config.image_size.pow(2) * 3;
-        // Those ahead, one at the consumer and one on its way back.
+        // The batches ahead, one at the consumer, and one that the consumer is returning.
         let pieces = recipe.views.count() * (config.prefetch_batches + 2);
         let memory = Memory::new(config.pixels, values, pieces);
         let shared = Shared {
@@ -194,25 +194,24 @@ impl Loader {
         })
     }
 
-    /// Full batches of an epoch, at least 1.
+    /// Returns the number of full batches of an epoch, which is at least 1.
     pub fn batches_per_epoch(&self) -> usize {
         self.shared.batches_per_epoch()
     }
 
-    /// The batches of `epoch` from `first_batch` on, in order. Dropping the iterator stops the work on
-    /// batches not yet delivered.
+    /// Returns the batches of `epoch` in order, starting with `first_batch`.
     ///
-    /// The iterator ends early after an error.
+    /// The iterator ends early after an error. Dropping it stops the work on batches that are not delivered yet.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
         Epoch::start(self.shared.clone(), self.pool.clone(), epoch, first_batch)
     }
 
-    /// What the workers have spent their time on so far.
+    /// Returns the time that the workers have spent on each stage so far.
     pub fn stage_seconds(&self) -> StageSeconds {
         self.shared.clock.seconds()
     }
 
-    /// Unusable files met so far, in order of their paths.
+    /// Returns the unusable files found so far, sorted by path.
     pub fn bad_files(&self) -> Vec<BadFile> {
         let files = self
             .shared
@@ -232,12 +231,12 @@ impl Shared {
         self.dataset.len() * self.repeats() / self.config.global_batch()
     }
 
-    /// Samples taken of each picture or video.
+    /// Returns the number of samples that are drawn from each image or video.
     fn repeats(&self) -> usize {
         self.dataset.recipe().repeated_sampling
     }
 
-    /// Takes note of unusable files, in the order of delivery, and judges whether the run may go on.
+    /// Records unusable files, in the order of delivery, and returns an error if the run must not continue.
     fn report(&self, found: Vec<BadFile>, replaceable: bool) -> Result<(), DataError> {
         if found.is_empty() {
             return Ok(());

@@ -1,24 +1,24 @@
-//! The order of samples in an epoch: a permutation that is computed, not stored.
+//! The order of samples in an epoch, as a permutation that is computed and not stored.
 //!
-//! A Feistel network permutes a power of four; walking its cycles until they re-enter `0..len`
-//! restricts it to the data set (Black and Rogaway, CT-RSA 2002). The domain is less than four times
-//! `len`, so a look-up takes a few rounds on average, needs no memory, and any position of any epoch can
-//! be asked for on its own: that is what makes resuming exact and free.
+//! A Feistel network permutes a domain whose size is a power of four. Walking its cycles until they re-enter `0..len`
+//! restricts it to the data set (Black and Rogaway, CT-RSA 2002). The domain is less than four times as large as `len`,
+//! so a lookup takes a few rounds on average and needs no memory. Any position of any epoch can be computed on its own,
+//! which makes resuming exact and free.
 //!
-//! Samples that can only be read in groups are permuted in two levels instead, by the same networks.
+//! Samples that can only be read in groups are permuted in two levels, by the same networks.
 
 use cropmae_config::{Seed, Stream};
 use rand_chacha::rand_core::RngCore;
 
-/// Enough that neighboring positions and epochs look unrelated even on tiny domains.
+/// The number of rounds. With 8, neighboring positions and epochs look unrelated even on tiny domains.
 const ROUNDS: usize = 8;
 
-/// Samples that are only read cheaply together, such as the row groups of Parquet files.
+/// Groups of samples that are cheap to read only together, such as the row groups of Parquet files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Groups {
-    /// Samples of each group, in the order of their numbers.
+    /// The number of samples of each group, in the order of the samples' numbers.
     pub(crate) rows: Vec<usize>,
-    /// Groups whose samples are mixed with each other, at least 1.
+    /// The number of groups whose samples are mixed with each other, at least 1.
     pub(crate) window: usize,
 }
 
@@ -28,36 +28,36 @@ pub struct Order(Layout);
 
 #[derive(Debug, Clone)]
 enum Layout {
-    /// Any sample may come anywhere.
+    /// Any sample can be at any position.
     Whole(Permutation),
-    /// Any group may come anywhere; samples stay within their window of groups.
+    /// Any group can be at any position. Samples stay within their window of groups.
     Windows(Vec<Window>),
 }
 
-/// Groups that follow each other in an epoch, and the order of all their samples.
+/// Consecutive groups of an epoch, and the order of all their samples.
 #[derive(Debug, Clone)]
 struct Window {
-    /// Position of its first sample in the epoch.
+    /// The position of the first sample in the epoch.
     start: u64,
-    /// First sample and size of each group.
+    /// The first sample and the size of each group.
     groups: Vec<(usize, u64)>,
     samples: Permutation,
 }
 
 impl Order {
-    /// The order in which an epoch visits its `len` samples.
+    /// Creates the order in which an epoch visits its `len` samples.
     pub fn new(seed: Seed, epoch: u64, len: usize) -> Self {
         Self(Layout::Whole(Permutation::keyed(seed, epoch, 0, len)))
     }
 
-    /// The order in which samples stand in for unusable ones: independent of [`Self::new`], so that a
+    /// Creates the order in which samples replace unusable ones. It is independent of [`Self::new`], so that a
     /// replacement is not the neighbor in the same batch.
     pub(crate) fn of_replacements(seed: Seed, epoch: u64, len: usize) -> Self {
         Self(Layout::Whole(Permutation::keyed(seed, epoch, 1, len)))
     }
 
-    /// The order in which an epoch visits samples that come in `groups`: the groups are permuted, and
-    /// then the samples of each window of them.
+    /// Creates the order in which an epoch visits samples that come in `groups`. First the groups are permuted, then
+    /// the samples of each window of groups.
     pub(crate) fn of_groups(seed: Seed, epoch: u64, groups: &Groups) -> Self {
         let mut placed = Vec::with_capacity(groups.rows.len());
         let mut first = 0;
@@ -83,7 +83,7 @@ impl Order {
         Self(Layout::Windows(windows))
     }
 
-    /// The sample at `position`; positions past the end start over.
+    /// Returns the sample at `position`. Positions past the end start again at 0.
     pub fn index(&self, position: u64) -> usize {
         match &self.0 {
             Layout::Whole(samples) => samples.index(position),
@@ -142,7 +142,7 @@ impl Permutation {
         }
     }
 
-    /// One pass through the network: a permutation of `0..4^half_bits`.
+    /// Applies the network once, which is a permutation of `0..4^half_bits`.
     fn permute(&self, value: u64) -> u64 {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (value >> self.half_bits, value & mask);
@@ -153,7 +153,8 @@ impl Permutation {
     }
 }
 
-/// The finalizer of SplitMix64 (Steele et al., OOPSLA 2014): every input bit reaches every output bit.
+/// Mixes the bits of `z` with the finalizer of SplitMix64 (Steele et al., OOPSLA 2014), in which every input bit
+/// affects every output bit.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -191,7 +192,7 @@ mod tests {
             for position in 0..len as u64 {
                 let index = order.index(position);
                 prop_assert!(!std::mem::replace(&mut seen[index], true), "{index} comes twice");
-                // Groups under way never number more than a window.
+                // The number of started groups is never larger than the window.
                 if !open.contains(&group[index]) {
                     open.push(group[index]);
                 }
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn samples_land_anywhere() {
-        // Chi-square of where sample 0 lands over 4000 epochs, 10 bins: 27.9 is the 0.1 % point.
+        // Chi-square test of where sample 0 lands over 4000 epochs, with 10 bins. 27.9 is the 0.1 % point.
         for len in [10usize, 1000] {
             let mut bins = [0f64; 10];
             for epoch in 0..4000 {

@@ -1,8 +1,8 @@
-//! Packs any source of images into tar shards, named as WebDataset names them.
+//! Packs any source of images into tar shards that follow the naming of WebDataset.
 //!
-//! Images are written in the order of their source and under their names there, so shards that keep the bytes
-//! have the fingerprint of their source and give the same batches. The folder of shards appears when its last byte
-//! is written.
+//! Images are written in the order of their source and under the same names. Shards that keep the original bytes
+//! therefore have the same fingerprint as their source and give the same batches. The folder of shards appears only
+//! after its last byte is written.
 
 mod writer;
 
@@ -24,42 +24,44 @@ use crate::sources::Content;
 use crate::tolerance::{Known, Tolerance};
 use crate::{BadFile, DataError, Dataset};
 
-/// Images prepared in parallel before they are written in order.
+/// The number of images that are prepared in parallel before they are written in order.
 const CHUNK: usize = 128;
 
-/// How shards are made.
+/// The options of [`pack`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackOptions {
-    /// A shard is closed when it holds this many bytes.
+    /// The size in bytes at which a shard is closed.
     pub shard_bytes: u64,
-    /// Images with a longer shorter side are resized to it, antialiased, and stored as JPEG; without it all
-    /// bytes are kept as they are.
+    /// The length in pixels to which longer shorter sides are resized, with antialiasing. Resized images are stored as
+    /// JPEG. If it is `None`, all bytes are kept as they are.
     pub shorter_side: Option<u32>,
-    /// Quality of those JPEGs, 1 to 100.
+    /// The quality of the JPEGs of resized images, from 1 to 100.
     pub quality: u8,
 }
 
-/// What was written.
+/// A summary of the shards that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
-    /// Images.
+    /// The number of images.
     pub images: usize,
-    /// Of these, resized ones.
+    /// The number of resized images.
     pub resized: usize,
-    /// Shards.
+    /// The number of shards.
     pub shards: usize,
-    /// Bytes of all shards.
+    /// The total size of all shards in bytes.
     pub bytes: u64,
-    /// Images that were left out because they are unusable.
+    /// The images that were left out because they are unusable.
     pub bad_files: Vec<BadFile>,
 }
 
-/// Writes the images of `dataset` as shards into the new folder `out`, reporting how many are done; `None`
-/// when `stop` was raised, and then nothing is left behind.
+/// Writes the images of `dataset` as shards into the new folder `out`.
+///
+/// `progress` is called with the number of images done so far. If `stop` is set, the function returns `None` and leaves
+/// no files behind.
 ///
 /// # Errors
-/// [`DataError::OutExists`] when `out` holds something, [`DataError::Write`] when it cannot be written,
-/// [`DataError::TooManyBadFiles`] when more images are unusable than `data.max_bad_fraction` tolerates.
+/// Returns [`DataError::OutExists`] if `out` exists and is not an empty folder, [`DataError::Write`] if it cannot be
+/// written, or [`DataError::TooManyBadFiles`] if more images are unusable than `data.max_bad_fraction` allows.
 pub fn pack(
     dataset: &Dataset,
     out: &Path,
@@ -123,7 +125,7 @@ fn prepare(dataset: &Dataset, index: usize, options: &PackOptions) -> Result<Ent
         reason: reason.to_owned(),
     };
     let Content::Encoded(bytes) = &picture.content else {
-        return Err(bad("a video: only images are packed"));
+        return Err(bad("a video; only images can be packed"));
     };
     let kept = || Entry {
         name: entry_name(&name, extension(bytes)),
@@ -147,7 +149,7 @@ fn prepare(dataset: &Dataset, index: usize, options: &PackOptions) -> Result<Ent
             resized.height(),
             ExtendedColorType::Rgb8,
         )
-        .map_err(|error| bad(&format!("cannot encode: {error}")))?;
+        .map_err(|error| bad(&format!("cannot encode as JPEG: {error}")))?;
     Ok(Entry {
         name: entry_name(&name, Some("jpg")).with_extension("jpg"),
         bytes,
@@ -155,7 +157,7 @@ fn prepare(dataset: &Dataset, index: usize, options: &PackOptions) -> Result<Ent
     })
 }
 
-/// The whole picture, its shorter side `side` pixels long.
+/// Resizes the whole image so that its shorter side is `side` pixels long.
 fn resize(pixels: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = pixels.dimensions();
     let scaled = |length: u32| {
@@ -171,8 +173,10 @@ fn resize(pixels: &RgbImage, side: u32) -> RgbImage {
     )
 }
 
-/// A name inside a shard: what follows the first dot of a file's name is its kind, so dots before that
-/// become underscores; steps out of the folder are dropped; a name without an ending gets `ending`.
+/// Returns the name of an image inside a shard.
+///
+/// WebDataset takes everything after the first dot of a file name as its kind, so earlier dots are replaced by
+/// underscores. Components that lead out of the folder are dropped. A name without an ending gets `ending`.
 fn entry_name(name: &Path, ending: Option<&str>) -> PathBuf {
     let normal = |part| match part {
         Component::Normal(part) => Some(part),
@@ -190,7 +194,7 @@ fn entry_name(name: &Path, ending: Option<&str>) -> PathBuf {
     clean
 }
 
-/// The ending that a picture's first bytes ask for.
+/// Returns the usual ending for the format of an image, which its first bytes show.
 fn extension(bytes: &[u8]) -> Option<&'static str> {
     image::guess_format(bytes)
         .ok()

@@ -1,15 +1,15 @@
-//! Crop and resize 8-bit RGB images exactly as Pillow does: antialiased, in 22-bit fixed point.
+//! Crops and resizes 8-bit RGB images exactly as Pillow does: antialiased, in 22-bit fixed point.
 //!
-//! The published runs resized with Pillow, whose two passes each round to 8 bits, so "a bilinear resize"
-//! is not enough to see the same pixels: general-purpose resizers differ by a level or two. Here each
-//! axis has a table of integer weights (`Kernel`); rows are filtered first, the columns of the 8-bit
-//! result second; a pass that would not change the size is skipped; nothing outside the crop contributes.
-//! That is the order of Pillow 10.2, the reference's version. Pillow 13 filters columns first where that is cheaper,
-//! which changes values by at most one level on crops that grow in one direction and shrink in the other.
+//! The published runs resized images with Pillow, whose two passes each round to 8 bits. Other bilinear resizers differ
+//! by a level or two, so they do not give the same pixels. Here, each axis has a table of integer weights (`Kernel`).
+//! Rows are filtered first, and then the columns of the 8-bit result. A pass that would not change the size is skipped.
+//! Pixels outside the crop have no effect. This is the order of Pillow 10.2, the version of the reference. Pillow 13
+//! filters columns first where that is cheaper, which changes values by at most one level on crops that are enlarged in
+//! one direction and reduced in the other.
 //!
-//! The inner loops run over fixed-width integer lanes that the compiler vectorizes. `pulp` picks the
-//! instruction set at run time; the passes are types of their own (`FilterRows`, `FilterColumns`)
-//! because a closure would not be compiled for that instruction set.
+//! The inner loops run over integer lanes of a fixed width, which the compiler vectorizes. `pulp` selects the
+//! instruction set at run time. The passes are types (`FilterRows`, `FilterColumns`) because a closure would not be
+//! compiled for that instruction set.
 
 mod horizontal;
 mod kernel;
@@ -23,14 +23,14 @@ use horizontal::filter_rows;
 use kernel::Kernel;
 use vertical::filter_columns;
 
-/// Fractional bits of the weights: 32 minus 8 for the pixel and 2 for the overshoot of the cubic.
+/// The number of fractional bits of the weights: 32, minus 8 for the pixel and 2 for the overshoot of the cubic filter.
 const PRECISION_BITS: u32 = 22;
-/// One half, for rounding.
+/// One half, which is added for rounding.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// Resizes the pixels of `image` inside `crop` to `width` x `height`.
+/// Resizes the pixels of `image` inside `crop` to `width` x `height` pixels.
 ///
-/// The crop must lie inside the image, as those of [`crate::boxes::BoxSampler`] do.
+/// The crop must lie inside the image, as the boxes of [`crate::boxes::BoxSampler`] do.
 pub fn resize_crop(
     image: &RgbImage,
     crop: CropBox,
@@ -67,7 +67,7 @@ pub fn resize_crop(
 
 /// A rectangle of interleaved RGB rows inside a larger buffer.
 struct Rows<'a> {
-    /// From the first byte of the rectangle to the end of the buffer.
+    /// The bytes from the first one of the rectangle to the last.
     bytes: &'a [u8],
     stride: usize,
     row_bytes: usize,

@@ -1,9 +1,9 @@
-//! From a picture to the views of a sample: which crop comes from where, and what flips.
+//! The views of a sample: which crop of an image each view shows, and which views are flipped.
 //!
-//! View 1 is seen whole, view 2 is masked and reconstructed (CropMAE, section 3). A local crop is cut
-//! from the global *view*, after that was resized and rounded to 8 bits and before it flips: local views
-//! are crops of what the encoder sees, not of the photo. Choices ([`Plan`]) are drawn apart from the work
-//! on pixels, so that recorded choices can be replayed.
+//! The model sees all of view 1. View 2 is masked and reconstructed (CropMAE, section 3). A local crop is cut from the
+//! global *view*, after that was resized and rounded to 8 bits and before it is flipped: local views are crops of what
+//! the encoder sees, not of the photo. The random choices ([`Plan`]) are separate from the work on pixels, so that
+//! recorded choices can be replayed.
 
 use std::borrow::Borrow;
 
@@ -19,26 +19,26 @@ use crate::resize::resize_crop;
 /// The random choices of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// The first box, drawn with the global parameters on the picture.
+    /// The first box, drawn with the global parameters inside the image.
     pub global: CropBox,
-    /// The second box, where the strategy has one: inside the resized global view with the local
-    /// parameters, or (random views) on the picture with the global parameters.
+    /// The second box, if the strategy has one. For random views it is drawn with the global parameters inside the
+    /// image, otherwise with the local parameters inside the resized global view.
     pub second: Option<CropBox>,
-    /// Flips of the first and of the second box's view.
+    /// Whether the view of the first and that of the second box are flipped.
     pub flips: [bool; 2],
 }
 
-/// One view: `size` x `size` pixels, not yet flipped.
+/// A view of `size` x `size` pixels that is not flipped yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// 8-bit RGB.
+    /// The pixels in 8-bit RGB.
     pub pixels: RgbImage,
-    /// Whether the model sees it mirrored left to right.
+    /// Whether the model sees the view mirrored left to right.
     pub flip: bool,
 }
 
 impl View {
-    /// The picture as the model sees it.
+    /// Returns the view as the model sees it.
     pub fn into_rgb(mut self) -> RgbImage {
         if self.flip {
             imageops::flip_horizontal_in_place(&mut self.pixels);
@@ -47,7 +47,7 @@ impl View {
     }
 }
 
-/// Cuts the views of samples after one strategy.
+/// A sampler that cuts the views of samples according to one strategy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewSampler {
     views: Views,
@@ -60,7 +60,7 @@ pub struct ViewSampler {
 }
 
 impl ViewSampler {
-    /// The strategy of `config`, for views of `size` x `size` pixels.
+    /// Creates a sampler with the strategy of `config`, for views of `size` x `size` pixels.
     pub fn new(config: &DataConfig, size: u32) -> Self {
         let boxes = |scale| BoxSampler::new(config.sampler, scale, config.aspect_ratio);
         Self {
@@ -74,7 +74,7 @@ impl ViewSampler {
         }
     }
 
-    /// Draws the choices for a picture of `width` x `height` pixels: the boxes, then the flips.
+    /// Draws the random choices for an image of `width` x `height` pixels: the boxes, then the flips.
     pub fn plan(&self, width: u32, height: u32, rng: &mut impl RngCore) -> Plan {
         let global = self.global.sample(width, height, rng);
         let second = match self.views {
@@ -97,7 +97,7 @@ impl ViewSampler {
         }
     }
 
-    /// The box of the picture that the views of `plan` are cut from.
+    /// Returns the box of the image that the views of `plan` are cut from.
     pub fn area(&self, plan: &Plan) -> CropBox {
         match (self.views, plan.second) {
             (Views::RandomViews, Some(other)) => plan.global.union(other),
@@ -105,7 +105,7 @@ impl ViewSampler {
         }
     }
 
-    /// `plan` for a picture of which only `area` is there.
+    /// Converts `plan` for an image of which only `area` was decoded.
     pub fn within(&self, plan: &Plan, area: CropBox) -> Plan {
         let second = match self.views {
             Views::RandomViews => plan.second.map(|other| other.within(area)),
@@ -118,9 +118,9 @@ impl ViewSampler {
         }
     }
 
-    /// Cuts the views that `plan` describes, in the order the model takes them.
+    /// Cuts the views that `plan` describes, in the order in which the model takes them.
     ///
-    /// `frames` is the picture, or for [`Views::FramePair`] the earlier and the later frame, of equal
+    /// `frames` holds the image or, for [`Views::FramePair`], the earlier and the later frame, which must have the same
     /// size.
     pub fn cut(&self, plan: &Plan, frames: &[impl Borrow<RgbImage>]) -> Vec<View> {
         let crop = |image, crop, flip| View {
@@ -149,7 +149,8 @@ impl ViewSampler {
         }
     }
 
-    /// Augments the view that was cut first, as the recipe says. A crop of it is cut before that.
+    /// Augments the view that was cut first, according to the recipe. A local crop of it was cut before and is not
+    /// augmented.
     pub(crate) fn augment(&self, views: &mut [View], rng: &mut impl RngCore) {
         let first = usize::from(self.views == Views::LocalToGlobal);
         if let Some(view) = views.get_mut(first) {

@@ -1,10 +1,10 @@
-//! Golden rows of the reference's samplers (`sampler.json`): all equalities are exact.
+//! Compares the samplers with golden rows of the reference (`sampler.json`). All comparisons are exact.
 
 use super::*;
 use crate::fixtures::{Golden, int, pair};
 use serde_json::Value;
 
-/// Plays back recorded draws: a uniform `u`, or the start of an interval of `below`.
+/// A generator that plays back recorded draws: a uniform `u`, or the start of an interval of `below`.
 struct Recorded(std::vec::IntoIter<u32>);
 
 fn push_uniform(words: &mut Vec<u32>, u: &Value) {
@@ -37,8 +37,8 @@ fn crop_of(row: &Value) -> CropBox {
     }
 }
 
-/// A sampler whose range of log ratios is the recorded one: PyTorch's f32 logarithm is up to one unit in
-/// the last place off the correctly rounded one, which ours is.
+/// Creates a sampler with the recorded range of log ratios. PyTorch's f32 logarithm differs by up to one unit in the
+/// last place from the correctly rounded one, which this crate uses.
 fn recorded_sampler(kind: Sampler, row: &Value, golden: &Value) -> BoxSampler {
     let ratio = pair(&row["ratio"]);
     let ours = BoxSampler::new(kind, pair(&row["scale"]), ratio);
@@ -122,8 +122,8 @@ fn uniform_rows(rows: &[Value], golden: &Value) {
         check_draw(&sampler, row);
         let (w, h) = (int(&row["w"]), int(&row["h"]));
         if w == 0 || h == 0 {
-            // An empty box: ours has one pixel instead, so that a row or column fewer is left to draw
-            // the place from, and only its sides can be compared.
+            // The box is empty. Ours has one pixel instead, so one row or column fewer is left for its place, and only
+            // its sides can be compared.
             let (width, height) = (int(&row["width"]), int(&row["height"]));
             let mut words = Vec::new();
             push_uniform(&mut words, &row["u_area"]);

@@ -1,4 +1,4 @@
-//! Packs folders of drawn images and reads the shards again.
+//! Packs folders of generated images and reads the shards again.
 
 use std::io;
 

@@ -1,17 +1,17 @@
-//! Writes tar shards of a limited size.
+//! A writer of tar shards with a limited size.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// One image that is to be written into a shard.
+/// An image to write into a shard.
 pub(super) struct Entry {
     pub(super) name: PathBuf,
     pub(super) bytes: Vec<u8>,
     pub(super) resized: bool,
 }
 
-/// Writes the shards of a folder, one after the other.
+/// A writer of the shards of a folder, one after the other.
 pub(super) struct ShardWriter<'a> {
     folder: &'a Path,
     shard_bytes: u64,
@@ -33,7 +33,7 @@ impl<'a> ShardWriter<'a> {
         }
     }
 
-    /// Appends an image, in a new shard where the open one is full.
+    /// Appends an image. Starts a new shard if the open one is full.
     pub(super) fn write(&mut self, entry: &Entry) -> io::Result<()> {
         if self.in_open >= self.shard_bytes {
             self.close()?;
@@ -55,7 +55,7 @@ impl<'a> ShardWriter<'a> {
         Ok(())
     }
 
-    /// Writes the end of the open shard and waits until it is on the disk.
+    /// Writes the end of the open shard and waits until it is on disk.
     fn close(&mut self) -> io::Result<()> {
         if let Some(shard) = self.open.take() {
             let mut writer = shard.into_inner()?;
@@ -68,7 +68,7 @@ impl<'a> ShardWriter<'a> {
         Ok(())
     }
 
-    /// Closes the last shard; returns the number of shards and their bytes.
+    /// Closes the last shard. Returns the number of shards and their total size in bytes.
     pub(super) fn finish(mut self) -> io::Result<(usize, u64)> {
         self.close()?;
         Ok((self.shards, self.bytes))

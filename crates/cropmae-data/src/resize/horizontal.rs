@@ -1,11 +1,11 @@
-//! Filtering along rows, four of them side by side.
+//! Filters along rows, four of them side by side.
 
 use pulp::{Simd, WithSimd};
 
 use super::kernel::Kernel;
 use super::{HALF, Rows, to_byte};
 
-/// Rows that are filtered side by side.
+/// The number of rows that are filtered side by side.
 const ROWS: usize = 4;
 
 /// Filters along each row: `(rows, W, 3)` to `(rows, outputs, 3)`.
@@ -38,7 +38,7 @@ impl WithSimd for FilterRows<'_> {
         let mut rows = source.iter();
         for out in out.chunks_mut(row_bytes * ROWS) {
             band.fill(&mut rows);
-            // Photos are mostly enlarged or at most halved: those windows get unrolled loops.
+            // Photos are mostly enlarged, or reduced to no less than half. These windows get unrolled loops.
             match kernel.taps {
                 2 => band.filter(kernel, kernel.weights.as_chunks::<2>().0),
                 3 => band.filter(kernel, kernel.weights.as_chunks::<3>().0),
@@ -52,16 +52,16 @@ impl WithSimd for FilterRows<'_> {
     }
 }
 
-/// Four rows that are filtered side by side. Pixels have four bytes here, of which the last counts for
-/// nothing: a whole register is cheaper than three quarters of one.
+/// Four rows that are filtered side by side. Pixels have four bytes here, of which the last is unused, because a whole
+/// register is cheaper than three quarters of one.
 ///
-/// Each step is a loop of its own, since the compiler vectorizes them one by one only.
+/// Each step is a separate loop, because the compiler vectorizes them only one by one.
 struct Band {
-    /// The rows' pixels, then those of the results.
+    /// The pixels of the rows, and later those of the results.
     rows: [Vec<u32>; ROWS],
-    /// Of each column the pixels of all rows.
+    /// The pixels of all rows, by column.
     columns: Vec<[u8; ROWS * 4]>,
-    /// Of each output column the pixels of all rows.
+    /// The filtered pixels of all rows, by output column.
     filtered: Vec<[u8; ROWS * 4]>,
 }
 
@@ -74,7 +74,7 @@ impl Band {
         }
     }
 
-    /// Takes the next rows; where there are no more, it takes what it holds.
+    /// Loads the next rows. If fewer rows are left, the other rows keep their old pixels.
     #[inline(always)]
     fn fill<'a>(&mut self, rows: &mut impl Iterator<Item = &'a [u8]>) {
         for (pixels, row) in self.rows.iter_mut().zip(rows) {
@@ -113,7 +113,7 @@ impl Band {
         }
     }
 
-    /// Writes the filtered rows, or as many as there is room for.
+    /// Writes as many filtered rows as `out` has room for.
     #[inline(always)]
     fn write(&mut self, out: &mut [u8]) {
         let [a, b, c, d] = &mut self.rows;

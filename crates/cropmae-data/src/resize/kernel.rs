@@ -4,12 +4,12 @@ use cropmae_config::Interpolation;
 
 use super::PRECISION_BITS;
 
-/// Weights of one axis: every output is a weighted sum over a window of `taps` inputs.
+/// The weights of one axis. Every output is a weighted sum over a window of `taps` inputs.
 pub(super) struct Kernel {
     pub(super) taps: usize,
-    /// First input of each output's window.
+    /// The first input of each output's window.
     pub(super) firsts: Vec<usize>,
-    /// `(outputs, taps)`; windows that need fewer inputs are filled up with zeros.
+    /// The weights `(outputs, taps)`. Windows that need fewer inputs are filled up with zeros.
     pub(super) weights: Vec<i32>,
 }
 
@@ -21,7 +21,7 @@ impl Kernel {
         }
     }
 
-    /// The weights of a filter that reaches `radius` inputs (or outputs, where these lie further apart).
+    /// Computes the weights of a filter that reaches `radius` inputs (or outputs, if these are further apart).
     fn of_shape(input: u32, output: u32, radius: f64, shape: impl Fn(f64) -> f64) -> Self {
         let scale = f64::from(input) / f64::from(output);
         let filter_scale = scale.max(1.0);
@@ -29,7 +29,7 @@ impl Kernel {
         let inverse = 1.0 / filter_scale;
         let window = |x: u32| {
             let center = (f64::from(x) + 0.5) * scale;
-            // A cast truncates, and takes negatives to 0, which is the lower bound.
+            // The cast truncates, and it changes negative values to 0, which is the lower bound.
             let first = (center - support + 0.5) as u32;
             let last = ((center + support + 0.5) as u32).min(input);
             (center, first, last)
@@ -44,7 +44,7 @@ impl Kernel {
             exact.clear();
             exact.extend((first..last).map(|i| shape((f64::from(i) - center + 0.5) * inverse)));
             let sum: f64 = exact.iter().sum();
-            // A shorter window at the far end moves back, so that all of it lies inside the input.
+            // A shorter window at the far end is moved back, so that all of it lies inside the input.
             let moved = first.min(input - taps);
             for (fixed, weight) in row[(first - moved) as usize..].iter_mut().zip(&exact) {
                 *fixed = to_fixed(weight / sum);
@@ -66,7 +66,7 @@ impl Kernel {
     }
 }
 
-/// Rounds half away from zero to `PRECISION_BITS` fractional bits.
+/// Converts to fixed point with `PRECISION_BITS` fractional bits, rounding half away from zero.
 fn to_fixed(weight: f64) -> i32 {
     (weight * f64::from(1 << PRECISION_BITS) + 0.5f64.copysign(weight)) as i32
 }
@@ -75,7 +75,7 @@ fn triangle(x: f64) -> f64 {
     (1.0 - x.abs()).max(0.0)
 }
 
-/// Keys' cubic with a = -0.5.
+/// Keys' cubic filter with a = -0.5.
 fn cubic(x: f64) -> f64 {
     const A: f64 = -0.5;
     let x = x.abs();

@@ -1,4 +1,4 @@
-//! Golden cases of Pillow's resize (`resize.json`), and the lanes against the plain recipe.
+//! Compares resizing with golden cases of Pillow (`resize.json`), and the vectorized code with a simple version.
 
 use super::*;
 use crate::fixtures::{Golden, int};
@@ -39,7 +39,7 @@ fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
     })
 }
 
-/// The recipe in its plainest form: one pixel at a time, no tables shared, no lanes.
+/// Resizes along one axis in the simplest way: one pixel at a time, without lanes.
 fn plain(image: &RgbImage, out: u32, filter: Interpolation, horizontally: bool) -> RgbImage {
     let (width, height) = image.dimensions();
     let input = if horizontally { width } else { height };

@@ -1,11 +1,11 @@
-//! Filtering down columns, many of them side by side.
+//! Filters down columns, many of them side by side.
 
 use pulp::{Simd, WithSimd};
 
 use super::kernel::Kernel;
 use super::{HALF, Rows, to_byte};
 
-/// Bytes of a row that are summed in registers at a time.
+/// The number of bytes of a row that are summed in registers at a time.
 const LANES: usize = 32;
 
 /// Filters down each column: `(H, row)` to `(outputs, row)`.

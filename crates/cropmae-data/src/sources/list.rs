@@ -85,7 +85,10 @@ mod tests {
         );
         std::fs::write(&list, "\n\n").unwrap();
         let message = read(&list).unwrap_err().to_string();
-        assert!(message.contains("train.txt: names no file"), "{message}");
+        assert!(
+            message.contains("train.txt: the list is empty"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -98,7 +101,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         for part in [
-            "train.txt: none of its first 2 paths",
+            "train.txt: none of the first 2 paths",
             "a.jpg 0",
             "one path per line",
         ] {

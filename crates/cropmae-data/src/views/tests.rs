@@ -58,7 +58,7 @@ fn end_to_end(golden: &Golden, case: &Value) {
     let views = sampler.cut(&plan, &[golden.png(&case["input"])]);
     assert_eq!(views.len(), 2);
 
-    // The pictures are listed in the order of drawing, the views in the model's order.
+    // The images are listed in the order of drawing, and the views in the model's order.
     let local_first = case["strategy"] == "LocalToGlobal";
     let pictures = case["crop_pngs_before_flip"].as_array().unwrap();
     for (i, view) in views.iter().enumerate() {
@@ -81,7 +81,7 @@ fn end_to_end(golden: &Golden, case: &Value) {
             assert_eq!(TABLE[channel][usize::from(shown)], expected);
         }
     }
-    // Sums of 301056 f64 terms in another order: far below one level of one pixel (0.017).
+    // The sums of 301056 f64 terms are in another order. The tolerance is far below one level of one pixel (0.017).
     assert!(
         (sum - case["output_sum_f64"].as_f64().unwrap()).abs() < 1e-6,
         "{case}"
