@@ -1,12 +1,12 @@
-//! The optional augmentations of the reference: color jitter, Gaussian blur and an elastic deformation
-//! of the view that is cut from the picture first, in this order.
+//! The optional augmentations of the reference, in this order: color jitter, Gaussian blur and an elastic deformation.
+//! They apply to the view that is cut from the image first.
 //!
-//! Each operation is torchvision's on values in `[0, 1]`; golden values of it lie in
-//! `fixtures/data/augment.json` beside the program that made them. Pixels are interleaved, `(H, W, 3)`.
+//! Each operation is that of torchvision on values in `[0, 1]`. Golden values are in `fixtures/data/augment.json`,
+//! beside the program that made them. Pixels are interleaved, `(H, W, 3)`.
 //!
-//! Deviations. The reference applies them after normalization, where torchvision's clamping to `[0, 1]`
-//! cuts off everything darker than the mean; here they come before it, and the result is rounded to 8
-//! bits. Its blur asks for a kernel of 12, which torchvision refuses: ours has 13 taps.
+//! Deviations from the reference: it augments after normalization, where torchvision's clamping to `[0, 1]` cuts off
+//! everything darker than the mean. Here, augmentation comes before normalization, and its result is rounded to 8 bits.
+//! The reference asks for a blur kernel of size 12, which torchvision refuses. Here it has 13 taps.
 
 mod color;
 mod elastic;
@@ -20,20 +20,20 @@ use rand_chacha::rand_core::RngCore;
 
 use crate::random::{below, uniform};
 
-/// Factors of brightness, contrast and saturation lie within this distance of 1.
+/// The largest distance from 1 of the factors of brightness, contrast and saturation.
 const JITTER: f32 = 0.4;
-/// Hues turn by at most this share of the circle.
+/// The largest change of the hue, as a fraction of the color circle.
 const HUE: f32 = 0.1;
-/// Taps of the blur.
+/// The number of taps of the blur.
 const BLUR_TAPS: usize = 13;
-/// Range of the blur's standard deviation, in pixels.
+/// The range of the blur's standard deviation, in pixels.
 const BLUR_SIGMA: [f32; 2] = [0.1, 2.0];
 /// Twice the largest displacement before smoothing, in pixels.
 const ELASTIC_ALPHA: f32 = 50.0;
-/// Standard deviation of the displacements' smoothing, in pixels.
+/// The standard deviation of the smoothing of displacements, in pixels.
 const ELASTIC_SIGMA: f32 = 5.0;
 
-/// Augments `view` as `config` says. Draws nothing for what is turned off.
+/// Augments `view` according to `config`. Nothing is drawn for operations that are turned off.
 pub(crate) fn augment(view: &mut RgbImage, config: AugmentConfig, rng: &mut impl RngCore) {
     if config.is_off() {
         return;
@@ -64,7 +64,7 @@ pub(crate) fn augment(view: &mut RgbImage, config: AugmentConfig, rng: &mut impl
     }
 }
 
-/// Brightness, contrast, saturation and hue, in random order.
+/// Changes brightness, contrast, saturation and hue, in random order.
 fn jitter(pixels: &mut [f32], rng: &mut impl RngCore) {
     let mut order = [0, 1, 2, 3];
     for last in (1..order.len()).rev() {

@@ -1,4 +1,4 @@
-//! Reports what a source of images holds before a run reads it: broken, tiny, duplicate and odd files, sizes,
+//! Reports the content of a source of images before a run reads it: broken, tiny, duplicate and odd files, image sizes,
 //! the fingerprint and the speed of reading.
 
 mod inspect;
@@ -16,49 +16,53 @@ use crate::sources::Content;
 use crate::tolerance::{Known, Tolerance};
 use crate::{BadFile, DataError, Dataset};
 
-/// Images inspected between two reports of progress.
+/// The number of images that are inspected between two progress reports.
 const CHUNK: usize = 256;
-/// Upper ends of the histogram's bins over the shorter side, in pixels; the last bin has none.
+/// The upper ends of the histogram's bins of the shorter side, in pixels. The last bin has no upper end.
 const SIDES: [u32; 7] = [64, 128, 224, 320, 480, 720, 1080];
 
-/// What was found.
+/// A report on a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataReport {
     /// One line about the source.
     pub source: String,
-    /// The fingerprint that runs on the same data record.
+    /// The fingerprint that runs with the same data record.
     pub fingerprint: String,
-    /// Images, unusable ones among them.
+    /// The number of images, including unusable ones.
     pub images: usize,
-    /// Images that cannot be used, and shards or tables that are not whole, with reasons.
+    /// The images that cannot be used, and the shards or Parquet files that are not complete, with reasons.
     pub broken: Vec<Finding>,
-    /// Images with a side below the limit.
+    /// The images with a side below the limit.
     pub tiny: Vec<Finding>,
-    /// Images with the bytes of an earlier one.
+    /// The images that have the same bytes as an earlier one.
     pub duplicates: Vec<Finding>,
-    /// Usable images that are not what they seem: mislabeled, gray, CMYK, with alpha, 16-bit, rotated.
+    /// The usable images with a property that is easily overlooked: mislabeled, gray, CMYK, with alpha, 16-bit or
+    /// rotated.
     pub odd: BTreeMap<String, Vec<PathBuf>>,
-    /// Number of images by their shorter side: the bin's upper end in pixels (none for the last), count.
+    /// The histogram of the shorter sides: for each bin, its upper end in pixels (none for the last) and the number of
+    /// images.
     pub shorter_sides: Vec<(Option<u32>, usize)>,
-    /// Sum of all images' pixels.
+    /// The number of pixels of all images together.
     pub pixels: u64,
-    /// Images read and decoded whole per second by one core.
+    /// The number of whole images that one core reads and decodes per second.
     pub images_per_core_second: f64,
-    /// Why a run would refuse this data, if it would.
+    /// The reason why a run would refuse this data, if it would.
     pub refusal: Option<String>,
 }
 
-/// Something about one image.
+/// A finding about one image or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The image.
+    /// The path of the image or file.
     pub path: PathBuf,
-    /// What about it.
+    /// What was found, in words.
     pub what: String,
 }
 
-/// Reads and decodes every image of `dataset`, reporting how many are done. Images with a side of less than
-/// `tiny_px` pixels count as tiny.
+/// Reads and decodes every image of `dataset` and reports on it.
+///
+/// `progress` is called with the number of images done so far. Images with a side of less than `tiny_px` pixels count
+/// as tiny.
 pub fn check(dataset: &Dataset, tiny_px: u32, progress: &dyn Fn(usize)) -> DataReport {
     let mut report = DataReport {
         source: dataset.describe(),
@@ -106,7 +110,7 @@ pub fn check(dataset: &Dataset, tiny_px: u32, progress: &dyn Fn(usize)) -> DataR
     report
 }
 
-/// One usable image.
+/// The properties of one usable image.
 struct Seen {
     width: u32,
     height: u32,

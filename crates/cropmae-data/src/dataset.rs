@@ -1,4 +1,4 @@
-//! A listed source and the recipe that turns its samples into views.
+//! A listed source of samples, with the recipe that turns samples into views.
 
 mod lazy_picture;
 mod preview;
@@ -25,22 +25,24 @@ pub use preview::Preview;
 pub struct Dataset {
     source: Box<dyn Source>,
     recipe: DataConfig,
-    /// Files that are no images, and images that are alone in a folder of videos.
+    /// The number of files that are not images, and of images that are alone in a folder of videos.
     left_out: usize,
-    /// Unusable files that listing has found.
+    /// The unusable files that were found during listing.
     bad_files: Vec<BadFile>,
-    /// Broken shards and tables.
+    /// The broken shards and Parquet files.
     bad_parts: Vec<BadFile>,
 }
 
 impl Dataset {
-    /// Lists what is at `path`: a folder of images or of videos, as files or as frames; a list file; tar
-    /// shards or Parquet files, one, a folder, or a pattern with braces. Samples are videos as
-    /// `data.samples` says, and for [`Views::FramePair`].
+    /// Lists the samples at `path`.
+    ///
+    /// The path can be a folder of images or of videos (as files or as folders of frames), a list file, or tar shards
+    /// or Parquet files (one file, a folder, or a pattern with braces). Samples are videos if `data.samples` says so,
+    /// and for [`Views::FramePair`].
     ///
     /// # Errors
-    /// [`DataError`] when there is nothing at `path`, it cannot be listed, holds nothing usable, or when
-    /// more of its shards are broken than `data.max_bad_fraction` tolerates.
+    /// Returns a [`DataError`] if there is nothing at `path`, if it cannot be listed or contains no samples, or if more
+    /// of its shards are broken than `data.max_bad_fraction` allows.
     pub fn open(path: &Path, recipe: &DataConfig) -> Result<Self, DataError> {
         let unit = match (recipe.samples, recipe.views) {
             (Samples::Videos, _) | (_, Views::FramePair) => Unit::Videos,
@@ -62,43 +64,43 @@ impl Dataset {
         })
     }
 
-    /// Number of samples: images, or videos.
+    /// Returns the number of samples, which are images or videos.
     pub fn len(&self) -> usize {
         self.source.len()
     }
 
-    /// Whether there is no sample; never so for an opened data set.
+    /// Returns whether there are no samples. This is never true for an opened data set.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The recipe the data set was opened with.
+    /// Returns the recipe that the data set was opened with.
     pub fn recipe(&self) -> &DataConfig {
         &self.recipe
     }
 
-    /// Files that samples are read from: images, or all frames of all videos, or video files.
+    /// Returns the number of files that samples are read from: images, all frames of all videos, or video files.
     pub(crate) fn file_count(&self) -> usize {
         self.source.file_count() + self.bad_files.len()
     }
 
-    /// Where the samples come from.
+    /// Returns the source of the samples.
     pub(crate) fn source(&self) -> &dyn Source {
         &*self.source
     }
 
-    /// Unusable files that were found without reading any.
+    /// Returns the unusable files that were found without reading any image.
     pub(crate) fn bad_files(&self) -> &[BadFile] {
         &self.bad_files
     }
 
-    /// Broken shards and tables that listing has found, of which what can be read is used.
+    /// Returns the broken shards and Parquet files that were found during listing. What can be read of them is used.
     pub(crate) fn bad_parts(&self) -> &[BadFile] {
         &self.bad_parts
     }
 
-    /// The order in which an epoch visits the samples: a permutation of all, or, where samples are only
-    /// read cheaply in groups, of the groups and within them.
+    /// Returns the order in which an epoch visits the samples. It is a permutation of all samples or, where they are
+    /// cheap to read only in groups, of the groups and then within them.
     pub fn order(&self, seed: Seed, epoch: u64) -> Order {
         match self.source.groups() {
             None => Order::new(seed, epoch, self.len()),
@@ -106,7 +108,7 @@ impl Dataset {
         }
     }
 
-    /// One line about what is here, such as "3800 images in 10 folders".
+    /// Returns one line about the data set, such as "3800 images in 10 folders".
     pub fn describe(&self) -> String {
         let mut text = self.source.describe();
         if self.left_out > 0 {
@@ -121,23 +123,24 @@ impl Dataset {
         text
     }
 
-    /// SHA-256 over the sorted relative names and the sizes of all files, in hexadecimal: equal
-    /// fingerprints mean the same files for all practical purposes. Reads no pixels.
+    /// Returns the SHA-256 of the sorted relative names and the sizes of all files, in hexadecimal. For all practical
+    /// purposes, equal fingerprints mean the same files. No pixels are read.
     pub fn fingerprint(&self) -> String {
         let mut fingerprint = Fingerprint::default();
         self.source.fingerprint(&mut fingerprint);
         fingerprint.finish()
     }
 
-    /// Name of a sample: the relative path of its image or of its video's folder.
+    /// Returns the name of a sample, which is the relative path of its image, of its video file, or of its folder of
+    /// frames.
     ///
     /// # Panics
-    /// When `index` is not below [`Self::len`].
+    /// Panics if `index` is not less than [`Self::len`].
     pub fn name(&self, index: usize) -> PathBuf {
         self.source.name(index)
     }
 
-    /// What the views show of a sample.
+    /// Returns what the views show of a sample.
     fn pick(&self) -> Pick {
         match self.recipe.views {
             Views::FramePair => Pick::Pair(self.recipe.frame_gap),
@@ -145,7 +148,7 @@ impl Dataset {
         }
     }
 
-    /// Draws the views of a sample once for each of `rngs`, decoding it once.
+    /// Draws the views of a sample once for each of `rngs`. The sample is decoded only once.
     pub(crate) fn draw(
         &self,
         index: usize,
@@ -171,7 +174,7 @@ impl Dataset {
                 sampler.plan(width, height, rng)
             })
             .collect();
-        // Pixels that no draw looks at are not decoded.
+        // Pixels that no draw needs are not decoded.
         let areas = plans.iter().map(|plan| sampler.area(plan));
         let (Some(area), Some(first)) = (areas.reduce(CropBox::union), frames.first()) else {
             return Ok(Vec::new());
@@ -193,7 +196,7 @@ impl Dataset {
         Ok(cuts.collect())
     }
 
-    /// The pixels of a picture.
+    /// Decodes the whole image.
     pub(crate) fn decode(&self, picture: &Picture) -> Result<RgbImage, BadFile> {
         let frame = LazyPicture::open(picture, decode::Options::from(&self.recipe))?;
         let (width, height) = frame.dimensions();

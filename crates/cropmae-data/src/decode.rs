@@ -1,13 +1,14 @@
-//! Reads files to RGB pixels, as the reference's loader sees them.
+//! Decodes image files to RGB pixels, as the loader of the reference does.
 //!
-//! The format is recognized by a file's first bytes, never by its name. Baseline JPEGs, which photos are, are decoded
-//! by [`cropmae_jpeg`]: only the region that is asked for, with Pillow's exact pixels. JPEGs of other kinds are
-//! decoded by `zune-jpeg`, whose pixels can differ from Pillow's; PNG, WebP and GIF by `image`. Gray is
-//! replicated, CMYK is converted (it is stored inverted, as photo editors do), alpha is dropped without blending,
-//! and 16-bit values keep their high byte. The EXIF orientation is ignored unless the options ask for it.
+//! The format is recognized by the first bytes of a file, never by its name. Baseline JPEGs, the format of most photos,
+//! are decoded by [`cropmae_jpeg`], which decodes only the requested region and gives exactly Pillow's pixels. Other
+//! JPEGs are decoded by `zune-jpeg`, whose pixels can differ from Pillow's, and PNG, WebP and GIF by `image`. Gray is
+//! copied to all three channels, CMYK is converted (it is stored inverted, as photo editors do), alpha is dropped
+//! without blending, and 16-bit values keep their high byte. The EXIF orientation is ignored unless the options enable
+//! it.
 //!
-//! Incomplete files are errors, not pictures with a gray rest: a JPEG must have its end-of-image marker, and its
-//! entropy-coded data must decode strictly, as far down as it is needed; other bytes between its headers are
+//! Incomplete files are errors and do not become images with a gray remainder. A JPEG must have its end-of-image
+//! marker, and its entropy-coded data must be valid as far down as it is needed. Extra bytes between its headers are
 //! accepted.
 
 mod end_marker;
@@ -26,12 +27,12 @@ use image::metadata::Orientation;
 use crate::BadFile;
 use crate::boxes::CropBox;
 
-/// What is accepted, and how it is turned.
+/// The options of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Pictures of more megapixels are refused before any pixel is decoded.
+    /// The limit in megapixels. Larger images are refused before any pixel is decoded.
     pub(crate) max_megapixels: u32,
-    /// Whether pictures are turned as their EXIF data says; the reference does not.
+    /// Whether images are turned according to their EXIF data. The reference does not do this.
     pub(crate) exif_orientation: bool,
 }
 
@@ -44,11 +45,11 @@ impl From<&DataConfig> for Options {
     }
 }
 
-/// Reads and decodes the file at `path`, as stored; pictures of more than `max_megapixels` are refused
-/// before any pixel is decoded.
+/// Reads and decodes the image file at `path`, without applying its EXIF orientation.
 ///
 /// # Errors
-/// [`BadFile`] with the reason: unreadable, empty, truncated, too large, or not a picture.
+/// Returns [`BadFile`] with the reason if the file is unreadable, empty, truncated or not an image, or if it has more
+/// than `max_megapixels`. The size is checked before any pixel is decoded.
 pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
     let bad = |reason| BadFile::new(path, reason);
     let options = Options {
@@ -59,23 +60,23 @@ pub fn read(path: &Path, max_megapixels: u32) -> Result<RgbImage, BadFile> {
     decode(&bytes, options).map_err(bad)
 }
 
-/// Decodes the whole of a picture's bytes; the error is the reason in words.
+/// Decodes a whole image. The error is the reason in words.
 pub(crate) fn decode(bytes: &[u8], options: Options) -> Result<RgbImage, String> {
     let encoded = Encoded::open(bytes, options)?;
     let (width, height) = encoded.dimensions();
     encoded.region(CropBox::full(width, height))
 }
 
-/// A picture whose headers are read and whose pixels are not.
+/// An image whose headers are read and whose pixels are not.
 pub(crate) struct Encoded<'a> {
     bytes: &'a [u8],
     format: Format<'a>,
-    /// Width and height as stored, before it is turned.
+    /// The width and height as stored, before the image is turned.
     size: (u32, u32),
     orientation: Orientation,
 }
 
-/// What a file is, which decides who decodes it.
+/// The format of a file, which decides how it is decoded.
 enum Format<'a> {
     BaselineJpeg(Box<Jpeg<'a>>),
     OtherJpeg,
@@ -83,7 +84,7 @@ enum Format<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// Reads the headers of a picture's bytes; the error is the reason in words.
+    /// Reads the headers of an image. The error is the reason in words.
     pub(crate) fn open(bytes: &'a [u8], options: Options) -> Result<Self, String> {
         if bytes.is_empty() {
             return Err("empty file".to_owned());
@@ -105,12 +106,12 @@ impl<'a> Encoded<'a> {
         })
     }
 
-    /// Width and height in pixels, as shown.
+    /// Returns the width and height in pixels, as shown.
     pub(crate) fn dimensions(&self) -> (u32, u32) {
         orientation::shown_size(self.orientation, self.size)
     }
 
-    /// Decodes the pixels inside `area`, which must lie inside the picture as shown.
+    /// Decodes the pixels inside `area`, which must lie inside the image as shown.
     pub(crate) fn region(&self, area: CropBox) -> Result<RgbImage, String> {
         let stored = orientation::stored_area(self.orientation, self.size, area);
         let pixels = guarded(|| self.stored_region(stored))?;
@@ -131,7 +132,7 @@ impl<'a> Encoded<'a> {
 }
 
 impl<'a> Format<'a> {
-    /// Recognizes a picture's format, and returns it with the width and the height.
+    /// Recognizes the format of an image and returns it with the width and the height.
     fn of(bytes: &'a [u8]) -> Result<(Self, (u32, u32)), String> {
         if !bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             return Ok((Self::Other, other::dimensions(bytes)?));
@@ -170,7 +171,7 @@ fn broken_jpeg(fault: impl std::fmt::Display) -> String {
     format!("invalid JPEG: {fault}")
 }
 
-/// Decoders work on strangers' bytes: a panic costs a picture, not a run.
+/// Turns a panic into an error. Decoders work on untrusted bytes, so a panic costs one image and not the run.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the decoder panicked".to_owned()))
 }
@@ -179,11 +180,11 @@ fn check_size((width, height): (u32, u32), max_megapixels: u32) -> Result<(), St
     let pixels = u64::from(width) * u64::from(height);
     if pixels > u64::from(max_megapixels) * 1_000_000 {
         return Err(format!(
-            "{width} x {height} pixels, more than data.max_megapixels = {max_megapixels}"
+            "{width} x {height} pixels are more than data.max_megapixels = {max_megapixels}"
         ));
     }
     if pixels == 0 {
-        return Err(format!("no pixels: {width} x {height}"));
+        return Err(format!("an image of {width} x {height} has no pixels"));
     }
     Ok(())
 }

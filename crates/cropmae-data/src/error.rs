@@ -63,7 +63,7 @@ pub enum DataError {
     },
     /// The data needs a cargo feature that this build does not have.
     #[error(
-        "{path}: {found} need a build with the cargo feature {feature}; build again with --features {feature}"
+        "{path}: {found} need the cargo feature {feature}; build again with --features {feature}"
     )]
     NeedsFeature {
         /// The path of the data.
@@ -235,7 +235,7 @@ pub enum DataError {
     },
     /// The folder to create exists and is not empty, or is a file.
     #[error(
-        "{path}: expected no such folder, or an empty one, but it is not empty; delete it or choose another"
+        "{path}: is not empty; expected a new or an empty folder; delete it or choose another path"
     )]
     OutExists {
         /// The folder.

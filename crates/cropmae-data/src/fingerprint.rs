@@ -1,19 +1,20 @@
-//! What identifies data in a record.
+//! Fingerprints, which identify the data of a run in its records.
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over the names and the sizes of `files` below `root`, in their order, in hexadecimal: equal
-/// fingerprints mean the same files for all practical purposes. Reads no contents.
+/// Returns the SHA-256 of the names and the sizes of `files` in the folder `root`, in their order, in hexadecimal.
+///
+/// For all practical purposes, equal fingerprints mean the same files. No contents are read.
 pub fn of_files(root: &Path, files: &[PathBuf]) -> String {
     let mut fingerprint = Fingerprint::default();
     fingerprint.add_files(root, files);
     fingerprint.finish()
 }
 
-/// A fingerprint in the making.
+/// A fingerprint under construction.
 #[derive(Default)]
 pub(crate) struct Fingerprint(Sha256);
 
@@ -25,7 +26,7 @@ impl Fingerprint {
         self.0.update(size.to_le_bytes());
     }
 
-    /// Adds `files` below `root`. A file that is gone still counts, with an impossible size.
+    /// Adds `files` in the folder `root`. A missing file still counts, with an impossible size.
     pub(crate) fn add_files(&mut self, root: &Path, files: &[PathBuf]) {
         let size = |file: &PathBuf| {
             std::fs::metadata(root.join(file)).map_or(u64::MAX, |metadata| metadata.len())

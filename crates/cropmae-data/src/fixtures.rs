@@ -1,4 +1,4 @@
-//! The golden crops of groups `e_synthetic` and `e_crops`, the real photos, and boxes to cut out of them.
+//! Test data: the golden crops of the groups `e_synthetic` and `e_crops`, real photos, and boxes to cut from them.
 
 use std::path::PathBuf;
 
@@ -17,25 +17,25 @@ pub(crate) struct Golden {
 }
 
 impl Golden {
-    /// The committed folder, of drawn pictures, and the shared one, of photos, where there is one.
+    /// Returns the committed folder of generated images and, if it exists, the shared folder of photos.
     pub(crate) fn all() -> Vec<Self> {
         let mut folders = vec![cropmae_fixtures::committed("golden/e_synthetic")];
         folders.extend(shared("fixtures/e_crops"));
         folders.into_iter().map(|folder| Self { folder }).collect()
     }
 
-    /// The path of a file that a JSON string names.
+    /// Returns the path of the file that a JSON string names.
     pub(crate) fn path(&self, name: &Value) -> PathBuf {
         self.folder.join(name.as_str().unwrap())
     }
 
-    /// The bytes of a file.
+    /// Reads the bytes of a file.
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let path = self.folder.join(name);
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The entries under `key` of a JSON file; there is at least one.
+    /// Returns the entries under `key` of a JSON file. There is at least one.
     pub(crate) fn rows(&self, file: &str, key: &str) -> Vec<Value> {
         let mut json = self.json(file);
         let Value::Array(rows) = json[key].take() else {
@@ -45,28 +45,29 @@ impl Golden {
         rows
     }
 
-    /// A JSON file.
+    /// Reads a JSON file.
     pub(crate) fn json(&self, file: &str) -> Value {
         serde_json::from_slice(&self.bytes(file)).unwrap()
     }
 
-    /// A lossless picture that a JSON string names.
+    /// Reads the lossless image that a JSON string names.
     pub(crate) fn png(&self, name: &Value) -> RgbImage {
         image::open(self.path(name)).unwrap().into_rgb8()
     }
 }
 
-/// A JSON number as u32.
+/// Converts a JSON number to u32.
 pub(crate) fn int(value: &Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()
 }
 
-/// A JSON pair of numbers.
+/// Converts a JSON array of two numbers.
 pub(crate) fn pair(value: &Value) -> [f64; 2] {
     [value[0].as_f64().unwrap(), value[1].as_f64().unwrap()]
 }
 
-/// Names and bytes of every fourth real photo; none, with a message on stderr, where there are none.
+/// Returns the names and bytes of every fourth real photo. If there are no photos, prints a message to stderr and
+/// returns none.
 pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
     let Some(folder) = shared("data/imagenet_photos") else {
         return Vec::new();
@@ -83,13 +84,13 @@ pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// The whole picture of a sample; of a video its first frame.
+/// Decodes the whole image of a sample, or the first frame of a video.
 pub(crate) fn whole_picture(dataset: &Dataset, index: usize) -> RgbImage {
     let picture = dataset.source().read(index).unwrap();
     dataset.decode(&picture).unwrap()
 }
 
-/// Boxes of a picture: its whole, its four corners, and `more` anywhere.
+/// Returns boxes of an image: the whole image, its four corner pixels, and `more` random boxes.
 pub(crate) fn areas(
     (width, height): (u32, u32),
     more: usize,

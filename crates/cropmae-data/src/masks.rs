@@ -1,18 +1,19 @@
-//! Random masks: uniform noise per patch, the smallest stay (He et al., CVPR 2022, appendix A).
+//! Random masks. Each patch gets uniform noise, and the patches with the smallest values stay visible (He et al., CVPR
+//! 2022, appendix A).
 //!
-//! Only the order of the noise leaves this module; how many patches stay is the model's business.
+//! This module only returns the order of the noise. The model decides how many patches stay.
 
 use cropmae_config::{Seed, Stream};
 
 use crate::random::uniform;
 
-/// The mask noise of one sample of one epoch, uniform in `[0, 1)`: `(N)`.
+/// Returns the mask noise `(N)` of one sample of one epoch, uniform in `[0, 1)`.
 pub fn noise(seed: Seed, epoch: u64, index: u64, num_patches: usize) -> Vec<f32> {
     let mut rng = seed.rng(Stream::Mask, epoch, index);
     (0..num_patches).map(|_| uniform(&mut rng)).collect()
 }
 
-/// Patch indices in order of increasing noise, `(N)`; equal noise keeps the lower index first.
+/// Returns the patch indices `(N)` in order of increasing noise. Among equal values, the lower index comes first.
 pub fn ids_shuffle(noise: &[f32]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..noise.len() as u32).collect();
     ids.sort_by(|&a, &b| noise[a as usize].total_cmp(&noise[b as usize]));

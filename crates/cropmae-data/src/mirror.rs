@@ -1,15 +1,15 @@
-//! Rows of interleaved RGB pixels in reverse order, whole registers at a time.
+//! Mirrors rows of interleaved RGB pixels, whole registers at a time.
 //!
-//! Three bytes are no lane, so a copy pixel by pixel moves single bytes. Instead all bytes of the row are
-//! turned, which leaves each pixel's channels in reverse order too, and then red and blue change places:
-//! every byte comes from two places ahead, from its own, or from two places behind.
+//! A pixel has three bytes, which is not the size of a lane, so copying pixel by pixel would move single bytes.
+//! Instead, all bytes of a row are reversed, which also reverses the channels of each pixel. Then red and blue are
+//! swapped: every byte is taken from two places ahead, from its own place, or from two places behind.
 
-/// Bytes that are put together in one go: whole pixels, and whole registers.
+/// The number of bytes that are combined at a time: whole pixels and whole registers.
 const LANES: usize = 96;
-/// Distance between the outer channels of a pixel.
+/// The distance in bytes between the outer channels of a pixel.
 const REACH: usize = 2;
 
-/// Which lanes belong to a channel: all bits set or none.
+/// Returns the mask of a channel: all bits are set in its lanes, and none in the others.
 const fn lanes_of(channel: usize) -> [u8; LANES] {
     let mut mask = [0; LANES];
     let mut lane = channel;
@@ -24,16 +24,16 @@ const RED: [u8; LANES] = lanes_of(0);
 const GREEN: [u8; LANES] = lanes_of(1);
 const BLUE: [u8; LANES] = lanes_of(2);
 
-/// Turns bands of rows.
+/// A buffer that mirrors bands of rows.
 pub(crate) struct Mirror {
     row_bytes: usize,
-    /// The rows with all bytes turned, behind and before some that count for nothing.
+    /// The rows with all bytes reversed, with unused bytes before and after them.
     turned: Vec<u8>,
     out: Vec<u8>,
 }
 
 impl Mirror {
-    /// For bands of `rows` rows of `row_bytes`, whole pixels.
+    /// Creates the buffer for bands of `rows` rows. Each row has `row_bytes` bytes, which must be whole pixels.
     pub(crate) fn new(rows: usize, row_bytes: usize) -> Self {
         let whole = (rows * row_bytes).next_multiple_of(LANES);
         Self {
@@ -43,10 +43,11 @@ impl Mirror {
         }
     }
 
-    /// Each row's pixels from the last to the first.
+    /// Returns the band with the pixels of each row in reverse order.
     #[inline(always)]
     pub(crate) fn turned(&mut self, band: &[u8]) -> &[u8] {
-        // All rows first: to read at odd places what was just written would wait for the write.
+        // All rows are reversed first, because unaligned reads of bytes that were just written would wait for the
+        // write.
         let targets = self.turned[REACH..].chunks_exact_mut(self.row_bytes);
         for (target, row) in targets.zip(band.chunks_exact(self.row_bytes)) {
             for (target, &byte) in target.iter_mut().zip(row.iter().rev()) {

@@ -1,23 +1,23 @@
-//! From 8-bit values to the model's input: ImageNet's mean and standard deviation per channel.
+//! Normalizes 8-bit values for the model, with the mean and standard deviation of ImageNet per channel.
 
 use cropmae_config::imagenet;
 
-/// Mean of ImageNet's pixels per channel (red, green, blue), on the scale 0 to 1.
+/// The mean of ImageNet's pixels per channel (red, green, blue), on a scale from 0 to 1.
 pub const MEAN: [f32; 3] = narrow(imagenet::MEAN);
-/// Standard deviation of ImageNet's pixels per channel.
+/// The standard deviation of ImageNet's pixels per channel (red, green, blue), on a scale from 0 to 1.
 pub const STD: [f32; 3] = narrow(imagenet::STD);
 
 const fn narrow([red, green, blue]: [f64; 3]) -> [f32; 3] {
     [red as f32, green as f32, blue as f32]
 }
 
-/// The normalized value of each 8-bit value, per channel.
+/// The normalized value of each 8-bit value, by channel.
 pub static TABLE: [[f32; 256]; 3] = table();
 
-/// The normalized value of a byte.
+/// Returns the normalized value of a byte.
 ///
-/// In the reference's order of operations, so that every bit agrees: a product with the reciprocal, a
-/// difference, a true division.
+/// The order of operations is that of the reference, so that every bit agrees: a product with the reciprocal, a
+/// difference, and a true division.
 #[inline(always)]
 pub(crate) const fn normalize(byte: u8, mean: f32, std: f32) -> f32 {
     (byte as f32 * (1.0 / 255.0) - mean) / std
@@ -37,7 +37,7 @@ const fn table() -> [[f32; 256]; 3] {
     table
 }
 
-/// The normalized values of interleaved RGB bytes.
+/// Returns the normalized values of interleaved RGB bytes.
 pub(crate) fn normalized(rgb: &[u8]) -> impl Iterator<Item = f32> {
     let channels = TABLE.iter().cycle();
     rgb.iter()
@@ -45,9 +45,9 @@ pub(crate) fn normalized(rgb: &[u8]) -> impl Iterator<Item = f32> {
         .map(|(&byte, table)| table[usize::from(byte)])
 }
 
-/// The 8-bit value nearest to a normalized one; values outside the range of pixels are clamped.
+/// Returns the 8-bit value nearest to a normalized one. Values outside the range of pixels are clamped.
 pub fn to_byte(value: f32, channel: usize) -> u8 {
-    // The cast saturates and takes NaN to 0.
+    // The cast saturates, and it converts NaN to 0.
     ((value * STD[channel] + MEAN[channel]) * 255.0).round() as u8
 }
 

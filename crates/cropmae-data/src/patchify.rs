@@ -1,10 +1,11 @@
-//! Between 8-bit views and the model's patches.
+//! Converts between 8-bit views and the model's patches.
 //!
-//! Patches are `(N, P*P*3)`: row-major over the grid of N = (size / P)^2 patches, and inside a patch in
-//! (row, column, channel) order, channel fastest. Values are normalized f32, or the bytes themselves where
-//! the device normalizes.
+//! Patches have the shape `(N, P*P*3)`. They are row-major over the grid of N = (size / P)^2 patches, and their values
+//! are in the order (row in patch, column in patch, channel), channel fastest. Values are normalized f32, or the bytes
+//! themselves if the device normalizes.
 //!
-//! Normalized values are computed, not looked up: a division in every lane is faster than a load for every value.
+//! Normalized values are computed and not looked up, because a division in every lane is faster than a load for every
+//! value.
 
 use image::RgbImage;
 use pulp::{Simd, WithSimd};
@@ -12,9 +13,9 @@ use pulp::{Simd, WithSimd};
 use crate::mirror::Mirror;
 use crate::normalize::{MEAN, STD, normalize, to_byte};
 
-/// What patches are made of.
+/// A type of the values in patches.
 pub trait Value: Copy {
-    /// The values of whole pixels.
+    /// Converts the bytes of whole pixels to values.
     fn of<const N: usize>(bytes: &[u8; N]) -> [Self; N];
 }
 
@@ -37,7 +38,7 @@ impl Value for u8 {
     }
 }
 
-/// A value for each byte of whole pixels.
+/// Repeats the values of three channels for each byte of whole pixels.
 const fn periodic<const N: usize>(channels: [f32; 3]) -> [f32; N] {
     let mut lanes = [0.0; N];
     let mut lane = 0;
@@ -48,15 +49,17 @@ const fn periodic<const N: usize>(channels: [f32; 3]) -> [f32; N] {
     lanes
 }
 
-/// Writes the patches of a square `view` to `out` `(N, P*P*3)`, mirrored left to right when
-/// `flip` is set.
+/// Writes the patches of a square `view` to `out` with the shape `(N, P*P*3)`, mirrored left to right if `flip` is set.
 ///
-/// The sides of `view` must be a multiple of `patch`, and `out` must hold as many values as `view`.
+/// The sides of `view` must be multiples of `patch`, which is P in pixels.
+///
+/// # Panics
+/// Panics if `out` does not hold as many values as `view`.
 pub fn patchify<T: Value>(view: &RgbImage, patch: usize, flip: bool, out: &mut [T]) {
     assert_eq!(
         out.len(),
         view.as_raw().len(),
-        "patches and view differ in size"
+        "the patches and the view must have the same number of values"
     );
     pulp::Arch::new().dispatch(Patchify {
         view,
@@ -78,7 +81,7 @@ impl<T: Value> WithSimd for Patchify<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        // The lengths of rows of customary patches, so that no loop has a remainder.
+        // The row lengths of common patch sizes, so that no loop has a remainder.
         match self.patch {
             patch if patch % 16 == 0 => self.by::<48>(),
             patch if patch % 14 == 0 => self.by::<42>(),
@@ -89,7 +92,7 @@ impl<T: Value> WithSimd for Patchify<'_, T> {
 }
 
 impl<T: Value> Patchify<'_, T> {
-    /// Takes `N` bytes at a time, of which a row of a patch holds a whole number.
+    /// Takes `N` bytes at a time, which must divide the length of a row of a patch.
     #[inline(always)]
     fn by<const N: usize>(self) {
         let row_bytes = self.view.width() as usize * 3;
@@ -113,14 +116,17 @@ impl<T: Value> Patchify<'_, T> {
     }
 }
 
-/// The picture that normalized `patches` `(N, P*P*3)` show: `size` x `size` pixels, clamped to 8 bits.
+/// Returns the image of `size` x `size` pixels that normalized `patches` `(N, P*P*3)` show, clamped to 8 bits.
 ///
-/// `size` must be a multiple of `patch`, and `patches` must hold `size * size * 3` values.
+/// `size` must be a multiple of `patch`, which is P in pixels.
+///
+/// # Panics
+/// Panics if `patches` does not hold `size * size * 3` values.
 pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
     assert_eq!(
         patches.len(),
         size * size * 3,
-        "patches do not fill the picture"
+        "the patches must have size * size * 3 values"
     );
     let mut picture = RgbImage::new(size as u32, size as u32);
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
@@ -132,7 +138,8 @@ pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
     picture
 }
 
-/// Where the values of the pixel at column `x` and row `y` start in the patches of a view of `size` x `size` pixels.
+/// Returns where the values of the pixel at column `x` and row `y` start in the patches of a view of `size` x `size`
+/// pixels.
 fn place(x: u32, y: u32, size: usize, patch: usize) -> usize {
     let (x, y) = (x as usize, y as usize);
     let index = (y / patch) * (size / patch) + x / patch;
@@ -183,7 +190,7 @@ mod tests {
         let view = RgbImage::from_fn(4, 4, |x, y| image::Rgb([(y * 4 + x) as u8, 100, 200]));
         let mut patches = vec![0.0; 48];
         patchify(&view, 2, false, &mut patches);
-        // The second patch holds the top right pixels: (2, 0), (3, 0), (2, 1), (3, 1).
+        // The second patch contains the top right pixels: (2, 0), (3, 0), (2, 1), (3, 1).
         for (position, value) in [2, 3, 6, 7].into_iter().enumerate() {
             let start = 12 + position * 3;
             assert_eq!(patches[start], TABLE[0][value]);

@@ -1,9 +1,9 @@
-//! Where samples come from. A path says what it is: [`open`] recognizes it and answers with a
-//! [`Source`]; the loader knows nothing else.
+//! The sources of samples. [`open`] recognizes what a path is and returns it as a [`Source`], which is all that the
+//! loader knows of it.
 //!
-//! A sample is a picture, or a video of which some frames are drawn. Sources list at opening, read
-//! nothing before it is asked for, and find any sample by its number: that is what lets an epoch be a
-//! computed permutation that can be entered anywhere.
+//! A sample is an image, or a video of which some frames are drawn. Sources are listed when they are opened, read no
+//! sample before it is requested, and find any sample by its number. The last property allows an epoch to be a computed
+//! permutation that can be entered anywhere.
 
 mod braces;
 mod file_bytes;
@@ -37,29 +37,29 @@ use crate::order::Groups;
 
 /// A listed set of samples, numbered from 0.
 pub(crate) trait Source: fmt::Debug + Send + Sync {
-    /// Number of samples, at least 1.
+    /// Returns the number of samples, which is at least 1 for an opened data set.
     fn len(&self) -> usize;
 
-    /// Pictures (or video files) that samples are read from and that can turn out unusable.
+    /// Returns the number of images (or video files) that samples are read from and that can turn out to be unusable.
     fn file_count(&self) -> usize {
         self.len()
     }
 
-    /// One line about what is here, such as "3800 images in 10 folders".
+    /// Returns one line about the source, such as "3800 images in 10 folders".
     fn describe(&self) -> String;
 
-    /// Name of a sample, relative to the source's root.
+    /// Returns the name of a sample, relative to the root of the source.
     fn name(&self, sample: usize) -> PathBuf;
 
-    /// Adds what identifies the data: names and sizes, but no content.
+    /// Adds what identifies the data to `hash`: names and sizes, but no content.
     fn fingerprint(&self, hash: &mut Fingerprint);
 
-    /// Which samples are only read cheaply together, where that is so.
+    /// Returns the groups of samples that are cheap to read only together, if there are any.
     fn groups(&self) -> Option<Groups> {
         None
     }
 
-    /// The picture of a sample; of a video its first frame.
+    /// Reads the image of a sample, or the first frame of a video.
     fn read(&self, sample: usize) -> Result<Picture, BadFile>;
 
     /// Draws once from a sample for each of `rngs`, in one pass over its file.
@@ -70,30 +70,30 @@ pub(crate) trait Source: fmt::Debug + Send + Sync {
     }
 }
 
-/// What of a sample is looked at.
+/// What is drawn from a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pick {
-    /// One picture: the image itself, or a random frame of a video.
+    /// One image: the image itself, or a random frame of a video.
     One,
-    /// An earlier and a later frame of a video, their distance in this inclusive range of frames.
+    /// An earlier and a later frame of a video. Their distance in frames is in this inclusive range.
     Pair([u32; 2]),
 }
 
-/// A picture as its source holds it.
+/// An image as its source stores it.
 #[derive(Debug)]
 pub(crate) struct Picture {
-    /// What to call it in messages.
+    /// The path for messages.
     pub(crate) path: PathBuf,
-    /// Its content.
+    /// The content of the image.
     pub(crate) content: Content,
 }
 
 /// The content of a [`Picture`].
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// A file's bytes.
+    /// The bytes of an encoded file.
     Encoded(FileBytes),
-    /// Pixels, of a decoded video.
+    /// The pixels of a frame of a decoded video.
     #[cfg_attr(
         not(feature = "video"),
         expect(dead_code, reason = "only video files give pixels")
@@ -101,31 +101,32 @@ pub(crate) enum Content {
     Decoded(RgbImage),
 }
 
-/// What was drawn from one sample.
+/// The images that were drawn from one sample.
 #[derive(Debug)]
 pub(crate) struct Drawn {
-    /// Different pictures.
+    /// The different images.
     pub(crate) pictures: Vec<Picture>,
-    /// Per draw, which pictures its first and its second view show; equal but for pairs.
+    /// For each draw, the indices of the images that its first and its second view show. They are equal except for
+    /// pairs.
     pub(crate) shown: Vec<[usize; 2]>,
 }
 
-/// A recognized source, and what of its path is not among its samples.
+/// A recognized source, and a record of the files under its path that are not among its samples.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) source: Box<dyn Source>,
-    /// Files of other kinds, and images that are alone in a folder of videos.
+    /// The number of files of other kinds, and of images that are alone in a folder of videos.
     pub(crate) left_out: usize,
-    /// Unusable files that listing has found.
+    /// The unusable files that were found during listing.
     pub(crate) bad_files: Vec<BadFile>,
-    /// Files that hold many samples each, such as tar shards; 0 where there are none.
+    /// The number of files that hold many samples each, such as tar shards, or 0 if there are none.
     pub(crate) parts: usize,
-    /// Parts that are broken, so that an unknown number of samples is missing.
+    /// The parts that are broken, so that an unknown number of samples is missing.
     pub(crate) bad_parts: Vec<BadFile>,
 }
 
 impl Opened {
-    /// A source with nothing wrong about it.
+    /// Wraps a source that has no problems.
     pub(crate) fn whole(source: impl Source + 'static) -> Self {
         Self {
             source: Box::new(source),
@@ -140,13 +141,13 @@ impl Opened {
 /// What counts as one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// A picture.
+    /// An image.
     Pictures,
     /// A video: a file, or a folder of frames.
     Videos,
 }
 
-/// "1 image", "2 images".
+/// Formats a number with a noun, such as "1 image" or "2 images".
 pub(crate) fn count(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }

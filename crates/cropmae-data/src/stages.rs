@@ -1,28 +1,28 @@
-//! Where the workers' time goes. A sample costs five pairs of clock readings, below a thousandth of what
-//! it takes to decode it, so the clock always runs.
+//! The time that the workers spend on each stage. A sample costs five pairs of clock readings, less than a thousandth
+//! of the time to decode it, so the clock always runs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
 
-/// Seconds of work by stage, summed over all workers.
+/// The seconds of work by stage, summed over all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct StageSeconds {
-    /// Bytes from the source.
+    /// Reading bytes from the source.
     pub read: f64,
-    /// Bytes to pixels.
+    /// Decoding bytes to pixels.
     pub decode: f64,
-    /// Cropping and resizing, and augmenting where the recipe does.
+    /// Cropping and resizing, and augmenting if the recipe does.
     pub crop: f64,
     /// Normalizing into patches.
     pub patchify: f64,
-    /// Drawing masks, making room for a batch and giving it to the consumer.
+    /// Drawing masks, allocating a batch and passing it to the consumer.
     pub hand_over: f64,
 }
 
 impl StageSeconds {
-    /// Names and values in the order of the work.
+    /// Returns the names and the seconds of the stages, in the order of the work.
     pub fn named(&self) -> [(&'static str, f64); 5] {
         [
             ("read", self.read),
@@ -33,7 +33,7 @@ impl StageSeconds {
         ]
     }
 
-    /// Seconds of all stages together.
+    /// Returns the seconds of all stages together.
     pub fn total(&self) -> f64 {
         self.named().iter().map(|(_, seconds)| seconds).sum()
     }
@@ -42,7 +42,7 @@ impl StageSeconds {
 impl std::ops::Sub for StageSeconds {
     type Output = Self;
 
-    /// What came since an earlier reading.
+    /// Returns the seconds since an earlier reading.
     fn sub(self, earlier: Self) -> Self {
         Self {
             read: self.read - earlier.read,
@@ -54,7 +54,7 @@ impl std::ops::Sub for StageSeconds {
     }
 }
 
-/// A stage of a sample's way to its batch.
+/// A stage in the work on a sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage {
     Read,
@@ -64,12 +64,12 @@ pub(crate) enum Stage {
     HandOver,
 }
 
-/// Counts nanoseconds by [`Stage`]; shared by all workers.
+/// A counter of nanoseconds by [`Stage`], shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct StageClock([AtomicU64; 5]);
 
 impl StageClock {
-    /// Runs `work` and counts its time as spent in `stage`.
+    /// Runs `work` and adds its time to `stage`.
     pub(crate) fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let value = work();

@@ -1,26 +1,26 @@
-//! How many unusable files a run tolerates.
+//! The number of unusable files that a run tolerates.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{BadFile, DataError};
 
-/// From this many files on, one unusable file never ends a run (5 % of the smallest such set); below it
-/// a single file is too large a part of the data to go on without asking.
+/// The number of files from which one unusable file never ends a run (it is 5 % of the smallest such set). In smaller
+/// sets, a single file is too large a part of the data to continue without asking.
 const FILES_TO_SPARE_ONE: usize = 20;
-/// Unusable files named in an error.
+/// The number of unusable files that an error names.
 const NAMED_FILES: usize = 3;
 
-/// Unusable files met so far, each once, with reasons.
+/// The unusable files found so far, each once, with reasons.
 pub(crate) type Known = BTreeMap<PathBuf, String>;
 
-/// `data.max_bad_fraction` applied to a number of files.
+/// The limit `data.max_bad_fraction`, applied to a number of files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tolerance {
     max_fraction: f64,
-    /// All files.
+    /// The number of all files.
     total: usize,
-    /// Unusable files that are tolerated.
+    /// The number of unusable files that are tolerated.
     pub(crate) allowed: usize,
 }
 
@@ -42,7 +42,7 @@ impl Tolerance {
     /// Adds `found` to the known unusable files and decides whether the run may continue.
     ///
     /// # Errors
-    /// [`DataError::TooManyBadFiles`] when it may not.
+    /// Returns [`DataError::TooManyBadFiles`] if it may not.
     pub(crate) fn tolerate(
         &self,
         known: &mut Known,
@@ -50,7 +50,7 @@ impl Tolerance {
     ) -> Result<(), DataError> {
         for BadFile { path, reason } in found {
             known.entry(path).or_insert_with_key(|path| {
-                tracing::warn!(path = %path.display(), reason, "unusable file, left out");
+                tracing::warn!(path = %path.display(), reason, "skipping an unusable file");
                 reason
             });
         }
@@ -61,7 +61,7 @@ impl Tolerance {
         }
     }
 
-    /// The error that ends a run.
+    /// Returns the error that ends a run.
     pub(crate) fn refusal(&self, known: &Known) -> DataError {
         let name = |(path, reason): (&PathBuf, &String)| format!("{} ({reason})", path.display());
         let first: Vec<String> = known.iter().take(NAMED_FILES).map(name).collect();

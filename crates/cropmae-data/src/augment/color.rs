@@ -1,6 +1,6 @@
 //! Brightness, contrast, saturation and hue of `(H, W, 3)` pixels in `[0, 1]`.
 
-/// ITU-R 601's weights of red, green and blue, as torchvision rounds them.
+/// The weights of red, green and blue of ITU-R 601, as torchvision rounds them.
 const GRAY: [f32; 3] = [0.2989, 0.587, 0.114];
 
 fn gray(pixel: &[f32; 3]) -> f32 {
@@ -15,7 +15,7 @@ fn pixels_of(pixels: &mut [f32]) -> &mut [[f32; 3]] {
     pixels.as_chunks_mut().0
 }
 
-/// Moves `value` to `factor` of its distance from `other`.
+/// Scales the distance of `value` from `other` by `factor`, and clamps the result to `[0, 1]`.
 fn blend(value: &mut f32, other: f32, factor: f32) {
     *value = (*value * factor + other * (1.0 - factor)).clamp(0.0, 1.0);
 }
@@ -27,7 +27,7 @@ pub(super) fn brightness(pixels: &mut [f32], factor: f32) {
         .for_each(|value| blend(value, 0.0, factor));
 }
 
-/// Scales distances from the mean gray of the picture.
+/// Scales the distances from the mean gray of the image.
 pub(super) fn contrast(pixels: &mut [f32], factor: f32) {
     let pixels = pixels_of(pixels);
     let sum: f64 = pixels.iter().map(|pixel| f64::from(gray(pixel))).sum();
@@ -36,7 +36,7 @@ pub(super) fn contrast(pixels: &mut [f32], factor: f32) {
     values.for_each(|value| blend(value, mean, factor));
 }
 
-/// Scales distances from each pixel's gray.
+/// Scales the distances from the gray value of each pixel.
 pub(super) fn saturation(pixels: &mut [f32], factor: f32) {
     for pixel in pixels_of(pixels) {
         let gray = gray(pixel);
@@ -46,7 +46,7 @@ pub(super) fn saturation(pixels: &mut [f32], factor: f32) {
     }
 }
 
-/// Turns hues by a share of the circle.
+/// Rotates hues by a fraction of the color circle.
 pub(super) fn hue(pixels: &mut [f32], turn: f32) {
     for pixel in pixels_of(pixels) {
         let [hue, saturation, value] = to_hsv(*pixel);

@@ -1,10 +1,10 @@
-//! Elastic deformation (Simard et al., ICDAR 2003): every pixel comes from a place nearby, and neighbors
-//! come from neighboring places.
+//! Elastic deformation (Simard et al., ICDAR 2003). Every pixel is taken from a nearby position, and neighboring pixels
+//! from neighboring positions.
 
 use super::filter::blur;
 
-/// Smooth displacements in pixels from uniform `noise` `(H, W)` in `[0, 1)`. `alpha` counts in halves of
-/// pixels, as coordinates from -1 to 1 make it.
+/// Computes smooth displacements in pixels from uniform `noise` `(H, W)` in `[0, 1)`. `alpha` is in units of half a
+/// pixel, because torchvision's coordinates run from -1 to 1.
 pub(super) fn displacements(noise: &[f32], width: usize, alpha: f32, sigma: f32) -> Vec<f32> {
     let centered: Vec<f32> = noise.iter().map(|value| value * 2.0 - 1.0).collect();
     let taps = (8.0 * sigma + 1.0) as usize | 1;
@@ -13,8 +13,8 @@ pub(super) fn displacements(noise: &[f32], width: usize, alpha: f32, sigma: f32)
     shifts
 }
 
-/// The `(H, W, 3)` picture whose pixel (x, y) comes from (x + across, y + down), between pixels bilinearly;
-/// what comes from outside is black.
+/// Returns the `(H, W, 3)` image whose pixel (x, y) is taken from (x + across, y + down) with bilinear interpolation.
+/// Pixels from outside the image are black.
 pub(super) fn warp(
     pixels: &[f32],
     (width, height): (usize, usize),
@@ -36,7 +36,7 @@ pub(super) fn warp(
         );
         let (left, top) = (x.floor(), y.floor());
         let (right_share, bottom_share) = (x - left, y - top);
-        // The share of the four neighbors that lies inside.
+        // The weight of those of the four neighbors that lie inside.
         let mut inside = 0.0;
         for (row, vertical) in [(top, 1.0 - bottom_share), (top + 1.0, bottom_share)] {
             for (column, horizontal) in [(left, 1.0 - right_share), (left + 1.0, right_share)] {
@@ -52,7 +52,7 @@ pub(super) fn warp(
                 }
             }
         }
-        // torchvision mixes the sampled value, zeros outside included, with its fill color once more.
+        // torchvision blends the sampled value, which includes zeros from outside, with its fill color a second time.
         target.iter_mut().for_each(|value| *value *= inside);
     }
     out

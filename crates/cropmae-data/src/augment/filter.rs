@@ -1,7 +1,7 @@
 //! Gaussian filters with reflected borders.
 
-/// Filters `(H, W, C)` values with `taps` (odd) Gaussian weights of standard deviation `sigma` in pixels, along
-/// rows and then along columns. Both sides must be longer than `taps / 2`.
+/// Filters `(H, W, C)` values along rows and then along columns, with Gaussian weights of standard deviation `sigma` in
+/// pixels. The number `taps` must be odd, and both sides must be longer than `taps / 2`.
 pub(super) fn blur<const C: usize>(
     values: &[f32],
     width: usize,
@@ -11,7 +11,7 @@ pub(super) fn blur<const C: usize>(
     let weights = gaussian(taps, sigma);
     let height = values.len() / (width * C);
     let half = taps / 2;
-    // Each row once with its reflected ends, so that the loop over taps has no border.
+    // Each row is copied with its reflected ends, so that the loop over taps needs no check for borders.
     let mut along = vec![0.0; values.len()];
     let mut padded = vec![0.0; (width + 2 * half) * C];
     for (row, out) in values
@@ -52,7 +52,7 @@ fn gaussian(taps: usize, sigma: f32) -> Vec<f32> {
     (0..taps).map(|tap| (weight(tap) / sum) as f32).collect()
 }
 
-/// The place inside `0..len` that a place outside mirrors; the border itself is not repeated.
+/// Returns the position inside `0..len` that mirrors a position outside. The border itself is not repeated.
 fn reflected(place: isize, len: usize) -> usize {
     let place = place.unsigned_abs();
     if place < len {

@@ -1,10 +1,10 @@
-//! Against torchvision's values in `fixtures/data/augment.json`.
+//! Compares the operations with torchvision's values in `fixtures/data/augment.json`.
 
 use serde_json::Value;
 
 use super::*;
 
-/// f32 arithmetic in another order.
+/// The tolerance for f32 arithmetic in another order.
 const TOLERANCE: f32 = 2e-6;
 
 fn floats(value: &Value) -> Vec<f32> {
@@ -34,7 +34,7 @@ impl Golden {
         }
     }
 
-    /// Compares what `ours` makes of the picture in each case of `name`.
+    /// Compares the result of `ours` for the image in each case of `name`.
     fn compare(&self, name: &str, ours: impl Fn(&Value, Vec<f32>) -> Vec<f32>) {
         let cases = self.values[name].as_array().unwrap();
         assert!(!cases.is_empty());

@@ -1,4 +1,4 @@
-//! What an image's headers say about it that its pixels do not.
+//! Finds properties of an image that its headers show and its pixels do not.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -9,7 +9,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 
-/// What is odd about the image called `name`, in words; nothing for a plain one.
+/// Returns in words what is unusual about the image `name`, or an empty list.
 pub(super) fn oddities(name: &Path, bytes: &[u8]) -> Vec<String> {
     let Ok(format) = image::guess_format(bytes) else {
         return Vec::new();

@@ -61,7 +61,7 @@ fn everything_odd_is_found() {
         ("with transparency", Path::new("clear.png")),
     ];
     assert_eq!(odd, expected);
-    // narrow 31 and gray 64; clear 65 and the plain ones 70; mislabeled 1200.
+    // The shorter sides are 31 (narrow) and 64 (gray), 65 (clear) and 70 (plain), and 1200 (mislabeled).
     let counts: Vec<usize> = report.shorter_sides.iter().map(|(_, n)| *n).collect();
     assert_eq!(counts, [2, 8, 0, 0, 0, 0, 0, 1]);
     let pixels = 7 * 7000 + 31 * 400 + 64 * 300 + 65 * 300 + 2000 * 1200;

@@ -1,4 +1,4 @@
-//! A picture of a sample, before it is known which of its pixels are needed.
+//! An image of a sample, before it is known which of its pixels are needed.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::boxes::CropBox;
 use crate::decode::{Encoded, Options};
 use crate::sources::{Content, Picture};
 
-/// A picture whose size is known and whose pixels are decoded on demand.
+/// An image whose size is known and whose pixels are decoded on demand.
 pub(super) struct LazyPicture<'a> {
     path: &'a Path,
     state: State<'a>,
@@ -22,7 +22,7 @@ enum State<'a> {
 }
 
 impl<'a> LazyPicture<'a> {
-    /// Reads the headers of a picture.
+    /// Reads the headers of an image.
     pub(super) fn open(picture: &'a Picture, options: Options) -> Result<Self, BadFile> {
         let state = match &picture.content {
             Content::Decoded(pixels) => State::Decoded(pixels),
@@ -37,7 +37,7 @@ impl<'a> LazyPicture<'a> {
         })
     }
 
-    /// Width and height in pixels.
+    /// Returns the width and height in pixels.
     pub(super) fn dimensions(&self) -> (u32, u32) {
         match &self.state {
             State::Encoded(encoded) => encoded.dimensions(),
@@ -45,7 +45,7 @@ impl<'a> LazyPicture<'a> {
         }
     }
 
-    /// The box around `area` whose pixels are cheapest to get.
+    /// Returns the box around `area` whose pixels are cheapest to get.
     pub(super) fn cheapest(&self, area: CropBox) -> CropBox {
         match &self.state {
             State::Encoded(_) => area,
@@ -53,7 +53,7 @@ impl<'a> LazyPicture<'a> {
         }
     }
 
-    /// The pixels inside `area`.
+    /// Returns the pixels inside `area`.
     pub(super) fn region(&self, area: CropBox) -> Result<Cow<'a, RgbImage>, BadFile> {
         match &self.state {
             State::Encoded(encoded) => encoded
@@ -74,14 +74,15 @@ impl<'a> LazyPicture<'a> {
         }
     }
 
-    /// Frames of one video must not differ in size.
+    /// Returns an error if the size is not `expected`, because all frames of a video must have the same size.
     pub(super) fn require_size(&self, expected: (u32, u32)) -> Result<(), BadFile> {
         let found = self.dimensions();
         if found == expected {
             return Ok(());
         }
-        let reason =
-            format!("{found:?} pixels, but an earlier frame of its video has {expected:?}");
+        let reason = format!(
+            "frame of {found:?} pixels, expected {expected:?} as in an earlier frame of its video"
+        );
         Err(BadFile::new(self.path, reason))
     }
 }

@@ -1,4 +1,4 @@
-//! A sample with the choices that were drawn for it, for showing.
+//! A preview of a sample with the random choices that were drawn for it.
 
 use cropmae_config::{Seed, Stream, Views};
 use image::RgbImage;
@@ -7,28 +7,28 @@ use super::Dataset;
 use crate::views::{Plan, View, ViewSampler};
 use crate::{DataError, masks};
 
-/// A sample of an epoch: whole pictures, what is cut from them, and the mask.
+/// A sample of an epoch: the whole images, the views that are cut from them, and the mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
-    /// The picture, or the earlier and the later frame.
+    /// The image, or the earlier and the later frame.
     pub frames: Vec<RgbImage>,
-    /// Crop boxes in the picture's pixels, `[left, top, width, height]`, one per view in the model's order.
+    /// The crop boxes in pixels of the image, `[left, top, width, height]`, one per view in the model's order.
     pub boxes: Vec<[f32; 4]>,
-    /// What the model sees, `(size, size)` pixels each.
+    /// The views that the model sees, each of `size` x `size` pixels.
     pub views: Vec<RgbImage>,
-    /// Patches of the last view in order of increasing mask noise, `(N)`.
+    /// The patch indices of the last view in order of increasing mask noise, `(N)`.
     pub ids_shuffle: Vec<u32>,
 }
 
 impl Dataset {
-    /// The sample `index` of an epoch as the loader draws it, with views of `size` x `size` pixels and
-    /// masks of `num_patches`.
+    /// Returns the sample `index` of an epoch as the loader draws it, with views of `size` x `size` pixels and masks of
+    /// `num_patches` patches.
     ///
     /// # Errors
-    /// [`DataError::BadFile`] when a file cannot be read.
+    /// Returns [`DataError::BadFile`] if a file cannot be read.
     ///
     /// # Panics
-    /// When `index` is not below [`Self::len`].
+    /// Panics if `index` is not less than [`Self::len`].
     pub fn preview(
         &self,
         seed: Seed,
@@ -64,12 +64,12 @@ impl Dataset {
     }
 }
 
-/// Where each view lies in the picture.
+/// Returns the box of each view in the image.
 fn boxes(views: Views, plan: &Plan, size: f32) -> Vec<[f32; 4]> {
     let of = |b: crate::boxes::CropBox| [b.left, b.top, b.width, b.height].map(|side| side as f32);
     let global = of(plan.global);
     let second = plan.second.map_or(global, of);
-    // A local box lies in the resized global view.
+    // A local box is relative to the resized global view.
     let [left, top, width, height] = second;
     let (across, down) = (global[2] / size, global[3] / size);
     let local = [
@@ -119,7 +119,7 @@ mod tests {
                 assert!(preview.views == drawn.map(View::into_rgb).collect::<Vec<_>>());
                 assert_eq!(preview.boxes.len(), preview.views.len());
                 assert_eq!(preview.ids_shuffle.len(), 16);
-                // Red is the column of the photo: the middle of a view shows the middle of its box.
+                // The red value is the column of the photo, so the middle of a view shows the middle of its box.
                 for (view, [left, _, width, _]) in preview.views.iter().zip(&preview.boxes) {
                     let middle = imageops::crop_imm(view, 31, 0, 2, 64).to_image();
                     let sum: f32 = middle.pixels().map(|p| f32::from(p.0[0]) / 2.0).sum();

@@ -1,6 +1,6 @@
-//! Whether a JPEG is all there.
+//! Checks whether a JPEG is complete.
 
-/// Whether a JPEG reaches its end-of-image marker; thumbnails inside segments do not count.
+/// Returns whether a JPEG contains its end-of-image marker. Markers of thumbnails inside segments do not count.
 pub(super) fn is_in(bytes: &[u8]) -> bool {
     const EOI: u8 = 0xd9;
     if bytes.ends_with(&[0xff, EOI]) {
@@ -18,7 +18,7 @@ pub(super) fn is_in(bytes: &[u8]) -> bool {
         rest = match marker {
             EOI => return true,
             0xff => &rest[start + 1..],
-            // Stuffed bytes, restarts, start of image and TEM stand alone.
+            // Stuffed bytes, restarts, start of image and TEM have no length.
             0x00 | 0x01 | 0xd0..=0xd8 => tail,
             _ => {
                 let &[high, low, ..] = tail else { return false };

@@ -1,21 +1,21 @@
-//! EXIF orientation: how a stored picture is turned to be shown (Exif 2.32, tag 0x0112).
+//! The EXIF orientation, which says how a stored image is turned to be shown (Exif 2.32, tag 0x0112).
 
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use crate::boxes::CropBox;
 
-/// The orientation that the Exif segment states, if any.
+/// Returns the orientation in the Exif segment, or no change if there is none.
 pub(super) fn of_exif(tiff: Option<&[u8]>) -> Orientation {
     tiff.and_then(Orientation::from_exif_chunk)
         .unwrap_or(Orientation::NoTransforms)
 }
 
-/// Where shown pixels are stored.
+/// How the positions of shown pixels map to stored ones.
 struct Turn {
     /// Whether shown columns are stored rows.
     swapped: bool,
-    /// Whether stored columns, and stored rows, run backwards.
+    /// Whether stored columns and stored rows run backwards.
     mirrored: [bool; 2],
 }
 
@@ -35,7 +35,7 @@ impl Turn {
     }
 }
 
-/// Width and height as shown of a picture stored as `size`.
+/// Returns the width and height as shown of an image stored as `size`.
 pub(super) fn shown_size(orientation: Orientation, size: (u32, u32)) -> (u32, u32) {
     match Turn::of(orientation).swapped {
         true => (size.1, size.0),
@@ -43,7 +43,7 @@ pub(super) fn shown_size(orientation: Orientation, size: (u32, u32)) -> (u32, u3
     }
 }
 
-/// Where the shown pixels of `area` lie in a picture stored as `size`.
+/// Returns where the shown pixels of `area` lie in an image stored as `size`.
 pub(super) fn stored_area(orientation: Orientation, size: (u32, u32), area: CropBox) -> CropBox {
     let Turn { swapped, mirrored } = Turn::of(orientation);
     let mut stored = match swapped {
@@ -64,7 +64,7 @@ pub(super) fn stored_area(orientation: Orientation, size: (u32, u32), area: Crop
     stored
 }
 
-/// The stored `pixels` as they are shown.
+/// Turns the stored `pixels` to be shown.
 pub(super) fn turned(orientation: Orientation, pixels: RgbImage) -> RgbImage {
     if orientation == Orientation::NoTransforms {
         return pixels;

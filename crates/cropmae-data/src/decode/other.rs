@@ -1,4 +1,4 @@
-//! Pictures that decoders of other crates read, always whole.
+//! Images that other crates decode, always as a whole.
 
 use std::io::Cursor;
 
@@ -28,18 +28,18 @@ fn open_jpeg(bytes: &[u8]) -> Result<(Zune<'_>, (u32, u32)), String> {
     Ok((decoder, (width as u32, height as u32)))
 }
 
-/// Width and height of a JPEG of any kind.
+/// Returns the width and height of a JPEG of any kind.
 pub(super) fn jpeg_dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
     Ok(open_jpeg(bytes)?.1)
 }
 
 /// Decodes a JPEG of any kind.
 ///
-/// The pixels of files with subsampled chroma can differ from Pillow's: `zune-jpeg` rounds after each direction of
-/// the triangle filter, where libjpeg rounds once, and differences of up to 12 levels were measured.
+/// The pixels of files with subsampled chroma can differ from Pillow's. `zune-jpeg` rounds after each direction of the
+/// triangle filter, where libjpeg rounds once. Differences of up to 12 levels were measured.
 pub(super) fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     let (mut decoder, (width, height)) = open_jpeg(bytes)?;
-    // From here on strictly: by default, data that ends early becomes gray without a word.
+    // Decode strictly: by default, missing data becomes gray without an error.
     decoder.set_options(jpeg_options().set_strict_mode(true));
     let mut image = RgbImage::new(width, height);
     decoder
@@ -48,7 +48,7 @@ pub(super) fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(image)
 }
 
-/// A decoder for the format that the first bytes name, and a function that words its errors.
+/// Returns a decoder for the format that the first bytes show, and a function that formats its errors.
 fn open(
     bytes: &[u8],
 ) -> Result<(impl ImageDecoder + '_, impl Fn(image::ImageError) -> String), String> {
@@ -65,18 +65,18 @@ fn open(
     Ok((reader.into_decoder().map_err(invalid)?, invalid))
 }
 
-/// Width and height.
+/// Returns the width and height.
 pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
     Ok(open(bytes)?.0.dimensions())
 }
 
-/// How the picture is to be turned; as stored if its EXIF data cannot be read.
+/// Returns how the image is turned, or no change if its EXIF data cannot be read.
 pub(super) fn orientation(bytes: &[u8]) -> Result<Orientation, String> {
     let (mut decoder, _) = open(bytes)?;
     Ok(decoder.orientation().unwrap_or(Orientation::NoTransforms))
 }
 
-/// Decodes PNG, WebP or GIF.
+/// Decodes a PNG, WebP or GIF.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     let (decoder, invalid) = open(bytes)?;
     let image = DynamicImage::from_decoder(decoder).map_err(invalid)?;
@@ -89,7 +89,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     })
 }
 
-/// 16-bit to 8-bit by the high byte, as Pillow does; `image` itself would round.
+/// Converts 16 bits to 8 by taking the high byte, as Pillow does. `image` would round.
 fn high_bytes(image: &DynamicImage) -> RgbImage {
     let wide = image.to_rgb16();
     let mut narrow = RgbImage::new(wide.width(), wide.height());

@@ -1,4 +1,4 @@
-//! Decoding of whole files of every kind, and of broken ones.
+//! Tests decoding complete files of every kind, and broken ones.
 
 use super::*;
 use crate::fixtures::{Golden, areas, photos, shared};
@@ -8,7 +8,7 @@ use cropmae_config::{Seed, Stream};
 
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
-/// The reference's way.
+/// The options of the reference.
 const PLAIN: Options = Options {
     max_megapixels: 200,
     exif_orientation: false,
@@ -49,7 +49,8 @@ fn golden_jpegs() {
             assert_eq!(ours.dimensions(), expected.dimensions(), "{case}");
             let differences = ours.iter().zip(expected.iter());
             let most = differences.map(|(a, b)| a.abs_diff(*b)).max();
-            // Baseline files equal libjpeg's pixels; zune-jpeg, for the others, is allowed the goldens' bound.
+            // Baseline files have exactly libjpeg's pixels. Others, which zune-jpeg decodes, may differ by the bound of
+            // the golden files.
             let bytes = std::fs::read(&path).unwrap();
             let bound = match Jpeg::parse(&bytes) {
                 Ok(_) => 0,
@@ -126,7 +127,7 @@ fn other_formats_cut_short_are_refused() {
 
 #[test]
 fn sizes_are_checked_before_pixels_are_decoded() {
-    // A header that claims 60000 x 60000 pixels and no data at all.
+    // The header claims 60000 x 60000 pixels, but there is no data.
     let mut png = encoded(ImageFormat::Png);
     png[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
     assert!(!reason(&png).is_empty());
@@ -157,7 +158,7 @@ fn wide_and_transparent_pngs_become_rgb() {
         encoder.write_image(data, 1, 1, color).unwrap();
         whole(&bytes).unwrap().into_raw()
     };
-    // The encoder takes native-endian samples.
+    // The encoder takes values in native byte order.
     let wide = [0x12ff_u16, 0x3480, 0x5600, 0x0000]
         .map(u16::to_ne_bytes)
         .concat();
@@ -175,7 +176,7 @@ fn wide_and_transparent_pngs_become_rgb() {
     assert_eq!(encode(&[7], ExtendedColorType::L8), [7, 7, 7]);
 }
 
-/// Decodes regions of `bytes` and compares them with the whole.
+/// Decodes regions of `bytes` and compares them with the whole image.
 fn regions_equal_the_whole(name: &str, bytes: &[u8], options: Options, seed: u64) {
     let all = decode(bytes, options).unwrap();
     let encoded = Encoded::open(bytes, options).unwrap();
@@ -224,7 +225,7 @@ fn golden_exif_orientations_turn_pictures_when_asked() {
 
 #[test]
 fn exif_orientation_of_other_formats_is_honored() {
-    // Little-endian TIFF with one entry: orientation 6.
+    // A little-endian TIFF with one entry: orientation 6.
     let exif = [
         &b"II*\0\x08\0\0\0\x01\0"[..],
         &[0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0],

@@ -1,4 +1,4 @@
-//! One batch: which samples it holds, and how all workers fill it together.
+//! The samples of one batch, and how all workers fill it together.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,37 +11,37 @@ use super::{Patches, Shared};
 use crate::stages::Stage;
 use crate::{BadFile, masks};
 
-/// Samples as the model takes them.
+/// A batch of samples for the model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Samples, B.
+    /// The number of samples, B.
     pub size: usize,
-    /// Patches of each view (1 or 2), each `(B, N, P*P*3)`.
+    /// The patches of each view (1 or 2 views), each of shape `(B, N, P*P*3)`.
     pub views: Vec<Patches>,
-    /// Patches of the masked (last) view in order of increasing mask noise, `(B, N)`.
+    /// The patch indices of the masked (last) view in order of increasing mask noise, `(B, N)`.
     pub ids_shuffle: Vec<u32>,
-    /// Position of the first sample in the epoch, over all processes.
+    /// The position of the first sample in the epoch, counted over all processes.
     pub first_index: u64,
-    /// Samples replaced because their file was unusable.
+    /// The number of samples that were replaced because their file was unusable.
     pub bad_files: usize,
 }
 
-/// A batch with the unusable files met on the way, in the order of the samples.
+/// A batch with the unusable files that were found, in the order of the samples.
 pub(super) struct Built {
     pub(super) batch: Batch,
     pub(super) found: Vec<BadFile>,
-    /// Whether every unusable file had a stand-in.
+    /// Whether every unusable file could be replaced.
     pub(super) complete: bool,
 }
 
-/// One place's part of the batch buffers.
+/// The part of the batch buffers that belongs to one sample.
 struct Slot<'a> {
     views: Vec<Place<'a>>,
     ids_shuffle: &'a mut [u32],
 }
 
 impl Shared {
-    /// Builds batch `number` of an epoch in parallel, picture by picture.
+    /// Builds batch `number` of an epoch in parallel, image by image.
     pub(super) fn build(&self, plan: &EpochPlan, number: usize, stop: &AtomicBool) -> Built {
         let config = &self.config;
         let num_patches = config.num_patches();
@@ -73,7 +73,7 @@ impl Shared {
         let outcomes: Vec<Outcome> = slots
             .par_chunks_exact_mut(repeats)
             .enumerate()
-            // Pictures differ in cost by an order of magnitude: hand them out one by one.
+            // The cost of images differs by an order of magnitude, so they are distributed one by one.
             .with_max_len(1)
             .map(|(offset, slots)| {
                 if stop.load(Ordering::Relaxed) {
@@ -100,14 +100,14 @@ impl Shared {
         }
     }
 
-    /// Fills the slots of picture (or video) `index`, with itself or with the first usable stand-in.
+    /// Fills the slots of image (or video) `index` with itself or with the first usable replacement.
     ///
-    /// Whichever picture it is, its draws stay keyed by `index`: a stand-in that also has its own place
-    /// in the epoch shows other crops there.
+    /// The draws are always keyed by `index`, so a replacement that also has its own place in the epoch shows other
+    /// crops there.
     fn fill(&self, plan: &EpochPlan, index: usize, slots: &mut [Slot]) -> Outcome {
         let (config, epoch) = (&self.config, plan.epoch);
         let samples = self.dataset.len();
-        // One counter for each draw of each picture; the first draw's is the picture's number.
+        // Each draw of each image has its own counter. That of the first draw is the number of the image.
         let counter = |repeat: usize| (index + repeat * samples) as u64;
         self.clock.time(Stage::HandOver, || {
             for (repeat, slot) in slots.iter_mut().enumerate() {
@@ -143,7 +143,7 @@ impl Shared {
                 }
                 Err(bad) => found.push(bad),
             }
-            // All different, so the verdict is already certain.
+            // The files are all different, so the limit is certainly exceeded.
             if found.len() > self.tolerance.allowed {
                 break;
             }
@@ -155,7 +155,7 @@ impl Shared {
     }
 }
 
-/// How filling the slots of one picture went.
+/// The result of filling the slots of one image.
 #[derive(Default)]
 struct Outcome {
     found: Vec<BadFile>,

@@ -1,4 +1,4 @@
-//! The batches of one epoch as an iterator, with a bounded number under construction.
+//! An iterator over the batches of one epoch, with a limited number of batches under construction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use super::{Batch, Shared};
 use crate::stages::Stage;
 use crate::{DataError, Order};
 
-/// Which samples an epoch visits when.
+/// The order in which an epoch visits samples.
 pub(super) struct EpochPlan {
     pub(super) epoch: u64,
     pub(super) order: Order,
-    /// Who stands in for an unusable sample.
+    /// The order in which samples replace unusable ones.
     pub(super) stand_ins: Order,
 }
 
-/// Iterates over the batches of an epoch; made by [`super::Loader::epoch`].
+/// An iterator over the batches of an epoch, which [`super::Loader::epoch`] returns.
 pub struct Epoch {
     shared: Arc<Shared>,
     pool: Arc<rayon::ThreadPool>,
     plan: Arc<EpochPlan>,
-    /// Batches under construction or ready, in order of delivery.
+    /// The batches under construction or ready, in order of delivery.
     pending: VecDeque<Receiver<Built>>,
     /// The next batch to deliver.
     next: usize,
@@ -60,7 +60,7 @@ impl Epoch {
         this
     }
 
-    /// Puts as many batches under construction as may be.
+    /// Starts building batches until the limit is reached.
     fn top_up(&mut self) {
         let missing = self
             .shared
@@ -74,7 +74,7 @@ impl Epoch {
             self.pool.spawn(move || {
                 if !stop.load(Ordering::Relaxed) {
                     let built = shared.build(&plan, number, &stop);
-                    // The receiver is gone when the epoch was dropped; the batch goes with it.
+                    // If the epoch was dropped, the receiver no longer exists, and the batch is dropped too.
                     let _ = shared.clock.time(Stage::HandOver, || sender.send(built));
                 }
             });

@@ -1,5 +1,5 @@
-//! The memory of a batch, which goes round: what the consumer drops, the workers fill again. Fresh memory
-//! would have to be cleared and mapped for every batch, which costs more than normalizing into it.
+//! The memory of batches, which is reused: when the consumer drops a batch, the workers fill its memory again. New
+//! memory would have to be cleared and mapped for every batch, which costs more than normalizing into it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,27 +10,28 @@ use crate::normalize;
 use crate::patchify::patchify;
 use crate::views::View;
 
-/// What a batch's pixels are.
+/// The type of the pixels in a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pixels {
-    /// Normalized f32, as models take them: least work where the model runs on the same processor.
+    /// Normalized f32, as models take them. This is the least work if the model runs on the CPU.
     #[default]
     Normalized,
-    /// 8-bit, to be normalized by the device: a quarter of the bytes to move there.
+    /// 8-bit RGB, which the device normalizes. This is a quarter of the bytes to transfer.
     Bytes,
 }
 
-/// Patches of one view of a batch, `(B, N, P*P*3)`.
+/// The patches of one view of a batch, of shape `(B, N, P*P*3)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Patches {
-    /// Normalized by ImageNet's mean and standard deviation.
+    /// Values normalized with the mean and standard deviation of ImageNet.
     Normalized(Buffer<f32>),
     /// 8-bit RGB.
     Bytes(Buffer<u8>),
 }
 
 impl Patches {
-    /// Keeps the first `len` values.
+    /// Shortens the patches to the first `len` values. The shape becomes that of fewer samples if `len` is a multiple
+    /// of N*P*P*3.
     pub fn truncate(&mut self, len: usize) {
         match self {
             Self::Normalized(buffer) => buffer.values.truncate(len),
@@ -38,7 +39,7 @@ impl Patches {
         }
     }
 
-    /// The values as models take them.
+    /// Returns the values normalized, as models take them.
     pub fn normalized(&self) -> Cow<'_, [f32]> {
         match self {
             Self::Normalized(buffer) => Cow::Borrowed(buffer),
@@ -46,7 +47,7 @@ impl Patches {
         }
     }
 
-    /// The places of the samples, of `values` values each.
+    /// Returns the places of the samples, each of `values` values.
     pub(super) fn places(&mut self, values: usize) -> Vec<Place<'_>> {
         match self {
             Self::Normalized(buffer) => {
@@ -67,7 +68,7 @@ impl From<Vec<f32>> for Patches {
     }
 }
 
-/// Where one sample's view is written to.
+/// The memory that one sample's view is written to.
 pub(super) enum Place<'a> {
     Normalized(&'a mut [f32]),
     Bytes(&'a mut [u8]),
@@ -82,7 +83,7 @@ impl Place<'_> {
     }
 }
 
-/// Memory that returns to its loader on drop.
+/// A buffer whose memory returns to its loader on drop.
 pub struct Buffer<T> {
     values: Vec<T>,
     home: Option<Arc<Spares<T>>>,
@@ -125,14 +126,14 @@ impl<T> Drop for Buffer<T> {
     }
 }
 
-/// Where the memory of batches waits to be filled again.
+/// The unused memory of batches, by the type of their pixels.
 pub(super) enum Memory {
     Normalized(Arc<Spares<f32>>),
     Bytes(Arc<Spares<u8>>),
 }
 
 impl Memory {
-    /// Memory in pieces of `len` values, of which at most `most` are kept.
+    /// Creates the store of buffers of `len` values. It keeps at most `most` of them.
     pub(super) fn new(pixels: Pixels, len: usize, most: usize) -> Self {
         match pixels {
             Pixels::Normalized => Self::Normalized(Arc::new(Spares::new(len, most))),
@@ -148,12 +149,12 @@ impl Memory {
     }
 }
 
-/// Memory that waits to be filled again.
+/// Unused buffers that can be filled again.
 #[derive(Debug)]
 pub(super) struct Spares<T> {
-    /// Values of each piece.
+    /// The number of values of each buffer.
     len: usize,
-    /// Pieces kept at most; more are in use only while a consumer hoards batches.
+    /// The largest number of buffers to keep. More are in use only while a consumer holds many batches.
     most: usize,
     waiting: Mutex<Vec<Vec<T>>>,
 }
@@ -167,7 +168,7 @@ impl<T> Spares<T> {
         }
     }
 
-    /// Memory of `len` values: zeros, or whatever a dropped batch held.
+    /// Returns a buffer of `len` values, which are zeros or the values of a dropped batch.
     fn take(self: &Arc<Self>) -> Buffer<T>
     where
         T: Clone + Default,
@@ -183,7 +184,7 @@ impl<T> Spares<T> {
 
     fn put(&self, values: Vec<T>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // A piece that was cut short by its consumer is of no use.
+        // A buffer that its consumer truncated cannot be reused.
         if values.len() == self.len && waiting.len() < self.most {
             waiting.push(values);
         }
@@ -206,7 +207,7 @@ mod tests {
         let second = spares.take();
         assert_eq!((second.as_ptr(), second[0]), (place, 7.0));
         drop(copy);
-        // A copy has memory of its own, which does not return.
+        // A copy has its own memory, which does not return.
         assert!(spares.waiting.lock().unwrap().is_empty());
         drop(second);
         let (mut cut, whole, beyond) = (spares.take(), spares.take(), spares.take());

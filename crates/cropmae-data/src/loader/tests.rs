@@ -1,4 +1,4 @@
-//! The stream's promises, on folders of flat pictures whose color tells which file they are.
+//! Tests the guarantees of the loader on folders of flat images, whose color identifies the file.
 
 mod bad_files;
 mod repeats;
@@ -64,7 +64,7 @@ fn all(loader: &Loader, epoch: u64, first: usize) -> Vec<Batch> {
         .unwrap()
 }
 
-/// Which file each sample of a batch shows, the same in all its views.
+/// Returns which file each sample of a batch shows. It must be the same in all views.
 fn ids(batch: &Batch) -> Vec<usize> {
     let per_view: Vec<Vec<usize>> = batch
         .views

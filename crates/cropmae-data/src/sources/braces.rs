@@ -1,22 +1,22 @@
-//! `shard-{000000..000146}.tar`: the names that braces stand for, as shells and WebDataset expand them.
+//! Expands patterns with braces, such as `shard-{000000..000146}.tar`, as shells and WebDataset do.
 
-/// Most names that one pattern may stand for: beyond it somebody has mistyped a number.
+/// The largest number of names that one pattern may expand to. A larger number is most likely a typing error.
 const LIMIT: usize = 1_000_000;
 
-/// Expands ranges of whole numbers, `{08..12}`, and lists, `{train,val}`, in `pattern`, each to its own
-/// end of digits; several multiply, the last one running fastest. Text without braces stands for itself.
+/// Expands the ranges of whole numbers, `{08..12}`, and the lists, `{train,val}`, in `pattern`.
 ///
-/// The error says what is wrong with the pattern.
+/// Numbers get as many digits as the first number of their range. Several groups multiply, and the last one varies
+/// fastest. Text without braces is returned unchanged. The error says what is wrong with the pattern.
 pub(crate) fn expand(pattern: &str) -> Result<Vec<String>, String> {
     let Some((before, rest)) = pattern.split_once('{') else {
         return Ok(vec![pattern.to_owned()]);
     };
     let Some((group, after)) = rest.split_once('}') else {
-        return Err("a { without its }".to_owned());
+        return Err("a { without a closing }".to_owned());
     };
     let (choices, endings) = (choices(group)?, expand(after)?);
     if choices.len().saturating_mul(endings.len()) > LIMIT {
-        return Err(format!("braces stand for more than {LIMIT} names"));
+        return Err(format!("the braces expand to more than {LIMIT} names"));
     }
     let joined = choices.iter().flat_map(|choice| {
         endings
@@ -36,10 +36,12 @@ fn choices(group: &str) -> Result<Vec<String>, String> {
     };
     let (low, high) = (number(first)?, number(last)?);
     if low > high {
-        return Err(format!("{{{group}}}: the first number is the larger one"));
+        return Err(format!(
+            "{{{group}}}: the first number is larger than the last"
+        ));
     }
     if high - low >= LIMIT {
-        return Err(format!("braces stand for more than {LIMIT} names"));
+        return Err(format!("the braces expand to more than {LIMIT} names"));
     }
     let width = first.len();
     Ok((low..=high).map(|n| format!("{n:0width$}")).collect())
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let wrong = |pattern: &str| expand(pattern).unwrap_err();
-        assert!(wrong("a-{0..5.tar").contains("without its }"));
+        assert!(wrong("a-{0..5.tar").contains("without a closing }"));
         assert!(wrong("{5..2}").contains("larger"));
         assert!(wrong("{a..c}").contains("whole numbers"));
         assert!(wrong("{0..99999999999}").contains("more than"));

@@ -1,22 +1,22 @@
-//! File contents in memory that is used again: a thread that reads a thousand photos allocates for the
-//! largest one only.
+//! Buffers for file contents that each thread reuses. A thread that reads a thousand photos allocates memory only for
+//! the largest one.
 
 use std::cell::RefCell;
 use std::ops::Deref;
 
-/// Buffers kept per thread: a pair of frames needs two at once.
+/// The number of buffers kept per thread. A pair of frames needs two at once.
 const KEPT: usize = 2;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes whose memory goes back to the thread that drops them.
+/// Bytes whose memory returns to the thread that drops them.
 #[derive(Debug, Default)]
 pub(crate) struct FileBytes(Vec<u8>);
 
 impl FileBytes {
-    /// Bytes that `fill` appends to an empty buffer.
+    /// Returns the bytes that `fill` appends to an empty buffer.
     pub(crate) fn filled<E>(fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Self, E> {
         let mut bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         bytes.clear();
@@ -37,7 +37,7 @@ impl Deref for FileBytes {
 impl Drop for FileBytes {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.0);
-        // A thread that ends has no spares any more.
+        // While a thread ends, its spare buffers no longer exist.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < KEPT {

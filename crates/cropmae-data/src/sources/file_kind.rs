@@ -1,22 +1,22 @@
-//! What a file is, by the end of its name.
+//! The kinds of files, which are recognized by the ends of their names.
 
 use std::fmt;
 use std::path::Path;
 
-/// Kinds of files that samples come from.
+/// A kind of file that holds samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FileKind {
-    /// A picture.
+    /// An image.
     Image,
     /// A video file.
     Video,
-    /// A tar archive of pictures, also compressed.
+    /// A tar archive of images, which can be compressed.
     Shard,
-    /// A table with a column of pictures.
+    /// A Parquet file with a column of images.
     Parquet,
 }
 
-/// Endings of each kind, compared without regard to case.
+/// The endings of each kind, which are compared ignoring case.
 const ENDINGS: [(FileKind, &[&str]); 4] = [
     (FileKind::Image, &["jpg", "jpeg", "png", "webp"]),
     (
@@ -28,7 +28,7 @@ const ENDINGS: [(FileKind, &[&str]); 4] = [
 ];
 
 impl FileKind {
-    /// The kind of the file called `path`, if it is of use.
+    /// Returns the kind of the file at `path`, or `None` if it holds no samples.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let ends = |ending: &&str| {
@@ -53,7 +53,7 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// The endings of the `wanted` kinds, for messages.
+/// Returns the endings of the `wanted` kinds, for messages.
 pub(crate) fn known(wanted: impl Fn(FileKind) -> bool) -> String {
     let kinds = ENDINGS.iter().filter(|(kind, _)| wanted(*kind));
     let endings = kinds.flat_map(|(_, endings)| endings.iter());

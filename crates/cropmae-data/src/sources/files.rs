@@ -1,4 +1,4 @@
-//! Image files on the disk, whether a folder or a list names them.
+//! Image files on disk, which are named by a folder or by a list.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::{Content, FileBytes, Picture, Source, count};
 use crate::BadFile;
 use crate::fingerprint::Fingerprint;
 
-/// Every image is a sample.
+/// A source in which every image file is a sample.
 #[derive(Debug)]
 pub(crate) struct ImageFiles {
     root: PathBuf,
@@ -18,17 +18,17 @@ pub(crate) struct ImageFiles {
     listed: Listed,
 }
 
-/// What named the images.
+/// How the images were named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listed {
-    /// The folder that holds them.
+    /// By the folder that holds them.
     ByFolder,
-    /// A list file.
+    /// By a list file.
     ByFile,
 }
 
 impl ImageFiles {
-    /// The images named `images`, relative to `root`, in this order.
+    /// Creates a source of the images with the names `images`, relative to `root`, in this order.
     pub(crate) fn new(root: &Path, images: Names, listed: Listed) -> Self {
         Self {
             root: root.to_owned(),
@@ -44,7 +44,7 @@ impl Source for ImageFiles {
     }
 
     fn describe(&self) -> String {
-        // A set, not runs of equals: `a/1.jpg`, `a/b/1.jpg`, `a/c.jpg` is a valid order.
+        // A set, because images of one folder need not be adjacent: `a/1.jpg`, `a/b/1.jpg`, `a/c.jpg` is a valid order.
         let folders: BTreeSet<PathBuf> = self
             .images
             .iter()

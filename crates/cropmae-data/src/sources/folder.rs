@@ -1,9 +1,9 @@
-//! The files under a folder, nested or flat, without asking for class folders.
+//! Lists the files under a folder, nested or flat. No class folders are needed.
 //!
-//! The order is that of the relative paths' bytes, the same on every file system. Hidden files and
-//! folders are left out, symbolic links are followed. A folder holds samples of one kind, the one that it
-//! has most files of (images before others when it has as many): a preview picture beside a hundred
-//! shards does not hide them, nor an archive the photos that came out of it.
+//! Files are sorted by the bytes of their relative paths, which gives the same order on every file system. Hidden files
+//! and folders are left out, and symbolic links are followed. A folder holds samples of one kind, namely the kind with
+//! the most files, and images if there are equally many. A preview image beside a hundred shards therefore does not
+//! hide the shards, and an archive does not hide the photos that were unpacked from it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use super::file_kind::{self, FileKind};
 use super::names::Names;
 use crate::DataError;
 
-/// What a folder holds.
+/// The files of a folder.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// FileKind of the samples.
+    /// The kind of the samples.
     pub(crate) kind: FileKind,
-    /// Relative paths of their files, sorted by their bytes; there is at least one.
+    /// The relative paths of the sample files, sorted by their bytes. There is at least one.
     pub(crate) files: Names,
-    /// Files of any other kind.
+    /// The number of files of other kinds.
     pub(crate) left_out: usize,
 }
 
@@ -35,7 +35,7 @@ impl Listing {
         for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
             let path = match entry {
                 Ok(entry) if entry.file_type().is_dir() => continue,
-                // Who opens a pipe waits for somebody to write into it.
+                // Opening a pipe would block until another program writes to it.
                 Ok(entry) if !entry.file_type().is_file() => {
                     others += 1;
                     continue;
@@ -53,7 +53,7 @@ impl Listing {
             }
         }
         let known: usize = found.values().map(Vec::len).sum();
-        // Of equals the last is the largest: go through the kinds backwards.
+        // `max_by_key` returns the last of equal kinds, so go through the kinds backwards.
         let largest = found.into_iter().rev().max_by_key(|(_, files)| files.len());
         let Some((kind, mut files)) = largest else {
             return Err(DataError::NothingInFolder {
@@ -71,16 +71,18 @@ impl Listing {
     }
 }
 
-/// Decides about an entry that cannot be followed: a dangling link stays listed under its name and meets
-/// the policy for bad files, a link that leads back to its own parents adds nothing, anything else is an
-/// error, for a folder that cannot be read would silently shrink the data set.
+/// Decides what happens to an entry that cannot be followed.
+///
+/// A broken link stays in the list under its name, and is later handled by the policy for unusable files. A link to one
+/// of its own parent folders adds nothing. Anything else is an error, because skipping a folder that cannot be read
+/// would silently shrink the data set.
 fn left_out(root: &Path, error: walkdir::Error) -> Result<Option<PathBuf>, DataError> {
     let path = error.path().unwrap_or(root).to_owned();
     if error.loop_ancestor().is_some() {
-        tracing::warn!(path = %path.display(), "left out a link that leads back to its own parent");
+        tracing::warn!(path = %path.display(), "skipping a link to one of its own parent folders");
         return Ok(None);
     }
-    // The error's own words would name the path once more.
+    // The error's own message would repeat the path.
     let source = error
         .into_io_error()
         .unwrap_or_else(|| std::io::ErrorKind::Other.into());
@@ -136,7 +138,7 @@ mod tests {
             "labels",
             "it's a photo.jpg",
         ]);
-        // Upper case before lower, "." before "/", "1" before "2".
+        // Upper case sorts before lower case, "." before "/", and "1" before "2".
         let expected = [
             "B/1.png",
             "a.webp",

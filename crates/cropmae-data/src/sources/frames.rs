@@ -1,7 +1,7 @@
-//! Videos as folders of frames: for SiamMAE's frame pairs, and for one random frame per video.
+//! Videos as folders of frames, for the frame pairs of SiamMAE and for one random frame per video.
 //!
-//! Every folder that itself holds at least two images is a video; its frames come in the order of their
-//! names' bytes, so numbers must be padded with zeros, as every common extractor writes them.
+//! Every folder that directly holds at least two images is a video. Its frames are sorted by the bytes of their names,
+//! so numbers must be padded with zeros, as all common extractors do.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,27 +16,27 @@ use crate::fingerprint::Fingerprint;
 use crate::random::below;
 use crate::{BadFile, DataError};
 
-/// One video.
+/// A video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Video {
-    /// Folder of its frames.
+    /// The folder of the frames.
     folder: PathBuf,
-    /// Its frames among the pictures, at least two.
+    /// The indices of the frames among all images. There are at least two.
     frames: Vec<usize>,
 }
 
-/// Every folder of frames is a sample.
+/// A source in which every folder of frames is a sample.
 #[derive(Debug)]
 pub(crate) struct FrameFolders {
     pictures: Box<dyn Source>,
-    /// What holds the pictures.
+    /// The kind of file that holds the images.
     kind: FileKind,
     videos: Vec<Video>,
 }
 
 impl FrameFolders {
-    /// Groups pictures into videos by the folders in their names, sorted by the folders' bytes. Pictures
-    /// that are alone in their folder are left out.
+    /// Groups images into videos by the folders in their names, sorted by the bytes of the folders. Images that are
+    /// alone in their folder are left out.
     pub(crate) fn group(root: &Path, opened: Opened, kind: FileKind) -> Result<Opened, DataError> {
         let pictures = opened.source;
         let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
@@ -60,7 +60,7 @@ impl FrameFolders {
             });
         }
         for video in &mut videos {
-            // In folders they are sorted already, in archives they come as somebody put them there.
+            // In folders they are sorted already, but in archives they can be in any order.
             video
                 .frames
                 .sort_by_cached_key(|&frame| pictures.name(frame));
@@ -121,16 +121,16 @@ impl Source for FrameFolders {
     }
 }
 
-/// Frames of one video, for several draws.
+/// The frames of one video that were chosen by several draws.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chosen {
-    /// Different frames, in order of time.
+    /// The different frames, in order of time.
     pub(crate) frames: Vec<usize>,
-    /// Per draw, its frames as positions in `frames`.
+    /// For each draw, the positions of its frames in `frames`.
     pub(crate) shown: Vec<[usize; 2]>,
 }
 
-/// Draws from a video of `frames` frames, at least one, once for each of `rngs`.
+/// Draws once for each of `rngs` from a video of `frames` frames, which must be at least 1.
 pub(crate) fn choose(frames: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Chosen {
     let draws: Vec<[usize; 2]> = rngs
         .iter_mut()
@@ -147,8 +147,8 @@ pub(crate) fn choose(frames: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Chos
     Chosen { frames, shown }
 }
 
-/// An earlier and a later frame: their distance is uniform in the inclusive range `gap`, clipped to what
-/// the video allows, then the first frame is uniform over what the distance allows.
+/// Draws an earlier and a later frame. Their distance is uniform in the inclusive range `gap`, limited by the length of
+/// the video. Then the first frame is uniform among those that this distance allows.
 fn draw_pair(frames: u32, gap: [u32; 2], rng: &mut impl RngCore) -> [usize; 2] {
     let high = gap[1].min(frames - 1);
     let low = gap[0].min(high);

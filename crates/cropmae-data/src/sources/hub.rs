@@ -1,7 +1,9 @@
-//! `hf://org/dataset[/path][@revision]`: data sets of the Hugging Face hub, through its own cache. What is
-//! missing there is downloaded before a run starts; a data set that is whole in the cache needs no network.
+//! Data sets of the Hugging Face hub, `hf://org/dataset[/path][@revision]`, through the cache of the hub's own
+//! libraries. Missing files are downloaded before a run starts. A data set that is complete in the cache needs no
+//! network.
 //!
-//! `HF_HOME` says where the cache is, `HF_ENDPOINT` which hub, `HF_HUB_OFFLINE=1` forbids the network.
+//! `HF_HOME` sets the folder of the cache and `HF_ENDPOINT` the address of the hub. `HF_HUB_OFFLINE=1` forbids all
+//! network access.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,19 +14,19 @@ use hf_hub::{Cache, Repo, RepoType};
 use super::file_kind::FileKind;
 use crate::DataError;
 
-/// Where data sets come from.
+/// A hub with its local cache.
 #[derive(Debug)]
 pub(super) struct Hub {
     cache: Cache,
-    /// Address of the hub, unless it is forbidden.
+    /// The address of the hub, or `None` if network access is forbidden.
     endpoint: Option<String>,
 }
 
-/// A data set, or a part of one.
+/// The address of a data set or of a part of one.
 #[derive(Debug, PartialEq, Eq)]
 struct Address<'a> {
     name: &'a str,
-    /// Folder or file in it, empty for all.
+    /// The folder or file in the data set, or an empty string for all of it.
     path: &'a str,
     revision: &'a str,
 }
@@ -48,7 +50,7 @@ impl<'a> Address<'a> {
         })
     }
 
-    /// Whether the file called `name` belongs to the part.
+    /// Returns whether the file `name` belongs to the addressed part.
     fn holds(&self, name: &str) -> bool {
         name.strip_prefix(self.path)
             .is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with('/'))
@@ -56,7 +58,7 @@ impl<'a> Address<'a> {
 }
 
 impl Hub {
-    /// As the environment says.
+    /// Creates the hub that the environment variables describe.
     pub(super) fn from_env() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let offline = set("HF_HUB_OFFLINE").is_some_and(|value| {
@@ -69,7 +71,7 @@ impl Hub {
         }
     }
 
-    /// The local folder or file of `text`, what follows `hf://`.
+    /// Returns the local folder or file of `text`, which is the address without `hf://`. Downloads what is missing.
     pub(super) fn fetch(&self, text: &str) -> Result<PathBuf, DataError> {
         let failed = |message| DataError::Hub {
             address: format!("hf://{text}"),
@@ -79,11 +81,11 @@ impl Hub {
             .ok_or_else(|| failed("expected hf://org/dataset[/path][@revision]".to_owned()))?;
         let snapshot = match &self.endpoint {
             None => self.cached(&address).ok_or_else(|| {
-                "not in the cache, and HF_HUB_OFFLINE forbids to download it".to_owned()
+                "not in the cache, and HF_HUB_OFFLINE forbids downloading it; unset it, or copy the data set to the cache".to_owned()
             }),
             Some(endpoint) => self.download(&address, endpoint).or_else(|reason| {
                 let cached = self.cached(&address).ok_or_else(|| reason.clone())?;
-                tracing::warn!("hf://{text}: taking what the cache holds of it: {reason}");
+                tracing::warn!("hf://{text}: using the files in the cache: {reason}");
                 Ok(cached)
             }),
         };
@@ -94,7 +96,10 @@ impl Hub {
         if found.exists() {
             Ok(found)
         } else {
-            Err(failed(format!("there is no {}", address.path)))
+            Err(failed(format!(
+                "the data set has no file or folder {}",
+                address.path
+            )))
         }
     }
 
@@ -106,17 +111,17 @@ impl Hub {
         )
     }
 
-    /// The folder of the revision that was downloaded last.
+    /// Returns the folder of the revision as it was last downloaded, if there is one.
     fn cached(&self, address: &Address) -> Option<PathBuf> {
         let folder = self.cache.path().join(Self::repo(address).folder_name());
         let named = std::fs::read_to_string(folder.join("refs").join(address.revision));
-        // A revision may be a commit itself.
+        // The revision can be a commit.
         let commit = named.unwrap_or_else(|_| address.revision.to_owned());
         let snapshot = folder.join("snapshots").join(commit.trim());
         snapshot.is_dir().then_some(snapshot)
     }
 
-    /// Downloads what the cache lacks of the samples of `address`; the error is the reason in words.
+    /// Downloads the samples of `address` that are missing in the cache. The error is the reason in words.
     fn download(&self, address: &Address, endpoint: &str) -> Result<PathBuf, String> {
         let api = ApiBuilder::from_cache(self.cache.clone())
             .with_endpoint(endpoint.to_owned())
@@ -127,11 +132,11 @@ impl Hub {
         let repo = api.repo(Self::repo(address));
         let info = repo
             .info()
-            .map_err(|error| format!("cannot ask {endpoint} about it: {error}"))?;
+            .map_err(|error| format!("cannot list its files at {endpoint}: {error}"))?;
         let names = info.siblings.iter().map(|file| file.rfilename.as_str());
         let wanted = samples(names.filter(|name| address.holds(name)));
         if wanted.is_empty() {
-            return Err("it holds no samples".to_owned());
+            return Err("it contains no image, shard, Parquet or video files".to_owned());
         }
         let local = self.cache.repo(Self::repo(address));
         let missing: Vec<&str> = wanted
@@ -148,17 +153,18 @@ impl Hub {
                 .map_err(|error| format!("cannot download {name}: {error}"))?;
         }
         self.cached(address)
-            .ok_or_else(|| "its download left nothing in the cache".to_owned())
+            .ok_or_else(|| "the cache is empty after the download".to_owned())
     }
 }
 
-/// Whether the path `name` stays inside the folder it is joined to: names go into paths of the cache.
+/// Returns whether the path `name` stays inside the folder it is joined to. Names of the hub become parts of paths in
+/// the cache, so they must not lead out of it.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// The files of the kind that a folder of all of them would be taken for.
+/// Returns the files of the kind that [`super::folder`] would choose from a folder of all of them.
 fn samples<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut by_kind: BTreeMap<FileKind, Vec<&str>> = BTreeMap::new();
     for name in names.filter(|name| is_inside(name)) {

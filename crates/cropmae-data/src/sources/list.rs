@@ -1,4 +1,4 @@
-//! List files: one path per line, relative to the folder of the list. Empty lines are ignored.
+//! Reads list files, which hold one path per line, relative to the folder of the list. Empty lines are ignored.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::names::Names;
 use crate::DataError;
 
-/// Endings of list files.
+/// The endings of list files.
 pub(crate) const ENDINGS: [&str; 3] = ["txt", "lst", "list"];
 
-/// Paths at the start of a list that are looked for when it is opened.
+/// The number of paths at the start of a list that are looked for when it is opened.
 const LOOKED_FOR: usize = 100;
 
-/// Whether a file is a list, by the end of its name.
+/// Returns whether a file is a list, by the end of its name.
 pub(crate) fn is_list(path: &Path) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
@@ -25,7 +25,7 @@ pub(crate) fn is_list(path: &Path) -> bool {
         })
 }
 
-/// The paths in the list at `path`, in their order; there is at least one.
+/// Reads the paths in the list at `path`, in their order. There is at least one.
 pub(crate) fn read(path: &Path) -> Result<Names, DataError> {
     let failed = |source| DataError::List {
         path: path.to_owned(),
@@ -50,13 +50,13 @@ pub(crate) fn read(path: &Path) -> Result<Names, DataError> {
     Ok(names)
 }
 
-/// The folder that paths in the list are relative to.
+/// Returns the folder that the paths in the list are relative to.
 pub(crate) fn base(list: &Path) -> PathBuf {
     list.parent().unwrap_or(Path::new("")).to_owned()
 }
 
-/// Refuses a list of which not even one of the first names leads to a file: its paths are meant from another
-/// folder, or it is no list.
+/// Returns an error if none of the first names in a list exists: either the paths are relative to another folder, or
+/// the file is not a list.
 pub(crate) fn require_some(list: &Path, base: &Path, names: &Names) -> Result<(), DataError> {
     let first = || names.iter().take(LOOKED_FOR).map(|name| base.join(name));
     if first().any(|path| path.exists()) {

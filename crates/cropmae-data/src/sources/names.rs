@@ -1,4 +1,4 @@
-//! The names of millions of files in one piece of memory: a byte for each byte, and eight for each name.
+//! The names of millions of files in one block of memory, with an overhead of eight bytes per name.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     bytes: Vec<u8>,
-    /// Where each name ends.
+    /// The end of each name in `bytes`.
     ends: Vec<usize>,
 }
 
@@ -19,7 +19,7 @@ impl Names {
         self.push_bytes(name.as_os_str().as_encoded_bytes());
     }
 
-    /// Adds a name as a file lists it.
+    /// Adds a name in the form in which a list file contains it.
     pub(crate) fn push_bytes(&mut self, name: &[u8]) {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
@@ -34,7 +34,7 @@ impl Names {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Gives back memory that only growing needed.
+    /// Frees unused capacity.
     pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
         self.ends.shrink_to_fit();
@@ -50,14 +50,14 @@ impl<P: AsRef<Path>> FromIterator<P> for Names {
     }
 }
 
-/// A path from the bytes of one.
+/// Converts bytes to a path.
 #[cfg(unix)]
 fn path(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
-/// A path from the bytes of one; half surrogate pairs, which only Windows allows, do not survive.
+/// Converts bytes to a path. Unpaired surrogates, which only Windows allows, are lost.
 #[cfg(not(unix))]
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(bytes).into_owned())

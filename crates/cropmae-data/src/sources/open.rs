@@ -1,4 +1,4 @@
-//! From a path to its source.
+//! Opens the source of samples at a path.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use super::shards::Shards;
 use super::{Opened, Unit, braces, list};
 use crate::DataError;
 
-/// Recognizes `path` and lists it: a folder, a list file, one file of samples, or braces that stand for
-/// several.
+/// Recognizes `path` and lists it. It can be a folder, a list file, one file of samples, a pattern with braces that
+/// expands to several files, or an address `hf://...`.
 pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     if let Some(address) = path.to_str().and_then(|text| text.strip_prefix("hf://")) {
         return open_hub(address, unit);
@@ -73,7 +73,8 @@ fn open_hub(address: &str, _unit: Unit) -> Result<Opened, DataError> {
     })
 }
 
-/// All files of a list are of the kind of the first; a name without a known ending is an image's.
+/// Opens the files of a list. All are taken to be of the same kind as the first, and a name without a known ending is
+/// taken to be an image.
 fn open_list(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     let names = list::read(path)?;
     let base = list::base(path);
@@ -104,7 +105,7 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     )
 }
 
-/// Files of one kind, named relative to `root`; `given` is what the user calls all of them.
+/// Opens files of one kind with names relative to `root`. Messages refer to `given`, the path from the user.
 fn open_files(
     given: &Path,
     root: &Path,
@@ -131,7 +132,7 @@ fn open_files(
     }
 }
 
-/// Video files are samples whatever was asked for: their frames are no files.
+/// Opens video files. Each is one sample, whatever unit was requested, because its frames are not files.
 #[cfg(feature = "video")]
 fn open_videos(_given: &Path, root: &Path, names: Names) -> Result<Opened, DataError> {
     Ok(Opened::whole(super::videos::Videos::new(root, names)))

@@ -1,10 +1,10 @@
-//! Parquet files as HuggingFace stores image sets: a struct column (`image`) of the encoded `bytes` and
-//! the `path` they came from.
+//! Parquet files in the layout of Hugging Face image data sets: a struct column (`image`) with the encoded `bytes` and
+//! the original `path`.
 //!
-//! A row cannot be read alone: its row group (about a hundred photos) is decompressed as a whole. An epoch
-//! therefore shuffles in two levels ([`Source::groups`]), row groups first and then the rows of a window
-//! of groups, and the groups of a window stay in memory while it lasts. With several processes each of
-//! them reads every group; tar shards have no such cost.
+//! A row cannot be read alone, because its row group (about a hundred photos) is decompressed as a whole. An epoch is
+//! therefore shuffled in two levels ([`Source::groups`]): first the row groups, and then the rows of a window of
+//! groups. The groups of a window stay in memory while it is in use. With several processes, each of them reads every
+//! group. Tar shards do not have this cost.
 
 mod cache;
 mod column;
@@ -23,43 +23,44 @@ use crate::fingerprint::Fingerprint;
 use crate::order::Groups;
 use crate::{BadFile, DataError};
 
-/// Bytes of pictures that a window of row groups may hold in memory; its successor may hold as many.
+/// The size in bytes of the images that a window of row groups may hold in memory. The next window may hold as many at
+/// the same time.
 const WINDOW_BYTES: u64 = 128 << 20;
 
-/// Compressions that this build undoes.
+/// The compressions that this build can read, for messages.
 const READABLE: &str = if cfg!(feature = "zstd") {
     "none, Snappy or Zstandard"
 } else {
     "none or Snappy"
 };
 
-/// Every row of the files is a sample.
+/// A source in which every row of the files is a sample.
 #[derive(Debug)]
 pub(crate) struct Parquet {
     tables: Vec<Table>,
     groups: Vec<Group>,
     len: usize,
-    /// Row groups of a window.
+    /// The number of row groups in a window.
     window: usize,
     cache: Cache,
 }
 
-/// One file.
+/// A Parquet file.
 #[derive(Debug)]
 struct Table {
     path: PathBuf,
     bytes: u64,
-    /// Number of its first row group among those of all files.
+    /// The number of the first row group among those of all files.
     first_group: usize,
-    /// Leaf of the pictures' bytes.
+    /// The leaf column that holds the bytes of the images.
     column: usize,
 }
 
-/// One row group.
+/// A row group.
 #[derive(Debug)]
 struct Group {
     table: usize,
-    /// Number of its first row among those of all files.
+    /// The number of the first row among those of all files.
     first: usize,
     rows: usize,
 }
@@ -137,13 +138,13 @@ impl Parquet {
         })
     }
 
-    /// The group that holds a row, and the row's place in it.
+    /// Returns the group that holds a row, and the position of the row in it.
     fn place(&self, sample: usize) -> (usize, usize) {
         let group = self.groups.partition_point(|group| group.first <= sample) - 1;
         (group, sample - self.groups[group].first)
     }
 
-    /// What a row is called: its file, and its number there from 0.
+    /// Returns the path of a row for messages: its file, and its number there from 0.
     fn path(&self, sample: usize) -> PathBuf {
         let table = &self.tables[self.groups[self.place(sample).0].table];
         let row = sample - self.groups[table.first_group].first;
@@ -151,7 +152,7 @@ impl Parquet {
     }
 }
 
-/// Whether this build can undo a compression: found out before a run starts.
+/// Returns an error if this build cannot read a compression, so that this is found before a run starts.
 fn require_codec(path: &Path, codec: Compression) -> Result<(), DataError> {
     match codec {
         Compression::UNCOMPRESSED | Compression::SNAPPY => Ok(()),
@@ -164,13 +165,13 @@ fn require_codec(path: &Path, codec: Compression) -> Result<(), DataError> {
     }
 }
 
-/// The metadata and the size of the file at `path`.
+/// Reads the metadata and the size of the file at `path`.
 fn footer(path: &Path) -> Result<(ParquetMetaData, u64), String> {
     let unreadable = |error: std::io::Error| format!("cannot read: {error}");
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     let reader = SerializedFileReader::new(file)
-        .map_err(|error| format!("not a whole Parquet file: {error}"))?;
+        .map_err(|error| format!("not a complete Parquet file: {error}"))?;
     Ok((reader.metadata().clone(), bytes))
 }
 

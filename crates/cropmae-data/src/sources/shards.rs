@@ -1,6 +1,8 @@
-//! Tar archives of images, named as WebDataset names them. Their headers are read once; after that an
-//! image is one read at a known place, so shards are shuffled, resumed and shared between processes
-//! exactly as a folder is: a folder and the shards packed from it give the same batches.
+//! Tar archives of images that follow the naming of WebDataset.
+//!
+//! The headers of an archive are read once. After that, an image takes one read at a known position, so shards are
+//! shuffled, resumed and shared between processes exactly as a folder is. A folder and the shards packed from it give
+//! the same batches.
 
 pub(crate) mod gzip;
 mod index;
@@ -17,25 +19,26 @@ use super::{Content, FileBytes, Opened, Picture, Source, count, positioned};
 use crate::fingerprint::Fingerprint;
 use crate::{BadFile, DataError};
 
-/// Archives kept open. Beyond it each read opens its own, well below the usual limit of 1024 open files.
+/// The largest number of archives that are kept open, well below the usual limit of 1024 open files. If there are more,
+/// each read opens its archive.
 const KEPT_OPEN: usize = 256;
 
-/// Every image in the archives is a sample.
+/// A source in which every image in the archives is a sample.
 #[derive(Debug)]
 pub(crate) struct Shards {
     shards: Vec<Shard>,
     len: usize,
 }
 
-/// One archive.
+/// A tar archive.
 #[derive(Debug)]
 struct Shard {
-    /// As the user knows it.
+    /// The path that the user knows.
     path: PathBuf,
-    /// The plain archive: the same, or its unpacked copy.
+    /// The path of the uncompressed archive, which is the same path or that of an unpacked copy.
     plain: PathBuf,
     open: Option<File>,
-    /// Number of its first image.
+    /// The number of the first image among those of all archives.
     first: usize,
     names: Names,
     spans: Vec<(u64, u64)>,
@@ -79,7 +82,7 @@ impl Shards {
             };
             bad_parts.extend(index.broken.map(broken));
             bad_files.extend(index.bad_entries.into_iter().map(|(name, reason)| BadFile {
-                // An absolute name would displace the shard's.
+                // Joining an absolute name would replace the path of the shard.
                 path: path.join(name.strip_prefix("/").unwrap_or(&name)),
                 reason,
             }));
@@ -165,7 +168,7 @@ impl Source for Shards {
             }),
             Err(error) => Err(BadFile {
                 path: path(),
-                reason: format!("cannot read it in its shard: {error}"),
+                reason: format!("cannot read the image in its shard: {error}"),
             }),
         }
     }

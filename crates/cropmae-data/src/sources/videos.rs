@@ -1,11 +1,10 @@
-//! Video files, decoded by FFmpeg: one random frame each (CropMAE and MAE on Kinetics) or a pair of frames
-//! (SiamMAE).
+//! Video files, decoded by FFmpeg: one random frame each (CropMAE and MAE on Kinetics) or a pair of frames (SiamMAE).
 //!
-//! Frames are numbered by their timestamps as the container states them, and a draw finds its frame by
-//! number, so it gives what a decoder that reads the file from its start calls by that number. A draw
-//! walks the container once to number the frames and once to decode, from the key frame before its first
-//! frame to its last one, skipping groups of pictures that it needs nothing of. That suits clips of
-//! seconds to minutes, such as Kinetics'; cut longer recordings first.
+//! Frames are numbered by their timestamps in the container, and a draw finds its frame by number. It therefore gives
+//! the same frame as a decoder that counts from the start of the file. A draw reads the container twice: once to number
+//! the frames, and once to decode from the key frame before its first frame to its last frame, skipping groups of
+//! pictures that are not needed. This suits clips of seconds to minutes, such as those of Kinetics. Longer recordings
+//! should be cut first.
 
 mod clip;
 
@@ -20,7 +19,7 @@ use super::{Content, Drawn, Pick, Picture, Source, count};
 use crate::BadFile;
 use crate::fingerprint::Fingerprint;
 
-/// Every video file is a sample.
+/// A source in which every video file is a sample.
 #[derive(Debug)]
 pub(crate) struct Videos {
     root: PathBuf,
@@ -28,7 +27,7 @@ pub(crate) struct Videos {
 }
 
 impl Videos {
-    /// The files `names` below `root`.
+    /// Creates a source of the files `names` in the folder `root`.
     pub(crate) fn new(root: &Path, names: Names) -> Self {
         Self {
             root: root.to_owned(),
@@ -36,7 +35,7 @@ impl Videos {
         }
     }
 
-    /// What `choose` picks of a clip, decoded.
+    /// Decodes the frames that `choose` returns for the number of frames of a clip.
     fn decode(
         &self,
         sample: usize,
@@ -93,7 +92,7 @@ impl Source for Videos {
 
     fn draw(&self, sample: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Result<Drawn, BadFile> {
         self.decode(sample, |frames| match pick {
-            Pick::Pair(_) if frames < 2 => Err("a single frame; a pair needs 2".to_owned()),
+            Pick::Pair(_) if frames < 2 => Err("only one frame; a pair needs 2".to_owned()),
             _ => Ok(choose(frames, pick, rngs)),
         })
     }

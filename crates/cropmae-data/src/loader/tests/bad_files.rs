@@ -1,10 +1,10 @@
-//! The policy for unusable files.
+//! Tests the policy for unusable files.
 
 use image::{Rgb, RgbImage};
 
 use super::*;
 
-/// 100 files, of which these are unusable: empty, text, cut off.
+/// The unusable ones of 100 files: an empty file, a text, and a truncated image.
 const UNUSABLE: [usize; 3] = [5, 40, 77];
 
 fn damaged_folder() -> TempDir {
@@ -54,7 +54,7 @@ fn unusable_files_are_replaced_the_same_way_by_any_number_of_threads() {
 }
 
 #[test]
-fn stand_ins_show_other_crops_than_in_their_own_place() {
+fn replacements_show_other_crops_than_in_their_own_place() {
     let dir = tempfile::tempdir().unwrap();
     for id in 0..40u32 {
         let picture =
@@ -75,7 +75,7 @@ fn stand_ins_show_other_crops_than_in_their_own_place() {
             let same: Vec<_> = samples.iter().filter(|b| blue(a) == blue(b)).collect();
             (same.len() == 2).then_some(same)
         })
-        .expect("one picture stands in for another");
+        .expect("one image replaces another");
     assert!(twice[0] != twice[1]);
 }
 
@@ -103,7 +103,7 @@ fn too_many_unusable_files_end_the_epoch() {
     ] {
         assert!(message.contains(part), "{message}");
     }
-    // The same place with more threads.
+    // With more threads, the epoch ends at the same place.
     let config = LoaderConfig {
         workers: 5,
         ..settings(10)

@@ -1,4 +1,4 @@
-//! Several samples of each picture or video that is decoded.
+//! Tests several samples of each image or video that is decoded.
 
 use image::{Rgb, RgbImage};
 
@@ -25,7 +25,7 @@ fn each_picture_fills_its_places_with_crops_of_their_own() {
     let recipe = repeated(Views::GlobalToLocal, 3);
     let loader = loader(dir.path(), &recipe, settings(6));
     let batches = all(&loader, 0, 0);
-    assert_eq!(batches.len(), 3, "7 pictures, 21 samples, batches of 6");
+    assert_eq!(batches.len(), 3, "7 images, 21 samples, batches of 6");
     let mut seen = Vec::new();
     for batch in &batches {
         let patches = batch.views[0].normalized();
@@ -42,7 +42,7 @@ fn each_picture_fills_its_places_with_crops_of_their_own() {
     }
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen.len(), 6, "no picture comes twice");
+    assert_eq!(seen.len(), 6, "no image comes twice");
 }
 
 #[test]

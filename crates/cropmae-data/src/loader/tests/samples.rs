@@ -1,4 +1,4 @@
-//! What a sample is: photos, frames, pairs of frames; and what is said about a data set.
+//! Tests what a sample is (a photo, a frame or a pair of frames) and how data sets are described.
 
 use super::*;
 use crate::{Order, fixtures, patchify};

@@ -1,8 +1,8 @@
-//! Shards and tables under the loader.
+//! Tests the loader with shards and lists.
 
 use super::*;
 
-/// The pictures of [`folder`] in shards of `per_shard`.
+/// Packs the images of [`folder`] into shards of `per_shard` images.
 fn sharded(dir: &Path, per_shard: usize) -> TempDir {
     let shards = tempfile::tempdir().unwrap();
     let mut names: Vec<_> = std::fs::read_dir(dir)
@@ -44,7 +44,7 @@ fn shards_give_the_batches_of_the_folder_they_were_made_of() {
 }
 
 #[test]
-fn a_broken_shard_is_borne_or_refused_as_configured() {
+fn a_broken_shard_is_tolerated_or_refused_as_configured() {
     let dir = folder(40);
     let shards = sharded(dir.path(), 10);
     let broken = shards.path().join("shard-000002.tar");
@@ -143,7 +143,7 @@ fn a_list_gives_the_batches_of_the_folder_it_names() {
 
 #[cfg(unix)]
 #[test]
-fn a_forbidden_shard_is_borne_or_refused_as_configured() {
+fn a_forbidden_shard_is_tolerated_or_refused_as_configured() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder(40);
     let shards = sharded(dir.path(), 10);

@@ -1,4 +1,4 @@
-//! Against caches made on the spot, and against a hub of one file that answers on this machine.
+//! Tests with generated caches, and with a local server that acts as a hub with one file.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use crate::sources::{Unit, open};
 
 const COMMIT: &str = "0123456789abcdef";
 
-/// A cache that holds the files called `names` of `org/set`, each a picture.
+/// Creates a cache with the files `names` of `org/set`. Each is an image.
 fn cache(names: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("datasets--org--set");
@@ -76,7 +76,7 @@ fn what_the_cache_holds_needs_no_network() {
         }
         let message = hub.fetch("org/set/nothing").unwrap_err().to_string();
         assert!(
-            message.contains("hf://org/set/nothing: there is no nothing"),
+            message.contains("hf://org/set/nothing: the data set has no file or folder nothing"),
             "{message}"
         );
         let message = hub.fetch("org/unknown").unwrap_err().to_string();
@@ -94,7 +94,7 @@ fn what_the_cache_holds_needs_no_network() {
     assert!(message.contains("expected hf://org/dataset"), "{message}");
 }
 
-/// Answers as the hub does about `org/set`, which holds `1.png` and a README; counts downloads.
+/// Answers requests as the hub does for `org/set`, which contains `1.png` and a README.
 fn serve(listener: &TcpListener, picture: &[u8]) {
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
@@ -149,5 +149,8 @@ fn a_set_is_downloaded_once_and_read_from_the_cache() {
     );
     assert_eq!(hub(dir.path(), None).fetch("org/set").unwrap(), path);
     let message = online.fetch("org/absent").unwrap_err().to_string();
-    assert!(message.contains("cannot ask http://127.0.0.1"), "{message}");
+    assert!(
+        message.contains("cannot list its files at http://127.0.0.1"),
+        "{message}"
+    );
 }

@@ -1,20 +1,20 @@
-//! Row groups in memory: each is read once while it is wanted, by whichever thread comes first.
+//! A cache of row groups in memory. Each group is read once while it is in use, by the first thread that needs it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ::parquet::data_type::ByteArray;
 
-/// The pictures of a row group, or why there are none; a row without one is `None`.
+/// The images of a row group, or the reason why it cannot be read. A row without an image is `None`.
 pub(super) type Pictures = Result<Vec<Option<ByteArray>>, String>;
 
-/// A row group, from when somebody first asked for it.
+/// A row group, which is empty until the first thread has read it.
 type Slot = Arc<OnceLock<Pictures>>;
 
-/// The most recently used row groups.
+/// A cache of the most recently used row groups.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// With the groups' numbers, least recently used first.
+    /// The slots with the numbers of their groups, least recently used first.
     slots: Mutex<VecDeque<(usize, Slot)>>,
     capacity: usize,
 }
@@ -27,14 +27,14 @@ impl Cache {
         }
     }
 
-    /// Calls `look` with row group `group`, from memory or through `load`.
+    /// Calls `look` with row group `group`, which is taken from memory or read with `load`.
     pub(super) fn with<T>(
         &self,
         group: usize,
         load: impl FnOnce() -> Pictures,
         look: impl FnOnce(&Pictures) -> T,
     ) -> T {
-        // Threads that want a group that another one reads wait for it, but not for other groups.
+        // A thread waits for another one that is reading the same group, but not for other groups.
         let slot = self.slot(group);
         look(slot.get_or_init(load))
     }

@@ -1,4 +1,4 @@
-//! The column of pictures: finding it, and reading a row group of it.
+//! Finds the column of images and reads a row group of it.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use ::parquet::schema::types::SchemaDescriptor;
 
 use super::cache::Pictures;
 
-/// The leaf that holds pictures: `image.bytes`, or else the only `X.bytes` there is.
+/// Returns the leaf column that holds the images: the only `X.bytes`, or `image.bytes` if there are several.
 pub(super) fn image_column(schema: &SchemaDescriptor) -> Option<usize> {
     let is_bytes = |leaf: usize| {
         let column = schema.column(leaf);
@@ -31,10 +31,10 @@ pub(super) fn image_column(schema: &SchemaDescriptor) -> Option<usize> {
     }
 }
 
-/// The pictures of row group `group` of the file at `path`; the error is the reason in words.
+/// Reads the images of row group `group` of the file at `path`. The error is the reason in words.
 pub(super) fn read(path: &Path, group: usize, column: usize) -> Pictures {
     let file = File::open(path).map_err(|error| format!("cannot read: {error}"))?;
-    // Other people's code working on strangers' bytes: a panic costs a row group, not a run.
+    // The reader works on untrusted bytes, so a panic in it costs a row group and not the run.
     catch_unwind(AssertUnwindSafe(|| decode(file, group, column)))
         .unwrap_or_else(|_| Err(ParquetError::General("the reader panicked".to_owned())))
         .map_err(|error| format!("cannot read row group {group}: {error}"))
@@ -67,7 +67,7 @@ fn decode(file: File, group: usize, column: usize) -> Result<Vec<Option<ByteArra
     if full_level == 0 {
         return Ok(values.into_iter().map(Some).collect());
     }
-    // Rows without a picture have a lower level and no value.
+    // Rows without an image have a lower definition level and no value.
     let mut values = values.into_iter();
     let row = |level| (level == full_level).then(|| values.next()).flatten();
     Ok(levels.into_iter().map(row).collect())

@@ -10,13 +10,13 @@ use tempfile::TempDir;
 use super::*;
 use crate::sources::{Unit, open};
 
-/// The layout of HuggingFace's image sets.
+/// The layout of Hugging Face image data sets.
 const SCHEMA: &str = "message schema {
     optional group image { optional binary bytes; optional binary path (utf8); }
     optional int64 label;
 }";
 
-/// Writes row groups of pictures; an empty picture is written as none.
+/// Writes row groups of images. An empty image is written as a null.
 fn write(path: &Path, groups: &[Vec<Vec<u8>>]) {
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
     let mut writer = SerializedFileWriter::new(
@@ -56,7 +56,7 @@ fn write(path: &Path, groups: &[Vec<Vec<u8>>]) {
     writer.close().unwrap();
 }
 
-/// Content that differs from row to row and does not repeat.
+/// Returns content that differs from row to row and does not repeat.
 fn picture(row: usize) -> Vec<u8> {
     (0..200 + row)
         .map(|i| (i * (row + 3)) as u8 ^ row as u8)
@@ -80,7 +80,7 @@ fn tables() -> TempDir {
 fn content(source: &dyn Source, sample: usize) -> Result<Vec<u8>, BadFile> {
     match source.read(sample)?.content {
         Content::Encoded(bytes) => Ok(bytes.to_vec()),
-        Content::Decoded(_) => panic!("tables hold files"),
+        Content::Decoded(_) => panic!("Parquet files hold encoded images"),
     }
 }
 
@@ -135,10 +135,10 @@ fn broken_files_are_broken_parts() {
     assert_eq!((opened.source.len(), opened.parts), (12, 2));
     let told = opened.bad_parts[0].to_string();
     assert!(
-        told.contains("train-1.parquet: not a whole Parquet file"),
+        told.contains("train-1.parquet: not a complete Parquet file"),
         "{told}"
     );
-    // Damage inside costs a row group, and says which.
+    // Damage inside the file costs one row group, which the message names.
     let mut damaged = bytes.clone();
     damaged[4..200].fill(0xff);
     std::fs::write(&path, damaged).unwrap();
@@ -149,7 +149,7 @@ fn broken_files_are_broken_parts() {
         "{bad}"
     );
     assert_eq!(content(&*source, 20).unwrap(), picture(20));
-    // And so does a file that vanishes.
+    // The same holds for a file that was deleted.
     let source = open(dir.path(), Unit::Pictures).unwrap().source;
     std::fs::remove_file(&path).unwrap();
     assert!(content(&*source, 20).is_err());
@@ -212,7 +212,7 @@ fn zstandard_is_read_or_refused_with_the_feature_it_needs() {
     if cfg!(feature = "zstd") {
         let source = opened.unwrap().source;
         let png = content(&*source, 1).unwrap();
-        assert!(png.starts_with(b"\x89PNG"), "a picture");
+        assert!(png.starts_with(b"\x89PNG"), "not a PNG image");
     } else {
         let message = opened.unwrap_err().to_string();
         for part in ["zstd.parquet", "ZSTD", "none or Snappy", "--features zstd"] {

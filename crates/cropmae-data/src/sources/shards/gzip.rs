@@ -1,6 +1,6 @@
-//! Compressed shards. Gzip has no places to enter it at, so such a shard is unpacked once, into the
-//! user's cache, and read there like any other: the order stays exact, an epoch can still be entered
-//! anywhere, and photos, which do not compress, take no more room than before.
+//! Compressed shards. Gzip has no random access, so such a shard is unpacked once into the user's cache and read there
+//! like any other. The order therefore stays exact, and an epoch can still be entered anywhere. Photos do not compress,
+//! so the copy is hardly larger than the shard.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-/// Where unpacked shards go: `CROPMAE_CACHE`, or `cropmae` in the user's cache folder.
+/// Returns the folder of unpacked shards: `CROPMAE_CACHE`, or `cropmae` in the user's cache folder.
 pub(crate) fn cache_folder() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folder) = variable("CROPMAE_CACHE") {
@@ -23,16 +23,16 @@ pub(crate) fn cache_folder() -> PathBuf {
     cache.unwrap_or_else(std::env::temp_dir).join("cropmae")
 }
 
-/// Whether a shard's name says that it is compressed.
+/// Returns whether the name of a shard says that it is compressed.
 pub(super) fn is_compressed(shard: &Path) -> bool {
     let name = shard.as_os_str().to_string_lossy().to_ascii_lowercase();
     name.ends_with(".gz") || name.ends_with(".tgz")
 }
 
-/// Path of the unpacked `shard` below `cache`, made if it is not there yet.
+/// Returns the path of the unpacked `shard` in the folder `cache`. Unpacks it if it is not there yet.
 ///
-/// Of a shard that is cut off, what could be unpacked is kept: its end is then missing from the archive
-/// too, and found by whoever lists it.
+/// Of a truncated shard, the part that can be unpacked is kept. The archive is then truncated too, which is found when
+/// it is listed.
 pub(super) fn unpacked(shard: &Path, cache: &Path) -> io::Result<PathBuf> {
     let metadata = std::fs::metadata(shard)?;
     let modified = metadata
@@ -44,7 +44,7 @@ pub(super) fn unpacked(shard: &Path, cache: &Path) -> io::Result<PathBuf> {
     hash.update(std::path::absolute(shard)?.as_os_str().as_encoded_bytes());
     hash.update(metadata.len().to_le_bytes());
     hash.update(modified.to_le_bytes());
-    // Half of the digest's 64 digits is enough.
+    // Half of the 64 digits of the digest is enough.
     let key = &format!("{:x}", hash.finalize())[..32];
     let target = cache.join(format!("{key}.tar"));
     if target.is_file() {
@@ -52,7 +52,7 @@ pub(super) fn unpacked(shard: &Path, cache: &Path) -> io::Result<PathBuf> {
     }
     tracing::info!(
         shard = %shard.display(), to = %target.display(),
-        "unpacking a compressed shard, once; unpack it yourself to save the room"
+        "unpacking a compressed shard; this is done once, and the copy stays on disk"
     );
     std::fs::create_dir_all(cache)?;
     let mut temporary = tempfile::NamedTempFile::new_in(cache)?;
@@ -63,7 +63,7 @@ pub(super) fn unpacked(shard: &Path, cache: &Path) -> io::Result<PathBuf> {
     Ok(target)
 }
 
-/// Unpacks `from`; gives the reason where it ends early, after something of it could be unpacked.
+/// Unpacks `from`. If it ends early after some of it was unpacked, the result is the reason.
 fn unpack(from: File, to: &mut File) -> io::Result<Option<io::Error>> {
     let mut reader = MultiGzDecoder::new(BufReader::new(from));
     let mut writer = BufWriter::new(to);

@@ -1,4 +1,4 @@
-//! The index of a tar archive: where its entries are, from headers that are read once.
+//! The index of a tar archive: the positions of its entries, from headers that are read once.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,20 +10,20 @@ use tar::{Archive, Entry, EntryType};
 use super::super::file_kind::FileKind;
 use super::super::names::Names;
 
-/// Archives are made of blocks of this many bytes.
+/// The size in bytes of the blocks of an archive.
 const BLOCK: u64 = 512;
 
 /// The images of one archive.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) names: Names,
-    /// Place and size of each image's bytes.
+    /// The position and the size of each image's bytes.
     pub(super) spans: Vec<(u64, u64)>,
-    /// Files that are no images.
+    /// The number of files that are not images.
     pub(super) other_files: usize,
-    /// Entries that cannot be used, with reasons.
+    /// The entries that cannot be used, with reasons.
     pub(super) bad_entries: Vec<(PathBuf, String)>,
-    /// Why the archive is not whole; what came before that is listed.
+    /// The reason why the archive is not complete. Entries before the damage are listed.
     pub(super) broken: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Index {
         let mut pairs = Pairs::default();
         let mut end = 0;
         for entry in Archive::new(file).entries_with_seek()? {
-            // The archive is read up to the first header that makes no sense.
+            // The archive is read up to the first invalid header.
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -56,7 +56,7 @@ impl Index {
             this.broken = Some(match length {
                 0 => "empty file".to_owned(),
                 _ => format!(
-                    "truncated after {} images: no end-of-archive mark",
+                    "truncated after {} images: no end-of-archive marker",
                     this.names.len()
                 ),
             });
@@ -89,7 +89,7 @@ impl Index {
             self.other_files += 1;
             pairs.other(&name);
         } else if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
-            let reason = format!("a {kind:?} entry, not a plain file");
+            let reason = format!("a {kind:?} entry, expected a regular file");
             self.bad_entries.push((name.into_owned(), reason));
         } else {
             pairs.image(&name);
@@ -100,40 +100,41 @@ impl Index {
     }
 }
 
-/// Why there is no entry at byte `end`. What the reader of archives says of broken bytes repeats them, whatever
-/// a terminal makes of that.
+/// Returns the reason why there is no entry at byte `end`. The messages of the tar reader contain the broken bytes,
+/// which could disturb a terminal, so they are not used.
 fn no_header(end: u64, error: &io::Error) -> String {
     match (error.kind(), end) {
         (ErrorKind::Other | ErrorKind::InvalidData, 0) => "not a tar archive".to_owned(),
         (ErrorKind::Other | ErrorKind::InvalidData, _) => {
-            format!("broken at byte {end}: no header of an entry there")
+            format!("broken at byte {end}: no valid header there")
         }
-        _ => format!("cannot read on at byte {end}: {error}"),
+        _ => format!("cannot read past byte {end}: {error}"),
     }
 }
 
-/// Whether a program that unpacks `name` could write outside its folder. Nothing is unpacked here; an
-/// archive with such names is not to be trusted.
+/// Returns whether a program that unpacks `name` could write outside its folder. Nothing is unpacked here, but an
+/// archive with such names cannot be trusted.
 fn leads_outside(name: &Path) -> bool {
     !name
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// As in folders: macOS's archiver adds a `._photo.jpg` to each photo.
+/// Returns whether a file is hidden. Hidden files are left out as in folders, because the archiver of macOS adds a
+/// `._photo.jpg` for each photo.
 fn is_hidden(name: &Path) -> bool {
     name.components().any(
         |part| matches!(part, Component::Normal(part) if part.as_encoded_bytes().starts_with(b".")),
     )
 }
 
-/// Finds samples that have lost their image: by WebDataset's naming, files whose names are equal up to
-/// their first dot belong together.
+/// Finds samples whose image is missing. By the naming of WebDataset, files belong together if their names are equal up
+/// to the first dot.
 #[derive(Default)]
 struct Pairs {
-    /// Keys with an image.
+    /// The keys that have an image.
     images: BTreeSet<PathBuf>,
-    /// Key, extension and name of the other files.
+    /// The key, extension and name of each other file.
     others: Vec<(PathBuf, String, PathBuf)>,
 }
 
@@ -147,7 +148,8 @@ impl Pairs {
         self.others.push((key, extension, name.to_owned()));
     }
 
-    /// An extension that never comes with an image says nothing about images: a README needs none.
+    /// Adds the incomplete samples to the unusable entries of `index`. An extension that never occurs with an image
+    /// says nothing about missing images; a README, for example, needs none.
     fn finish(self, index: &mut Index) {
         let paired: BTreeSet<&str> = self
             .others
@@ -157,7 +159,7 @@ impl Pairs {
             .collect();
         for (key, extension, name) in &self.others {
             if paired.contains(extension.as_str()) && !self.images.contains(key) {
-                let reason = "an incomplete sample: the image that belongs to it is missing";
+                let reason = "an incomplete sample: its image is missing";
                 index.bad_entries.push((name.clone(), reason.to_owned()));
                 index.other_files -= 1;
             }

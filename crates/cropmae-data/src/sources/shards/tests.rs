@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use super::*;
 use crate::sources::{Unit, open};
 
-/// An archive of `entries`, in order.
+/// Creates an archive of `entries`, in order.
 fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (name, bytes) in entries {
         let mut header = Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        // Names as an attacker writes them: the checked setter refuses some.
+        // The names that an attacker would write, some of which the checked setter refuses.
         if name.len() < 100 {
             header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_cksum();
@@ -39,7 +39,7 @@ fn folder(shards: &[(&str, Vec<u8>)]) -> TempDir {
 
 fn content(source: &dyn Source, sample: usize) -> Vec<u8> {
     let Content::Encoded(bytes) = source.read(sample).unwrap().content else {
-        panic!("shards hold files");
+        panic!("shards hold encoded images");
     };
     bytes.to_vec()
 }
@@ -99,7 +99,7 @@ fn braces_folders_and_single_files_are_recognized() {
     assert_eq!(opened(&dir).source.describe(), "3 images in 3 tar shards");
     std::fs::write(dir.path().join("some.txt"), "s-002.tar\ns-000.tar\n").unwrap();
     assert_eq!(names("some.txt"), "c.jpga.jpg");
-    // A shard that a pattern promises but nobody has is a broken part, not a smaller set.
+    // A shard of the pattern that does not exist is a broken part and does not just make the data set smaller.
     let lacking = open(&dir.path().join("s-{001..004}.tar"), Unit::Pictures).unwrap();
     assert_eq!((lacking.parts, lacking.bad_parts.len()), (4, 2));
     let wrong = open(&dir.path().join("s-{4..1}.tar"), Unit::Pictures)
@@ -115,7 +115,7 @@ fn archives_cut_anywhere_are_broken_parts_whose_front_is_used() {
         ("b.jpg", &[2; 10]),
         ("c.jpg", &[3; 1500]),
     ]);
-    // Header and content blocks: a 1 + 2, b 1 + 1, c 1 + 3, then two empty ones.
+    // The header and content blocks are 1 + 2 for a, 1 + 1 for b and 1 + 3 for c, followed by two empty ones.
     assert_eq!(whole.len() / 512, 11);
     for cut in (0..whole.len())
         .step_by(100)
@@ -128,7 +128,7 @@ fn archives_cut_anywhere_are_broken_parts_whose_front_is_used() {
             .filter(|&&end| end <= cut);
         assert_eq!(opened.source.len(), images.count(), "{cut} bytes");
         let told = reasons(&opened.bad_parts);
-        // One of the two closing blocks is enough to tell that nothing is missing.
+        // One of the two closing blocks is enough to show that nothing is missing.
         assert_eq!(
             told.len(),
             usize::from(cut < 512 * 10),
@@ -170,7 +170,7 @@ fn what_is_no_archive_is_told_in_plain_words() {
     torn[1536..2048].copy_from_slice(&noise[..512]);
     for (name, bytes, images, expected) in [
         ("noise.tar", noise, 0, "not a tar archive"),
-        ("torn.tar", torn, 1, "broken at byte 1536: no header"),
+        ("torn.tar", torn, 1, "broken at byte 1536: no valid header"),
         ("empty.tar", Vec::new(), 0, "empty file"),
     ] {
         let dir = folder(&[(name, bytes)]);
@@ -283,16 +283,16 @@ fn compressed_shards_are_unpacked_once() {
     assert_eq!(content(&*opened.source, 1), [5; 3000]);
     assert!(opened.bad_parts.is_empty());
     let unpacked = files();
-    assert_eq!(unpacked.len(), 2, "no temporary file stays");
+    assert_eq!(unpacked.len(), 2, "temporary files are removed");
     list();
-    assert_eq!(files(), unpacked, "a second time nothing is written");
+    assert_eq!(files(), unpacked, "nothing is written the second time");
     std::fs::write(&paths[0], gzip(&tar(&[("a.jpg", b"another")]))).unwrap();
     assert_eq!(
         content(&*list().source, 0),
         b"another",
         "a changed shard is unpacked again"
     );
-    // Cut off: what is there is used, and the cut is noticed each time.
+    // The images of a truncated shard are used, and the truncation is reported each time.
     let cut = gzip(&tar(&[("a.jpg", b"one"), ("b.jpg", &[9; 300_000])]));
     std::fs::write(&paths[0], &cut[..cut.len() - 20]).unwrap();
     for _ in 0..2 {
@@ -315,7 +315,7 @@ fn compressed_shards_are_unpacked_once() {
         told.len() == 1 && told[0].contains("0.tar.gz: cannot read"),
         "{told:?}"
     );
-    assert_eq!(files(), before, "nothing of it is kept");
+    assert_eq!(files(), before, "no part of the broken shard is kept");
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn a_shard_that_shrinks_while_it_is_read_costs_images() {
     assert_eq!(content(&*opened.source, 0), b"one");
     let bad = opened.source.read(1).unwrap_err().to_string();
     assert!(
-        bad.contains("x.tar/b.jpg: cannot read it in its shard"),
+        bad.contains("x.tar/b.jpg: cannot read the image in its shard"),
         "{bad}"
     );
 }
@@ -340,7 +340,7 @@ fn shards_without_images_say_so() {
     let dir = folder(&[("x.tar", tar(&[("notes.txt", b"x")]))]);
     let message = open(dir.path(), Unit::Pictures).unwrap_err().to_string();
     assert!(message.contains("no images in 1 tar") && message.contains("1 other"));
-    // What is named is what was given.
+    // The message names the path that was given.
     let path = dir.path().join("x.tar");
     let message = open(&path, Unit::Pictures).unwrap_err().to_string();
     assert!(message.starts_with(path.to_str().unwrap()), "{message}");

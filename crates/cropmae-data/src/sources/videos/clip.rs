@@ -1,4 +1,4 @@
-//! One video file: its frames by number.
+//! Decodes the frames of one video file by number.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -10,21 +10,21 @@ use ffmpeg::{Packet, codec, decoder, frame};
 use ffmpeg_next as ffmpeg;
 use image::RgbImage;
 
-/// Packets in a row that a demuxer may fail to read before the file counts as ended.
+/// The number of consecutive packets that may fail to be read before the file is taken to have ended.
 const FAILED_READS: usize = 16;
 
-/// A listed clip.
+/// A video file whose frames are numbered.
 #[derive(Debug)]
 pub(super) struct Clip {
     path: PathBuf,
-    /// Timestamps of all frames, ascending: a frame's number is its place here.
+    /// The timestamps of all frames, ascending. The number of a frame is its index here.
     times: Vec<i64>,
-    /// Of every key packet, in the order of the file: how many packets precede it, and its timestamp.
+    /// For every key packet, in the order of the file, the number of packets before it and its timestamp.
     keys: Vec<(usize, i64)>,
 }
 
 impl Clip {
-    /// Numbers the frames of the file at `path`; there is at least one. The error is the reason in words.
+    /// Numbers the frames of the file at `path`. There is at least one. The error is the reason in words.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let (mut input, stream) = open(path)?;
         let mut this = Self {
@@ -54,19 +54,19 @@ impl Clip {
         Ok(this)
     }
 
-    /// Number of frames.
+    /// Returns the number of frames.
     pub(super) fn frames(&self) -> usize {
         self.times.len()
     }
 
-    /// The frames of these numbers, ascending and different, in one pass.
+    /// Decodes the frames with these numbers, which must be ascending and different, in one pass.
     ///
-    /// A frame that the decoder leaves out is replaced by the next one that it gives, or by the last.
+    /// A frame that the decoder leaves out is replaced by the next one that it returns, or by the last one.
     pub(super) fn decode(&self, numbers: &[usize]) -> Result<Vec<RgbImage>, String> {
         let (mut input, stream) = open(&self.path)?;
         let parameters = input
             .stream(stream)
-            .ok_or("the video stream is gone")?
+            .ok_or("the video stream has disappeared")?
             .parameters();
         let decoder = codec::context::Context::from_parameters(parameters)
             .and_then(|context| context.decoder().video())
@@ -77,7 +77,7 @@ impl Clip {
             images: Vec::new(),
             last: None,
         };
-        // The next packet to decode; those before it belong to groups that nothing is needed of.
+        // The next packet to decode. Packets before it belong to groups of pictures that are not needed.
         let mut from = self.entry_before(wanted.next_time());
         let mut place = 0;
         for_each_packet(&mut input, stream, |packet| {
@@ -86,7 +86,7 @@ impl Clip {
             if here < from {
                 return Ok(true);
             }
-            // A damaged packet costs its own frames only.
+            // A damaged packet costs only its own frames.
             let _ = wanted.decoder.send_packet(packet);
             wanted.receive()?;
             if wanted.is_complete() {
@@ -102,8 +102,8 @@ impl Clip {
         wanted.finish()
     }
 
-    /// Packets before the last key packet that comes no later than `time`: decoding from it gives the frame
-    /// of that time also when frames are stored out of order.
+    /// Returns the number of packets before the last key packet whose time is not after `time`. Decoding from there
+    /// gives the frame of that time even if frames are stored out of order.
     fn entry_before(&self, time: i64) -> usize {
         let entry = self.keys.iter().rev().find(|(_, key)| *key <= time);
         entry.map_or(self.keys[0].0, |(packets, _)| *packets)
@@ -122,8 +122,8 @@ fn open(path: &Path) -> Result<(format::context::Input, usize), String> {
     Ok((input, stream.ok_or("no video stream")?))
 }
 
-/// Calls `each` with the packets of `stream` until it says `false` or the file ends. A file that is cut off
-/// ends early.
+/// Calls `each` with the packets of `stream` until it returns `false` or the file ends. A truncated file just ends
+/// early.
 fn for_each_packet(
     input: &mut format::context::Input,
     stream: usize,
@@ -147,14 +147,14 @@ fn for_each_packet(
     Ok(())
 }
 
-/// Frames on their way out of the decoder.
+/// The state of decoding the wanted frames.
 struct Wanted {
-    /// Timestamps of the wanted frames, ascending.
+    /// The timestamps of the wanted frames, ascending.
     times: Vec<i64>,
     decoder: decoder::Video,
-    /// Those that came out.
+    /// The frames that are decoded so far.
     images: Vec<RgbImage>,
-    /// The newest frame, which stands in when nothing follows.
+    /// The newest frame, which is used if no frame follows.
     last: Option<frame::Video>,
 }
 
@@ -170,7 +170,7 @@ impl Wanted {
             .unwrap_or(i64::MAX)
     }
 
-    /// Takes what the decoder has ready.
+    /// Takes the frames that the decoder has ready.
     fn receive(&mut self) -> Result<(), String> {
         let mut frame = frame::Video::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
@@ -183,7 +183,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Takes what the decoder still holds, and makes it ready for another group of pictures.
+    /// Takes the frames that the decoder still holds, and prepares it for another group of pictures.
     fn skip(&mut self) -> Result<(), String> {
         let _ = self.decoder.send_eof();
         self.receive()?;
@@ -203,7 +203,7 @@ impl Wanted {
     }
 }
 
-/// 8-bit RGB as FFmpeg converts it.
+/// Converts a frame to 8-bit RGB with FFmpeg.
 fn to_rgb(frame: &frame::Video) -> Result<RgbImage, String> {
     let (width, height) = (frame.width(), frame.height());
     let failed = |error| format!("cannot convert a frame: {error}");

@@ -12,7 +12,7 @@ fn clip(path: &Path) -> Clip {
     Clip::open(path).unwrap()
 }
 
-/// The real clips: h264 and mpeg4 in mp4, mkv and avi.
+/// Returns the real clips: H.264 and MPEG-4 in mp4, mkv and avi.
 fn videos() -> Option<Vec<PathBuf>> {
     let dir = shared("data/videos")?;
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
@@ -30,7 +30,7 @@ fn frames_are_those_of_a_decoder_that_starts_at_the_beginning() {
     for path in videos {
         let clip = clip(&path);
         let frames = clip.frames();
-        // Whole long clips in memory are too much for a test: their first frames, and a sparse choice.
+        // Whole long clips would need too much memory, so the test uses their first frames and a sparse choice.
         let all: Vec<usize> = (0..frames.min(60)).collect();
         let from_start = clip.decode(&all).unwrap();
         for number in [0, 1, all.len() / 2, all.len() - 1] {
@@ -104,7 +104,7 @@ fn files_without_frames_are_unusable() {
     let (_dir, bad) = damaged(b"");
     assert!(bad.to_string().contains("x.mp4: cannot open"), "{bad}");
     let Some(videos) = videos() else { return };
-    // An mp4 whose table of contents is whole, but whose frames are gone.
+    // An mp4 whose table of contents is complete, but whose frames are missing.
     let whole = std::fs::read(&videos[0]).unwrap();
     let (_dir, bad) = damaged(&whole[..whole.len() / 50]);
     assert!(!bad.reason.is_empty());
@@ -117,16 +117,16 @@ fn files_without_frames_are_unusable() {
     assert!(source.read(0).is_err(), "a file that vanishes");
 }
 
-/// An H.264 mp4 whose table of sync samples names none of its frames, and whose frames say the same.
+/// Returns an H.264 mp4 without key frames, both by its table of sync samples and by the frames themselves.
 fn without_key_frames(path: &Path) -> Vec<u8> {
     const IDR_SLICE: u8 = 5;
     const SLICE: u8 = 1;
     let mut bytes = std::fs::read(path).unwrap();
-    // After the name: version and flags, the number of entries, the entries.
+    // The name is followed by the version and flags, the number of entries, and the entries.
     let entries = memchr::memmem::find(&bytes, b"stss").unwrap() + 4 + 4;
     bytes[entries..entries + 8].copy_from_slice(&[0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff]);
     for at in 4..bytes.len() {
-        // What follows a length of less than a mebibyte may be the head of a slice.
+        // The byte after a length of less than one mebibyte can be the header of a slice.
         if bytes[at - 4] == 0 && bytes[at - 3] < 16 && bytes[at] & 0x9f == IDR_SLICE {
             bytes[at] = bytes[at] & 0xe0 | SLICE;
         }
