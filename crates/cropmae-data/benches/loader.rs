@@ -1,5 +1,6 @@
-//! Measures crop pairs per second on one core, as a whole and by stage, on the photos under
-//! `CROPMAE_SHARED/data/imagenet_photos` (by default `../shared` beside the workspace).
+//! Measures crop pairs per second on one core, as a whole and by stage.
+//!
+//! The photos are those under `CROPMAE_SHARED/data/imagenet_photos` (by default `../shared` beside the workspace).
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
-//! The optional augmentations of the reference, in this order: color jitter, Gaussian blur and an elastic deformation.
-//! They apply to the view that is cut from the image first.
+//! The optional augmentations of the reference.
+//!
+//! They are, in this order, color jitter, Gaussian blur and an elastic deformation, and they apply to the view that is
+//! cut from the image first.
 //!
 //! Each operation is that of torchvision on values in `[0, 1]`. Golden values are in `fixtures/data/augment.json`,
 //! beside the program that made them. Pixels are interleaved, `(H, W, 3)`.

@@ -1,10 +1,10 @@
-//! Random crop boxes with a random share of the area and a random aspect ratio, as in Inception's random resized crop
-//! (Szegedy et al., CVPR 2015).
+//! Random crop boxes with a random share of the area and a random aspect ratio.
 //!
-//! There are two samplers. [`Sampler::Rejection`] is what the published runs used: ten tries, then a central crop.
-//! [`Sampler::Uniform`] follows the text of the paper: one try, clipped to the image. Random draws are f32 uniforms
-//! that are scaled with one rounding (fused multiply-add). The sides of boxes are computed in f64 and rounded half to
-//! even. This is the arithmetic of the reference, so its recorded draws give its boxes.
+//! This is Inception's random resized crop (Szegedy et al., CVPR 2015). There are two samplers. [`Sampler::Rejection`]
+//! is what the published runs used: ten tries, then a central crop. [`Sampler::Uniform`] follows the text of the paper:
+//! one try, clipped to the image. Random draws are f32 uniforms that are scaled with one rounding (fused multiply-add).
+//! The sides of boxes are computed in f64 and rounded half to even. This is the arithmetic of the reference, so its
+//! recorded draws give its boxes.
 //!
 //! Deviation from the reference: the uniform sampler never returns an empty box. By its text, the reference could do so
 //! for tiny images.
@@ -74,8 +74,9 @@ pub struct BoxSampler {
 }
 
 impl BoxSampler {
-    /// Creates a sampler of boxes that cover a share in the range `scale` of the image's area. The ratio width / height
-    /// is log-uniform in the range `aspect_ratio`.
+    /// Creates a sampler of boxes that cover a share in the range `scale` of the image's area.
+    ///
+    /// The ratio width / height is log-uniform in the range `aspect_ratio`.
     pub fn new(kind: Sampler, scale: [f64; 2], aspect_ratio: [f64; 2]) -> Self {
         Self {
             kind,
@@ -128,8 +129,9 @@ impl BoxSampler {
         u.mul_add(high - low, low)
     }
 
-    /// Returns the width and height of a box with this share of the area and this aspect ratio. They may be larger than
-    /// the image.
+    /// Returns the width and height of a box with this share of the area and this aspect ratio.
+    ///
+    /// They may be larger than the image.
     fn sides(&self, width: u32, height: u32, area: f32, aspect: f32) -> (u32, u32) {
         let target = f64::from(width) * f64::from(height) * f64::from(area);
         let aspect = f64::from(aspect);
@@ -158,8 +160,9 @@ impl BoxSampler {
     }
 }
 
-/// Returns e to the power of `log`, computed in f64 and rounded, so that it is the same on every platform. PyTorch's
-/// result differs by at most one unit in the last place.
+/// Returns e to the power of `log`, computed in f64 and rounded, so that it is the same on every platform.
+///
+/// PyTorch's result differs by at most one unit in the last place.
 fn exp(log: f32) -> f32 {
     f64::from(log).exp() as f32
 }

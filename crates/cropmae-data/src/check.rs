@@ -1,5 +1,6 @@
-//! Reports the content of a source of images before a run reads it: broken, tiny, duplicate and odd files, image sizes,
-//! the fingerprint and the speed of reading.
+//! Reports the content of a source of images before a run reads it.
+//!
+//! The report lists broken, tiny, duplicate and odd files, image sizes, the fingerprint and the speed of reading.
 
 mod inspect;
 
@@ -18,7 +19,9 @@ use crate::{BadFile, DataError, Dataset};
 
 /// The number of images that are inspected between two progress reports.
 const CHUNK: usize = 256;
-/// The upper ends of the histogram's bins of the shorter side, in pixels. The last bin has no upper end.
+/// The upper ends of the histogram's bins of the shorter side, in pixels.
+///
+/// The last bin has no upper end.
 const SIDES: [u32; 7] = [64, 128, 224, 320, 480, 720, 1080];
 
 /// A report on a data set.

@@ -94,13 +94,17 @@ impl Dataset {
         &self.bad_files
     }
 
-    /// Returns the broken shards and Parquet files that were found during listing. What can be read of them is used.
+    /// Returns the broken shards and Parquet files that were found during listing.
+    ///
+    /// What can be read of them is used.
     pub(crate) fn bad_parts(&self) -> &[BadFile] {
         &self.bad_parts
     }
 
-    /// Returns the order in which an epoch visits the samples. It is a permutation of all samples or, where they are
-    /// cheap to read only in groups, of the groups and then within them.
+    /// Returns the order in which an epoch visits the samples.
+    ///
+    /// It is a permutation of all samples or, where they are cheap to read only in groups, of the groups and then
+    /// within them.
     pub fn order(&self, seed: Seed, epoch: u64) -> Order {
         match self.source.groups() {
             None => Order::new(seed, epoch, self.len()),
@@ -123,16 +127,18 @@ impl Dataset {
         text
     }
 
-    /// Returns the SHA-256 of the sorted relative names and the sizes of all files, in hexadecimal. For all practical
-    /// purposes, equal fingerprints mean the same files. No pixels are read.
+    /// Returns the SHA-256 of the sorted relative names and the sizes of all files, in hexadecimal.
+    ///
+    /// For all practical purposes, equal fingerprints mean the same files. No pixels are read.
     pub fn fingerprint(&self) -> String {
         let mut fingerprint = Fingerprint::default();
         self.source.fingerprint(&mut fingerprint);
         fingerprint.finish()
     }
 
-    /// Returns the name of a sample, which is the relative path of its image, of its video file, or of its folder of
-    /// frames.
+    /// Returns the name of a sample.
+    ///
+    /// This is the relative path of its image, of its video file, or of its folder of frames.
     ///
     /// # Panics
     /// Panics if `index` is not less than [`Self::len`].

@@ -171,7 +171,9 @@ fn broken_jpeg(fault: impl std::fmt::Display) -> String {
     format!("invalid JPEG: {fault}")
 }
 
-/// Turns a panic into an error. Decoders work on untrusted bytes, so a panic costs one image and not the run.
+/// Turns a panic into an error.
+///
+/// Decoders work on untrusted bytes, so a panic costs one image and not the run.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the decoder panicked".to_owned()))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-/// Returns the SHA-256 of the names and the sizes of `files` in the folder `root`, in their order, in hexadecimal.
+/// Returns the SHA-256 of the names and sizes of `files` in `root`, in their order, in hexadecimal.
 ///
 /// For all practical purposes, equal fingerprints mean the same files. No contents are read.
 pub fn of_files(root: &Path, files: &[PathBuf]) -> String {

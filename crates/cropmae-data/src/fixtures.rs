@@ -66,8 +66,9 @@ pub(crate) fn pair(value: &Value) -> [f64; 2] {
     [value[0].as_f64().unwrap(), value[1].as_f64().unwrap()]
 }
 
-/// Returns the names and bytes of every fourth real photo. If there are no photos, prints a message to stderr and
-/// returns none.
+/// Returns the names and bytes of every fourth real photo.
+///
+/// If there are no photos, prints a message to stderr and returns none.
 pub(crate) fn photos() -> Vec<(String, Vec<u8>)> {
     let Some(folder) = shared("data/imagenet_photos") else {
         return Vec::new();

@@ -2,9 +2,10 @@
 //!
 //! The randomness of each sample is keyed by (seed, epoch, sample), the order of an epoch is a keyed permutation, and
 //! batches are delivered in order. The stream therefore does not depend on the number of workers, and an epoch can be
-//! entered at any batch. For W processes of B samples each, batch b of an epoch covers the positions `[b * W * B, (b +
-//! 1) * W * B)` of the permutation, and process r takes the r-th block of B. A last incomplete batch is dropped, as in
-//! the reference.
+//! entered at any batch.
+//!
+//! For W processes of B samples each, batch b of an epoch covers the positions `[b * W * B, (b + 1) * W * B)` of the
+//! permutation, and process r takes the r-th block of B. A last incomplete batch is dropped, as in the reference.
 //!
 //! With `data.repeated_sampling` = k, the permutation is over images. Each image is decoded once and fills k
 //! consecutive places, each with its own random draws.

@@ -13,7 +13,9 @@ pub fn noise(seed: Seed, epoch: u64, index: u64, num_patches: usize) -> Vec<f32>
     (0..num_patches).map(|_| uniform(&mut rng)).collect()
 }
 
-/// Returns the patch indices `(N)` in order of increasing noise. Among equal values, the lower index comes first.
+/// Returns the patch indices `(N)` in order of increasing noise.
+///
+/// Among equal values, the lower index comes first.
 pub fn ids_shuffle(noise: &[f32]) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..noise.len() as u32).collect();
     ids.sort_by(|&a, &b| noise[a as usize].total_cmp(&noise[b as usize]));

@@ -33,7 +33,9 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Creates the buffer for bands of `rows` rows. Each row has `row_bytes` bytes, which must be whole pixels.
+    /// Creates the buffer for bands of `rows` rows.
+    ///
+    /// Each row has `row_bytes` bytes, which must be whole pixels.
     pub(crate) fn new(rows: usize, row_bytes: usize) -> Self {
         let whole = (rows * row_bytes).next_multiple_of(LANES);
         Self {

@@ -50,14 +50,16 @@ impl Order {
         Self(Layout::Whole(Permutation::keyed(seed, epoch, 0, len)))
     }
 
-    /// Creates the order in which samples replace unusable ones. It is independent of [`Self::new`], so that a
-    /// replacement is not the neighbor in the same batch.
+    /// Creates the order in which samples replace unusable ones.
+    ///
+    /// It is independent of [`Self::new`], so that a replacement is not the neighbor in the same batch.
     pub(crate) fn of_replacements(seed: Seed, epoch: u64, len: usize) -> Self {
         Self(Layout::Whole(Permutation::keyed(seed, epoch, 1, len)))
     }
 
-    /// Creates the order in which an epoch visits samples that come in `groups`. First the groups are permuted, then
-    /// the samples of each window of groups.
+    /// Creates the order in which an epoch visits samples that come in `groups`.
+    ///
+    /// First the groups are permuted, then the samples of each window of groups.
     pub(crate) fn of_groups(seed: Seed, epoch: u64, groups: &Groups) -> Self {
         let mut placed = Vec::with_capacity(groups.rows.len());
         let mut first = 0;
@@ -153,8 +155,9 @@ impl Permutation {
     }
 }
 
-/// Mixes the bits of `z` with the finalizer of SplitMix64 (Steele et al., OOPSLA 2014), in which every input bit
-/// affects every output bit.
+/// Mixes the bits of `z`, so that every input bit affects every output bit.
+///
+/// This is the finalizer of SplitMix64 (Steele et al., OOPSLA 2014).
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

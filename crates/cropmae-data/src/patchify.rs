@@ -49,9 +49,9 @@ const fn periodic<const N: usize>(channels: [f32; 3]) -> [f32; N] {
     lanes
 }
 
-/// Writes the patches of a square `view` to `out` with the shape `(N, P*P*3)`, mirrored left to right if `flip` is set.
+/// Writes the patches `(N, P*P*3)` of a square `view` to `out`.
 ///
-/// The sides of `view` must be multiples of `patch`, which is P in pixels.
+/// The view is mirrored left to right if `flip` is set. Its sides must be multiples of `patch`, which is P in pixels.
 ///
 /// # Panics
 /// Panics if `out` does not hold as many values as `view`.
@@ -116,9 +116,10 @@ impl<T: Value> Patchify<'_, T> {
     }
 }
 
-/// Returns the image of `size` x `size` pixels that normalized `patches` `(N, P*P*3)` show, clamped to 8 bits.
+/// Returns the 8-bit image that normalized `patches` `(N, P*P*3)` show.
 ///
-/// `size` must be a multiple of `patch`, which is P in pixels.
+/// The image has `size` x `size` pixels. `size` must be a multiple of `patch`, which is P in pixels. Values outside the
+/// range of pixels are clamped.
 ///
 /// # Panics
 /// Panics if `patches` does not hold `size * size * 3` values.
@@ -138,8 +139,7 @@ pub fn unpatchify(patches: &[f32], size: usize, patch: usize) -> RgbImage {
     picture
 }
 
-/// Returns where the values of the pixel at column `x` and row `y` start in the patches of a view of `size` x `size`
-/// pixels.
+/// Returns where the values of the pixel at column `x` and row `y` start in the patches of a view.
 fn place(x: u32, y: u32, size: usize, patch: usize) -> usize {
     let (x, y) = (x as usize, y as usize);
     let index = (y / patch) * (size / patch) + x / patch;

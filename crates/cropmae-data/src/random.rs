@@ -1,15 +1,19 @@
-//! Random draws from the generators of [`cropmae_config::Seed::rng`]. Their algorithms are fixed here, so that no
-//! update of a library changes them.
+//! Random draws from the generators of [`cropmae_config::Seed::rng`].
+//!
+//! The conversion of their output is fixed here, so that no update of a library changes them.
 
 use rand_chacha::rand_core::RngCore;
 
-/// Draws a uniform value in `[0, 1)`. It is a multiple of 2^-24 and therefore exact in f32, like the f32 uniforms of
-/// PyTorch.
+/// Draws a uniform value in `[0, 1)`.
+///
+/// It is a multiple of 2^-24 and therefore exact in f32, like the f32 uniforms of PyTorch.
 pub(crate) fn uniform(rng: &mut impl RngCore) -> f32 {
     (rng.next_u32() >> 8) as f32 * (1.0 / (1 << 24) as f32)
 }
 
-/// Draws a uniform value in `0..range`, where `range` must be at least 1. The bias is below `range / 2^32`.
+/// Draws a uniform value in `0..range`, where `range` must be at least 1.
+///
+/// The bias is below `range / 2^32`.
 pub(crate) fn below(rng: &mut impl RngCore, range: u32) -> u32 {
     ((u64::from(rng.next_u32()) * u64::from(range)) >> 32) as u32
 }

@@ -1,5 +1,6 @@
-//! The sources of samples. [`open`] recognizes what a path is and returns it as a [`Source`], which is all that the
-//! loader knows of it.
+//! The sources of samples.
+//!
+//! [`open`] recognizes what a path is and returns it as a [`Source`], which is all that the loader knows of it.
 //!
 //! A sample is an image, or a video of which some frames are drawn. Sources are listed when they are opened, read no
 //! sample before it is requested, and find any sample by its number. The last property allows an epoch to be a computed
@@ -40,7 +41,7 @@ pub(crate) trait Source: fmt::Debug + Send + Sync {
     /// Returns the number of samples, which is at least 1 for an opened data set.
     fn len(&self) -> usize;
 
-    /// Returns the number of images (or video files) that samples are read from and that can turn out to be unusable.
+    /// Returns the number of images or video files that samples are read from.
     fn file_count(&self) -> usize {
         self.len()
     }

@@ -1,5 +1,7 @@
-//! The time that the workers spend on each stage. A sample costs five pairs of clock readings, less than a thousandth
-//! of the time to decode it, so the clock always runs.
+//! The time that the workers spend on each stage.
+//!
+//! A sample costs five pairs of clock readings, less than a thousandth of the time to decode it, so the clock always
+//! runs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::{BadFile, DataError};
 
-/// The number of files from which one unusable file never ends a run (it is 5 % of the smallest such set). In smaller
-/// sets, a single file is too large a part of the data to continue without asking.
+/// The number of files from which one unusable file never ends a run (it is 5 % of the smallest such set).
+///
+/// In smaller sets, a single file is too large a part of the data to continue without asking.
 const FILES_TO_SPARE_ONE: usize = 20;
 /// The number of unusable files that an error names.
 const NAMED_FILES: usize = 3;
@@ -50,7 +51,7 @@ impl Tolerance {
     ) -> Result<(), DataError> {
         for BadFile { path, reason } in found {
             known.entry(path).or_insert_with_key(|path| {
-                tracing::warn!(path = %path.display(), reason, "skipping an unusable file");
+                tracing::warn!(path = %path.display(), reason, "found an unusable file");
                 reason
             });
         }

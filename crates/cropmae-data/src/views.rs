@@ -149,8 +149,9 @@ impl ViewSampler {
         }
     }
 
-    /// Augments the view that was cut first, according to the recipe. A local crop of it was cut before and is not
-    /// augmented.
+    /// Augments the view that was cut first, according to the recipe.
+    ///
+    /// A local crop of it was cut before and is not augmented.
     pub(crate) fn augment(&self, views: &mut [View], rng: &mut impl RngCore) {
         let first = usize::from(self.views == Views::LocalToGlobal);
         if let Some(view) = views.get_mut(first) {

@@ -81,10 +81,10 @@ impl Skeleton {
         };
         let cycle = Swing::draw(rng, 0.0, 0.0);
         let turn = rng.random_range(-0.2..0.2);
-        let vigour = rng.random_range(0.8f32..1.2);
+        let vigor = rng.random_range(0.8f32..1.2);
         let swing = |base: f32, depth: f32, phase: f32| Swing {
             base,
-            depth: depth * vigour,
+            depth: depth * vigor,
             phase: cycle.phase + phase * TAU + turn,
             ..cycle
         };

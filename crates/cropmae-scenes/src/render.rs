@@ -1,7 +1,7 @@
 //! The rasterizer: backdrop, then bodies from back to front, into colors and exact masks.
 //!
 //! Color is anti-aliased by the signed distance of the pixel's center; the mask takes the pixel's center
-//! alone, so each pixel has one id. Surfaces are bevelled towards their outline and lit as if they were
+//! alone, so each pixel has one id. Surfaces are beveled towards their outline and lit as if they were
 //! cushions.
 
 use glam::{Affine2, Vec2, Vec3};

@@ -1,10 +1,12 @@
-//! Elastic deformation (Simard et al., ICDAR 2003). Every pixel is taken from a nearby position, and neighboring pixels
-//! from neighboring positions.
+//! Elastic deformation (Simard et al., ICDAR 2003).
+//!
+//! Every pixel is taken from a nearby position, and neighboring pixels from neighboring positions.
 
 use super::filter::blur;
 
-/// Computes smooth displacements in pixels from uniform `noise` `(H, W)` in `[0, 1)`. `alpha` is in units of half a
-/// pixel, because torchvision's coordinates run from -1 to 1.
+/// Computes smooth displacements in pixels from uniform `noise` `(H, W)` in `[0, 1)`.
+///
+/// `alpha` is in units of half a pixel, because torchvision's coordinates run from -1 to 1.
 pub(super) fn displacements(noise: &[f32], width: usize, alpha: f32, sigma: f32) -> Vec<f32> {
     let centered: Vec<f32> = noise.iter().map(|value| value * 2.0 - 1.0).collect();
     let taps = (8.0 * sigma + 1.0) as usize | 1;
@@ -13,8 +15,10 @@ pub(super) fn displacements(noise: &[f32], width: usize, alpha: f32, sigma: f32)
     shifts
 }
 
-/// Returns the `(H, W, 3)` image whose pixel (x, y) is taken from (x + across, y + down) with bilinear interpolation.
-/// Pixels from outside the image are black.
+/// Moves the pixels of an `(H, W, 3)` image.
+///
+/// Pixel (x, y) of the result is taken from (x + across, y + down) with bilinear interpolation. Pixels from outside the
+/// image are black.
 pub(super) fn warp(
     pixels: &[f32],
     (width, height): (usize, usize),

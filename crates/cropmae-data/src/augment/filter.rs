@@ -1,7 +1,8 @@
 //! Gaussian filters with reflected borders.
 
-/// Filters `(H, W, C)` values along rows and then along columns, with Gaussian weights of standard deviation `sigma` in
-/// pixels. The number `taps` must be odd, and both sides must be longer than `taps / 2`.
+/// Filters `(H, W, C)` values with Gaussian weights along rows and then along columns.
+///
+/// The standard deviation `sigma` is in pixels. Both sides must be longer than `taps / 2`, and `taps` must be odd.
 pub(super) fn blur<const C: usize>(
     values: &[f32],
     width: usize,
@@ -52,7 +53,9 @@ fn gaussian(taps: usize, sigma: f32) -> Vec<f32> {
     (0..taps).map(|tap| (weight(tap) / sum) as f32).collect()
 }
 
-/// Returns the position inside `0..len` that mirrors a position outside. The border itself is not repeated.
+/// Returns the position inside `0..len` that mirrors a position outside.
+///
+/// The border itself is not repeated.
 fn reflected(place: isize, len: usize) -> usize {
     let place = place.unsigned_abs();
     if place < len {

@@ -37,8 +37,10 @@ fn crop_of(row: &Value) -> CropBox {
     }
 }
 
-/// Creates a sampler with the recorded range of log ratios. PyTorch's f32 logarithm differs by up to one unit in the
-/// last place from the correctly rounded one, which this crate uses.
+/// Creates a sampler with the recorded range of log ratios.
+///
+/// PyTorch's f32 logarithm differs by up to one unit in the last place from the correctly rounded one, which this crate
+/// uses.
 fn recorded_sampler(kind: Sampler, row: &Value, golden: &Value) -> BoxSampler {
     let ratio = pair(&row["ratio"]);
     let ours = BoxSampler::new(kind, pair(&row["scale"]), ratio);

@@ -21,8 +21,9 @@ pub struct Preview {
 }
 
 impl Dataset {
-    /// Returns the sample `index` of an epoch as the loader draws it, with views of `size` x `size` pixels and masks of
-    /// `num_patches` patches.
+    /// Returns the sample `index` of an epoch as the loader draws it.
+    ///
+    /// Views have `size` x `size` pixels, and masks have `num_patches` patches.
     ///
     /// # Errors
     /// Returns [`DataError::BadFile`] if a file cannot be read.

@@ -1,6 +1,8 @@
 //! Checks whether a JPEG is complete.
 
-/// Returns whether a JPEG contains its end-of-image marker. Markers of thumbnails inside segments do not count.
+/// Returns whether a JPEG contains its end-of-image marker.
+///
+/// Markers of thumbnails inside segments do not count.
 pub(super) fn is_in(bytes: &[u8]) -> bool {
     const EOI: u8 = 0xd9;
     if bytes.ends_with(&[0xff, EOI]) {

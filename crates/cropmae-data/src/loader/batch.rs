@@ -116,9 +116,9 @@ impl Shared {
                     .copy_from_slice(&masks::ids_shuffle(&noise));
             }
         });
-        let stand_ins = &plan.stand_ins;
-        let start = stand_ins.index(index as u64);
-        let others = (start..start + samples).map(|position| stand_ins.index(position as u64));
+        let replacements = &plan.replacements;
+        let start = replacements.index(index as u64);
+        let others = (start..start + samples).map(|position| replacements.index(position as u64));
         let mut found = Vec::new();
         for candidate in std::iter::once(index).chain(others.filter(|&other| other != index)) {
             let mut rngs: Vec<_> = (0..slots.len())

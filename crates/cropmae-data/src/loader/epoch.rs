@@ -16,7 +16,7 @@ pub(super) struct EpochPlan {
     pub(super) epoch: u64,
     pub(super) order: Order,
     /// The order in which samples replace unusable ones.
-    pub(super) stand_ins: Order,
+    pub(super) replacements: Order,
 }
 
 /// An iterator over the batches of an epoch, which [`super::Loader::epoch`] returns.
@@ -45,7 +45,7 @@ impl Epoch {
         let plan = EpochPlan {
             epoch,
             order: dataset.order(seed, epoch),
-            stand_ins: Order::of_replacements(seed, epoch, dataset.len()),
+            replacements: Order::of_replacements(seed, epoch, dataset.len()),
         };
         let mut this = Self {
             shared,

@@ -1,5 +1,7 @@
-//! The memory of batches, which is reused: when the consumer drops a batch, the workers fill its memory again. New
-//! memory would have to be cleared and mapped for every batch, which costs more than normalizing into it.
+//! The memory of batches, which is reused.
+//!
+//! When the consumer drops a batch, the workers fill its memory again. New memory would have to be cleared and mapped
+//! for every batch, which costs more than normalizing into it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,8 +32,9 @@ pub enum Patches {
 }
 
 impl Patches {
-    /// Shortens the patches to the first `len` values. The shape becomes that of fewer samples if `len` is a multiple
-    /// of N*P*P*3.
+    /// Shortens the patches to the first `len` values.
+    ///
+    /// The shape becomes that of fewer samples if `len` is a multiple of N*P*P*3.
     pub fn truncate(&mut self, len: usize) {
         match self {
             Self::Normalized(buffer) => buffer.values.truncate(len),

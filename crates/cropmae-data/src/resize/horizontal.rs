@@ -52,8 +52,10 @@ impl WithSimd for FilterRows<'_> {
     }
 }
 
-/// Four rows that are filtered side by side. Pixels have four bytes here, of which the last is unused, because a whole
-/// register is cheaper than three quarters of one.
+/// Four rows that are filtered side by side.
+///
+/// Pixels have four bytes here, of which the last is unused, because a whole register is cheaper than three quarters of
+/// one.
 ///
 /// Each step is a separate loop, because the compiler vectorizes them only one by one.
 struct Band {

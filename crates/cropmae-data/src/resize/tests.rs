@@ -1,4 +1,4 @@
-//! Compares resizing with golden cases of Pillow (`resize.json`), and the vectorized code with a simple version.
+//! Compares resizing with golden cases of Pillow (`resize.json`) and with a simple version.
 
 use super::*;
 use crate::fixtures::{Golden, int};

@@ -1,6 +1,8 @@
 //! Expands patterns with braces, such as `shard-{000000..000146}.tar`, as shells and WebDataset do.
 
-/// The largest number of names that one pattern may expand to. A larger number is most likely a typing error.
+/// The largest number of names that one pattern may expand to.
+///
+/// A larger number is most likely a typing error.
 const LIMIT: usize = 1_000_000;
 
 /// Expands the ranges of whole numbers, `{08..12}`, and the lists, `{train,val}`, in `pattern`.

@@ -1,5 +1,6 @@
-//! Buffers for file contents that each thread reuses. A thread that reads a thousand photos allocates memory only for
-//! the largest one.
+//! Buffers for file contents that each thread reuses.
+//!
+//! A thread that reads a thousand photos allocates memory only for the largest one.
 
 use std::cell::RefCell;
 use std::ops::Deref;

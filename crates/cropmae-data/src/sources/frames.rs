@@ -35,8 +35,9 @@ pub(crate) struct FrameFolders {
 }
 
 impl FrameFolders {
-    /// Groups images into videos by the folders in their names, sorted by the bytes of the folders. Images that are
-    /// alone in their folder are left out.
+    /// Groups images into videos by the folders in their names, sorted by the bytes of the folders.
+    ///
+    /// Images that are alone in their folder are left out.
     pub(crate) fn group(root: &Path, opened: Opened, kind: FileKind) -> Result<Opened, DataError> {
         let pictures = opened.source;
         let mut folders: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
@@ -147,8 +148,10 @@ pub(crate) fn choose(frames: usize, pick: Pick, rngs: &mut [ChaCha8Rng]) -> Chos
     Chosen { frames, shown }
 }
 
-/// Draws an earlier and a later frame. Their distance is uniform in the inclusive range `gap`, limited by the length of
-/// the video. Then the first frame is uniform among those that this distance allows.
+/// Draws an earlier and a later frame.
+///
+/// Their distance is uniform in the inclusive range `gap`, limited by the length of the video. Then the first frame is
+/// uniform among those that this distance allows.
 fn draw_pair(frames: u32, gap: [u32; 2], rng: &mut impl RngCore) -> [usize; 2] {
     let high = gap[1].min(frames - 1);
     let low = gap[0].min(high);

@@ -1,6 +1,7 @@
-//! Data sets of the Hugging Face hub, `hf://org/dataset[/path][@revision]`, through the cache of the hub's own
-//! libraries. Missing files are downloaded before a run starts. A data set that is complete in the cache needs no
-//! network.
+//! Data sets of the Hugging Face hub, `hf://org/dataset[/path][@revision]`.
+//!
+//! They are read through the cache of the hub's own libraries. Missing files are downloaded before a run starts. A data
+//! set that is complete in the cache needs no network.
 //!
 //! `HF_HOME` sets the folder of the cache and `HF_ENDPOINT` the address of the hub. `HF_HUB_OFFLINE=1` forbids all
 //! network access.
@@ -71,7 +72,9 @@ impl Hub {
         }
     }
 
-    /// Returns the local folder or file of `text`, which is the address without `hf://`. Downloads what is missing.
+    /// Returns the local folder or file of `text`, which is the address without `hf://`.
+    ///
+    /// Downloads what is missing.
     pub(super) fn fetch(&self, text: &str) -> Result<PathBuf, DataError> {
         let failed = |message| DataError::Hub {
             address: format!("hf://{text}"),
@@ -157,8 +160,9 @@ impl Hub {
     }
 }
 
-/// Returns whether the path `name` stays inside the folder it is joined to. Names of the hub become parts of paths in
-/// the cache, so they must not lead out of it.
+/// Returns whether the path `name` stays inside the folder it is joined to.
+///
+/// Names of the hub become parts of paths in the cache, so they must not lead out of it.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))

@@ -1,4 +1,6 @@
-//! Reads list files, which hold one path per line, relative to the folder of the list. Empty lines are ignored.
+//! Reads list files, which hold one path per line, relative to the folder of the list.
+//!
+//! Empty lines are ignored.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -55,8 +57,9 @@ pub(crate) fn base(list: &Path) -> PathBuf {
     list.parent().unwrap_or(Path::new("")).to_owned()
 }
 
-/// Returns an error if none of the first names in a list exists: either the paths are relative to another folder, or
-/// the file is not a list.
+/// Returns an error if none of the first names in a list exists.
+///
+/// In that case, either the paths are relative to another folder, or the file is not a list.
 pub(crate) fn require_some(list: &Path, base: &Path, names: &Names) -> Result<(), DataError> {
     let first = || names.iter().take(LOOKED_FOR).map(|name| base.join(name));
     if first().any(|path| path.exists()) {

@@ -12,8 +12,10 @@ use super::shards::Shards;
 use super::{Opened, Unit, braces, list};
 use crate::DataError;
 
-/// Recognizes `path` and lists it. It can be a folder, a list file, one file of samples, a pattern with braces that
-/// expands to several files, or an address `hf://...`.
+/// Recognizes `path` and lists it.
+///
+/// It can be a folder, a list file, one file of samples, a pattern with braces that expands to several files, or an
+/// address `hf://...`.
 pub(crate) fn open(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     if let Some(address) = path.to_str().and_then(|text| text.strip_prefix("hf://")) {
         return open_hub(address, unit);
@@ -73,8 +75,9 @@ fn open_hub(address: &str, _unit: Unit) -> Result<Opened, DataError> {
     })
 }
 
-/// Opens the files of a list. All are taken to be of the same kind as the first, and a name without a known ending is
-/// taken to be an image.
+/// Opens the files of a list.
+///
+/// All are taken to be of the same kind as the first, and a name without a known ending is taken to be an image.
 fn open_list(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     let names = list::read(path)?;
     let base = list::base(path);
@@ -105,7 +108,9 @@ fn open_braces(path: &Path, unit: Unit) -> Result<Opened, DataError> {
     )
 }
 
-/// Opens files of one kind with names relative to `root`. Messages refer to `given`, the path from the user.
+/// Opens files of one kind with names relative to `root`.
+///
+/// Messages refer to `given`, the path from the user.
 fn open_files(
     given: &Path,
     root: &Path,

@@ -1,10 +1,10 @@
-//! Parquet files in the layout of Hugging Face image data sets: a struct column (`image`) with the encoded `bytes` and
-//! the original `path`.
+//! Parquet files in the layout of Hugging Face image data sets.
 //!
-//! A row cannot be read alone, because its row group (about a hundred photos) is decompressed as a whole. An epoch is
-//! therefore shuffled in two levels ([`Source::groups`]): first the row groups, and then the rows of a window of
-//! groups. The groups of a window stay in memory while it is in use. With several processes, each of them reads every
-//! group. Tar shards do not have this cost.
+//! They have a struct column (`image`) with the encoded `bytes` and the original `path`. A row cannot be read alone,
+//! because its row group (about a hundred photos) is decompressed as a whole. An epoch is therefore shuffled in two
+//! levels ([`Source::groups`]): first the row groups, and then the rows of a window of groups. The groups of a window
+//! stay in memory while it is in use. With several processes, each of them reads every group. Tar shards do not have
+//! this cost.
 
 mod cache;
 mod column;
@@ -23,8 +23,9 @@ use crate::fingerprint::Fingerprint;
 use crate::order::Groups;
 use crate::{BadFile, DataError};
 
-/// The size in bytes of the images that a window of row groups may hold in memory. The next window may hold as many at
-/// the same time.
+/// The size in bytes of the images that a window of row groups may hold in memory.
+///
+/// The next window may hold as many at the same time.
 const WINDOW_BYTES: u64 = 128 << 20;
 
 /// The compressions that this build can read, for messages.

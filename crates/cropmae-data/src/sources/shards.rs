@@ -19,8 +19,9 @@ use super::{Content, FileBytes, Opened, Picture, Source, count, positioned};
 use crate::fingerprint::Fingerprint;
 use crate::{BadFile, DataError};
 
-/// The largest number of archives that are kept open, well below the usual limit of 1024 open files. If there are more,
-/// each read opens its archive.
+/// The largest number of archives that are kept open, well below the usual limit of 1024 open files.
+///
+/// If there are more, each read opens its archive.
 const KEPT_OPEN: usize = 256;
 
 /// A source in which every image in the archives is a sample.

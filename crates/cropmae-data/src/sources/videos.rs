@@ -1,4 +1,6 @@
-//! Video files, decoded by FFmpeg: one random frame each (CropMAE and MAE on Kinetics) or a pair of frames (SiamMAE).
+//! Video files, decoded by FFmpeg.
+//!
+//! A sample is one random frame (CropMAE and MAE on Kinetics) or a pair of frames (SiamMAE).
 //!
 //! Frames are numbered by their timestamps in the container, and a draw finds its frame by number. It therefore gives
 //! the same frame as a decoder that counts from the start of the file. A draw reads the container twice: once to number

@@ -1,4 +1,6 @@
-//! A cache of row groups in memory. Each group is read once while it is in use, by the first thread that needs it.
+//! A cache of row groups in memory.
+//!
+//! Each group is read once while it is in use, by the first thread that needs it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -100,8 +100,9 @@ impl Index {
     }
 }
 
-/// Returns the reason why there is no entry at byte `end`. The messages of the tar reader contain the broken bytes,
-/// which could disturb a terminal, so they are not used.
+/// Returns the reason why there is no entry at byte `end`.
+///
+/// The messages of the tar reader contain the broken bytes, which could disturb a terminal, so they are not used.
 fn no_header(end: u64, error: &io::Error) -> String {
     match (error.kind(), end) {
         (ErrorKind::Other | ErrorKind::InvalidData, 0) => "not a tar archive".to_owned(),
@@ -112,24 +113,27 @@ fn no_header(end: u64, error: &io::Error) -> String {
     }
 }
 
-/// Returns whether a program that unpacks `name` could write outside its folder. Nothing is unpacked here, but an
-/// archive with such names cannot be trusted.
+/// Returns whether a program that unpacks `name` could write outside its folder.
+///
+/// Nothing is unpacked here, but an archive with such names cannot be trusted.
 fn leads_outside(name: &Path) -> bool {
     !name
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// Returns whether a file is hidden. Hidden files are left out as in folders, because the archiver of macOS adds a
-/// `._photo.jpg` for each photo.
+/// Returns whether a file is hidden.
+///
+/// Hidden files are left out as in folders, because the archiver of macOS adds a `._photo.jpg` for each photo.
 fn is_hidden(name: &Path) -> bool {
     name.components().any(
         |part| matches!(part, Component::Normal(part) if part.as_encoded_bytes().starts_with(b".")),
     )
 }
 
-/// Finds samples whose image is missing. By the naming of WebDataset, files belong together if their names are equal up
-/// to the first dot.
+/// Finds samples whose image is missing.
+///
+/// By the naming of WebDataset, files belong together if their names are equal up to the first dot.
 #[derive(Default)]
 struct Pairs {
     /// The keys that have an image.
@@ -148,8 +152,10 @@ impl Pairs {
         self.others.push((key, extension, name.to_owned()));
     }
 
-    /// Adds the incomplete samples to the unusable entries of `index`. An extension that never occurs with an image
-    /// says nothing about missing images; a README, for example, needs none.
+    /// Adds the incomplete samples to the unusable entries of `index`.
+    ///
+    /// An extension that never occurs with an image says nothing about missing images; a README, for example, needs
+    /// none.
     fn finish(self, index: &mut Index) {
         let paired: BTreeSet<&str> = self
             .others

@@ -102,8 +102,9 @@ impl Clip {
         wanted.finish()
     }
 
-    /// Returns the number of packets before the last key packet whose time is not after `time`. Decoding from there
-    /// gives the frame of that time even if frames are stored out of order.
+    /// Returns the number of packets before the last key packet whose time is not after `time`.
+    ///
+    /// Decoding from there gives the frame of that time even if frames are stored out of order.
     fn entry_before(&self, time: i64) -> usize {
         let entry = self.keys.iter().rev().find(|(_, key)| *key <= time);
         entry.map_or(self.keys[0].0, |(packets, _)| *packets)
@@ -122,8 +123,9 @@ fn open(path: &Path) -> Result<(format::context::Input, usize), String> {
     Ok((input, stream.ok_or("no video stream")?))
 }
 
-/// Calls `each` with the packets of `stream` until it returns `false` or the file ends. A truncated file just ends
-/// early.
+/// Calls `each` with the packets of `stream` until it returns `false` or the file ends.
+///
+/// A truncated file just ends early.
 fn for_each_packet(
     input: &mut format::context::Input,
     stream: usize,
