@@ -99,7 +99,7 @@ pub struct ProtocolArgs {
     #[arg(long)]
     pub no_l2: bool,
     /// Stretch each cell's soft labels to 0..1 before they become masks
-    #[arg(long)]
+    #[arg(long = "normalize-labels", alias = "normalise-labels")]
     pub normalise_labels: bool,
 }
 
@@ -207,7 +207,12 @@ pub struct ClassesArgs {
     #[arg(long, value_enum, default_value_t = PoolingArg::ClassToken)]
     pub pooling: PoolingArg,
     /// Numbers of neighbours that vote, comma separated (10,20,100,200)
-    #[arg(long, value_delimiter = ',', value_name = "K")]
+    #[arg(
+        long = "neighbors",
+        alias = "neighbours",
+        value_delimiter = ',',
+        value_name = "K"
+    )]
     pub neighbours: Option<Vec<usize>>,
 }
 
