@@ -1,4 +1,4 @@
-//! A folder for each command, with its options in `args`.
+//! The commands, each in its own folder, with its options in `args`.
 
 pub mod bench;
 pub mod data;

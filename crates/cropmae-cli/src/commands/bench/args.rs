@@ -1,4 +1,4 @@
-//! `cropmae bench`.
+//! The options of `cropmae bench`.
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -7,7 +7,7 @@ use cropmae_config::FrameSize;
 
 use crate::{device::DeviceArgs, dtype::DtypeArgs};
 
-/// `cropmae bench`.
+/// The options of `cropmae bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae bench step
@@ -17,61 +17,61 @@ use crate::{device::DeviceArgs, dtype::DtypeArgs};
   cropmae bench propagate --data DAVIS --sequence blackswan --peer --python VENV/bin/python
   cropmae bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
 pub struct BenchArgs {
-    /// What to measure.
+    /// The measurement.
     #[command(subcommand)]
     pub task: BenchTask,
 }
 
-/// Values of `cropmae bench TASK`.
+/// The measurements of `cropmae bench`.
 #[derive(Debug, Subcommand)]
 pub enum BenchTask {
-    /// A training step: forward, backward and optimiser on random pixels
+    /// Time a training step on random pixels: forward, backward and optimizer
     Step(StepArgs),
-    /// The encoder's features of video frames
+    /// Time the encoder on random video frames
     Infer(InferArgs),
-    /// Crop pairs from files to batches, without a model
+    /// Time the loader: from files to batches of crop pairs, without a model
     Loader(LoaderArgs),
-    /// A whole evaluation of a DAVIS sequence, and its loading, encoding and propagation one by one
+    /// Time a whole evaluation of one DAVIS sequence, and its loading, encoding and propagation alone
     Propagate(PropagateArgs),
-    /// Each differentiable operation at the model's sizes, forward and backward
+    /// Time each differentiable operation at the sizes of the model, forward and backward
     Ops(OpsArgs),
 }
 
-/// `cropmae bench step`.
+/// The options of `cropmae bench step`.
 #[derive(Debug, Args)]
 pub struct StepArgs {
-    /// Images per step
+    /// Number of images per step
     #[arg(long, default_value_t = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
-    /// Share of view 2's patches that is removed
+    /// Share of the patches of view 2 that is removed
     #[arg(long, default_value_t = 0.985)]
     pub mask_ratio: f64,
-    /// What to run, how often, and how to tell.
+    /// The options that all measurements of a model share.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// Against whom.
+    /// The options of the comparison with PyTorch.
     #[command(flatten)]
     pub peer: PeerArgs,
 }
 
-/// `cropmae bench infer`.
+/// The options of `cropmae bench infer`.
 #[derive(Debug, Args)]
 pub struct InferArgs {
-    /// Frames per forward pass
+    /// Number of frames per forward pass
     #[arg(long, default_value_t = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
     /// Size of a frame, HEIGHTxWIDTH
     #[arg(long, value_name = "SIZE", default_value = "480x880")]
     pub size: FrameSize,
-    /// What to run, how often, and how to tell.
+    /// The options that all measurements of a model share.
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// Against whom.
+    /// The options of the comparison with PyTorch.
     #[command(flatten)]
     pub peer: PeerArgs,
 }
 
-/// `cropmae bench loader`.
+/// The options of `cropmae bench loader`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae bench loader --data IMAGES --threads 1
@@ -79,114 +79,114 @@ pub struct InferArgs {
   cropmae bench loader --data IMAGES --set data.global_scale=[0.5,1.0]
   cropmae bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python
 
-Files are read once before the clock starts, so they come from memory. Without --config the published
-ImageNet recipe is loaded, which is also what the PyTorch program does.")]
+All files are read once before the measurement starts, so that the measurement reads them from memory.
+Without --config, the loader follows the published ImageNet recipe, as the PyTorch program does.")]
 pub struct LoaderArgs {
-    /// Images or videos, wherever --data of pretrain takes them from
+    /// Images or videos, in any form that pretrain --data accepts
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
-    /// Experiment file, or the name of an embedded one, whose data, image and patch size are used
+    /// Experiment file, or the name of an embedded one, that sets the data, image size and patch size
     /// [default: cropmae_in1k_vits16]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Change one value of the config; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Threads that load [default: one per core]
+    /// Number of threads that load [default: one per core]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Samples per batch
+    /// Number of samples per batch
     #[arg(long, default_value_t = NonZeroUsize::new(32).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
-    /// Batches of bytes, which accelerators normalise, in place of normalised f32
+    /// Build batches of bytes, which accelerators normalize, instead of normalized f32
     #[arg(long, conflicts_with = "peer")]
     pub bytes: bool,
     /// Measure whole epochs for at least this long
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     pub seconds: f64,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Against whom.
+    /// The options of the comparison with PyTorch.
     #[command(flatten)]
     pub peer: PeerArgs,
 }
 
-/// `cropmae bench propagate`.
+/// The options of `cropmae bench propagate`.
 #[derive(Debug, Args)]
 pub struct PropagateArgs {
-    /// DAVIS-2017 as downloaded
+    /// Folder of DAVIS-2017, as downloaded
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Sequence [default: the first of the list]
+    /// Name of the sequence [default: the first of the list]
     #[arg(long, value_name = "NAME")]
     pub sequence: Option<String>,
-    /// Architecture of a randomly initialised encoder: vits16, vitb16, vitl16, vits8
+    /// Architecture of a randomly initialized encoder: vits16, vitb16, vitl16, vits8
     #[arg(long, default_value = "vits16")]
     pub arch: String,
-    /// Encoder of a checkpoint in its place
+    /// Measure the encoder of this checkpoint instead
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// In which number type the encoder computes; the PyTorch program computes in single precision.
+    /// The number type of the encoder. The PyTorch program computes in single precision.
     #[command(flatten)]
     pub dtype: DtypeArgs,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Where the work runs.
+    /// The device and the number of threads.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Against whom.
+    /// The options of the comparison with PyTorch.
     #[command(flatten)]
     pub peer: PeerArgs,
 }
 
-/// `cropmae bench ops`.
+/// The options of `cropmae bench ops`.
 #[derive(Debug, Args)]
 pub struct OpsArgs {
-    /// Images per step
+    /// Number of images per step
     #[arg(long, default_value_t = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
-    /// What to run, how often, and how to tell.
+    /// The options that all measurements of a model share.
     #[command(flatten)]
     pub shape: ShapeArgs,
 }
 
-/// What all measurements share.
+/// The options that all measurements of a model share.
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
-    /// Architecture, with the decoder of the reference's builders: vits16, vitb16, vitl16, vits8, ...
+    /// Architecture, with the decoder that the reference gives it: vits16, vitb16, vitl16, vits8, ...
     #[arg(long, default_value = "vits16")]
     pub arch: String,
-    /// In which number type.
+    /// The number type.
     #[command(flatten)]
     pub dtype: DtypeArgs,
-    /// Measured steps; the median counts
+    /// Number of measured steps, whose median is reported
     #[arg(long, default_value_t = NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN))]
     pub steps: NonZeroUsize,
-    /// Steps before the measured ones
+    /// Number of steps before the measured ones
     #[arg(long, default_value_t = 2)]
     pub warmup: usize,
-    /// One JSON object per line instead of a table
+    /// Print JSON objects, one per line, instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Where the work runs.
+    /// The device and the number of threads.
     #[command(flatten)]
     pub device: DeviceArgs,
 }
 
-/// A comparison with PyTorch.
+/// The options of a comparison with PyTorch.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Comparison")]
 pub struct PeerArgs {
-    /// Also run a PyTorch program, in turn with ours, each time in a new process, and print the ratios
-    /// [default script: the one for this measurement in the repository's folder peers, which is embedded]
+    /// Run a PyTorch program and this one alternately, each time in a new process, and print the ratios
+    /// [default script: the embedded copy of the one for this measurement in the folder peers of the repository]
     #[arg(long, value_name = "SCRIPT")]
     pub peer: Option<Option<PathBuf>>,
-    /// Python with torch and timm, or torchvision for the loader
+    /// Python with torch and timm, or with torch and torchvision for the loader
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub python: PathBuf,
-    /// Turns of each
+    /// Number of turns of each program
     #[arg(long, default_value_t = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN))]
     pub alternations: NonZeroUsize,
 }

@@ -1,11 +1,11 @@
-//! What bare matrix products of a model's shapes reach: the ceiling of everything made of them.
+//! The speed of bare matrix products with a model's shapes: an upper limit for its operations.
 
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{Compute, product_seconds};
 
 const REPEATS: usize = 5;
 
-/// Products and the seconds they took.
+/// The measured speed of some matrix products.
 #[derive(Debug)]
 pub struct Ceiling {
     compute: Compute,
@@ -14,7 +14,9 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    /// The linear layers of an encoder block on `rows` tokens; with `backward` also both gradients of each.
+    /// Measures the products of the linear layers in an encoder block on `rows` tokens.
+    ///
+    /// With `backward`, the products for both gradients of each layer are included.
     pub fn measure(model: &ModelConfig, rows: usize, backward: bool, compute: Compute) -> Self {
         let d = model.embed_dim;
         let hidden = model.mlp_width(d);
@@ -33,7 +35,7 @@ impl Ceiling {
         ceiling
     }
 
-    /// Speed over all of them.
+    /// Returns the speed over all products, in 10⁹ operations per second.
     pub fn gflop_per_s(&self) -> f64 {
         self.flops / self.seconds / 1e9
     }

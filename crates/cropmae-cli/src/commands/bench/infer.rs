@@ -9,13 +9,13 @@ use cropmae_train::encoder_flops;
 use super::{args::InferArgs, ceiling::Ceiling, peer::Flags, record::Record, time};
 use crate::device;
 
-/// The PyTorch program knows no other size.
+/// The only frame size that the PyTorch program measures.
 const PEER_SIZE: FrameSize = FrameSize::Exact {
     height: 480,
     width: 880,
 };
 
-/// Times the encoder.
+/// Measures the encoder on random frames.
 pub fn measure(args: &InferArgs) -> Result<Record> {
     let model = ModelConfig::factory_preset(&args.shape.arch)?;
     let device = device::open(&args.shape.device)?;
@@ -26,7 +26,7 @@ pub fn measure(args: &InferArgs) -> Result<Record> {
     let encoder = encoder.with_execution(args.shape.dtype.execution());
     let timing = time(&args.shape, || {
         let features = encoder.features(&frames)?;
-        // Reading a number waits for the device.
+        // Reading a value waits until the device has finished.
         let first = features.values.narrow(1, 0, 1)?.to_dtype(DType::F64)?;
         Ok(first.mean_all()?.to_scalar::<f64>()?)
     })?;
@@ -45,7 +45,10 @@ pub fn measure(args: &InferArgs) -> Result<Record> {
     ))
 }
 
-/// What the same measurement is called on the command line of either program.
+/// Returns the arguments of both programs for this measurement.
+///
+/// # Errors
+/// Returns an error if `--size` is not `PEER_SIZE`.
 pub fn flags(args: &InferArgs) -> Result<Flags> {
     ensure!(
         args.size == PEER_SIZE,

@@ -1,4 +1,4 @@
-//! `bench loader`: crop pairs from files to batches, without a model.
+//! `bench loader`: the speed from files to batches of crop pairs, without a model.
 
 use std::{
     num::NonZeroUsize,
@@ -19,26 +19,26 @@ use super::{
 };
 use crate::console::Console;
 
-/// A measured loader; the first fields are named as in the PyTorch program's output.
+/// The result of a measurement. The first three fields are named as in the output of the PyTorch program.
 #[derive(Debug, Serialize)]
 pub struct Record {
     workers: usize,
     photos: usize,
     pairs_per_s: f64,
-    /// What the samples come from.
+    /// A description of the data set.
     source: String,
     batch: usize,
-    /// Pairs that were measured.
+    /// The number of measured pairs.
     pairs: usize,
-    /// Seconds of work by stage, of all threads together.
+    /// The seconds of work in each stage, summed over all threads.
     stage_s: StageSeconds,
-    /// Unusable files met.
+    /// The number of unusable files.
     bad_files: usize,
-    /// Largest resident set of the process, in MiB.
+    /// The peak resident memory of the process, in MiB.
     peak_rss_mb: Option<f64>,
 }
 
-/// Loads one epoch, then whole epochs until the time is over.
+/// Loads one epoch to warm up, then measures whole epochs until `--seconds` have passed.
 pub fn measure(args: &LoaderArgs) -> Result<Record> {
     ensure!(
         args.seconds >= 0.0 && args.seconds.is_finite(),
@@ -90,7 +90,7 @@ fn threads(args: &LoaderArgs) -> usize {
 }
 
 impl Record {
-    /// Prints it, as a JSON line or for people.
+    /// Prints the record, as a JSON line or as text.
     pub fn say(&self, json: bool, console: &Console) -> Result<()> {
         if json {
             console.say(serde_json::to_string(self)?);
@@ -104,7 +104,7 @@ impl Record {
         let total = self.stage_s.total();
         for (name, seconds) in self.stage_s.named() {
             text += &format!(
-                "  {name:20}{:>6.1} %{:>8.0} us a pair\n",
+                "  {name:20}{:>6.1} %{:>8.0} us per pair\n",
                 100.0 * seconds / total,
                 1e6 * seconds / self.pairs as f64
             );
@@ -122,20 +122,22 @@ impl Record {
     }
 }
 
-/// What both programs print.
+/// The field that both programs print and that is compared.
 #[derive(Debug, Deserialize)]
 struct Turn {
     pairs_per_s: f64,
 }
 
-/// Runs ours and the PyTorch program in turn and prints medians and their ratio.
+/// Runs this program and the PyTorch program alternately and prints the medians and their ratio.
 pub fn compare(script: &Path, args: &LoaderArgs, console: &Console) -> Result<()> {
     let (ours, theirs) = peer::alternate(script, &args.peer, &flags(args), console)?;
     console.say(table(&ours, &theirs));
     Ok(())
 }
 
-/// The PyTorch program loads in its main thread when it is given no workers.
+/// Returns the arguments of both programs.
+///
+/// For one thread, the PyTorch program gets no workers, so that it loads in its main thread.
 fn flags(args: &LoaderArgs) -> Flags {
     let threads = threads(args);
     let data = args.data.clone().into_os_string();

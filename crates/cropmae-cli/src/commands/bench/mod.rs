@@ -1,4 +1,4 @@
-//! `bench`: how fast and how small, in the terms of the PyTorch program that it is compared with.
+//! `bench`: measures speed and memory in the units of the PyTorch programs that it can be compared with.
 
 mod args;
 mod ceiling;
@@ -47,8 +47,9 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Seconds of each measured call of `step`, which must have finished its work when it returns, and what
-/// the last one gave.
+/// Returns the seconds of each measured call of `step` and the result of the last one.
+///
+/// The device must have finished its work when `step` returns.
 fn time(shape: &ShapeArgs, mut step: impl FnMut() -> Result<f64>) -> Result<(Vec<f64>, f64)> {
     for _ in 0..shape.warmup {
         step()?;
@@ -64,7 +65,7 @@ fn time(shape: &ShapeArgs, mut step: impl FnMut() -> Result<f64>) -> Result<(Vec
     Ok((seconds, last))
 }
 
-/// Largest resident set of this process so far, in MiB, where the system says it.
+/// Returns the peak resident memory of this process in MiB, or `None` if the system does not report it.
 fn peak_rss_mib() -> Option<f64> {
     peak_rss_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20))
 }
@@ -79,7 +80,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Threads that compute on `device`.
+/// Returns the number of threads that compute on `device`.
 fn threads(device: &Device) -> usize {
     if device.is_cpu() {
         rayon::current_num_threads()

@@ -1,4 +1,4 @@
-//! `bench ops`: each differentiable operation at the model's sizes, forward and backward.
+//! `bench ops`: the speed of each differentiable operation at the sizes of the model, forward and backward.
 
 use std::time::Instant;
 
@@ -18,22 +18,22 @@ use crate::{console::Console, device};
 
 const EPS: f64 = 1e-6;
 
-/// One operation, measured.
+/// The measurement of one operation.
 #[derive(Debug, Serialize)]
 struct OpRecord {
     op: &'static str,
     shape: String,
-    /// Forward, in milliseconds.
+    /// The time of the forward pass, in milliseconds.
     forward_ms: f64,
-    /// Forward and backward, in milliseconds.
+    /// The time of the forward and the backward pass, in milliseconds.
     train_ms: f64,
-    /// Of the matrix products in forward and backward; none for operations without.
+    /// The speed of the matrix products in both passes, or `None` for an operation without products.
     gflop_per_s: Option<f64>,
-    /// Of the speed of bare products.
+    /// `gflop_per_s` as a share of the speed of bare products.
     gemm_share: Option<f64>,
 }
 
-/// Times operations and prints a line for each.
+/// Measures operations and prints a line for each.
 struct Bench<'a> {
     args: &'a OpsArgs,
     console: &'a Console,
@@ -41,12 +41,12 @@ struct Bench<'a> {
     policy: Policy,
 }
 
-/// Times every operation.
+/// Measures every operation. Returns an error if the device is not the CPU.
 pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     let device = device::open(&args.shape.device)?;
     ensure!(
         device.is_cpu(),
-        "bench ops measures the CPU's operations; leave --device out"
+        "--device: bench ops measures only operations on the CPU; leave --device out"
     );
     let model = ModelConfig::factory_preset(&args.shape.arch)?;
     let rows = args.batch.get() * (model.num_patches() + 1);
@@ -86,7 +86,7 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// A variable of small values.
+/// Returns a variable of `shape` with small values.
 fn var(shape: &[usize]) -> Result<Var> {
     let len: usize = shape.iter().product();
     let values = (0..len).map(|i| ((i * 7919) % 2003) as f32 / 1e4 - 0.1);
@@ -97,7 +97,7 @@ fn var(shape: &[usize]) -> Result<Var> {
     )?)
 }
 
-/// Weight and bias of a linear layer.
+/// Returns the weight (d_out, d_in) and the bias (d_out) of a linear layer.
 fn layer(d_in: usize, d_out: usize) -> Result<(Var, Var)> {
     Ok((var(&[d_out, d_in])?, var(&[d_out])?))
 }
@@ -115,7 +115,7 @@ fn pair((weight, bias): &(Var, Var)) -> (&Tensor, &Tensor) {
 }
 
 impl Bench<'_> {
-    /// The encoder's blocks, and the operations inside of them on their own.
+    /// Measures an encoder block and each operation inside it.
     fn encoder(&self, model: &ModelConfig) -> Result<()> {
         let (b, n, d) = (
             self.args.batch.get(),
@@ -184,7 +184,7 @@ impl Bench<'_> {
         })
     }
 
-    /// What the decoder adds: attention on another sequence, and dropout.
+    /// Measures the operations that only the decoder has, such as cross-attention and dropout.
     fn decoder(&self, model: &ModelConfig) -> Result<()> {
         let (b, n, d) = (
             self.args.batch.get(),
@@ -219,7 +219,7 @@ impl Bench<'_> {
         })
     }
 
-    /// Patches into tokens, and predictions into a loss.
+    /// Measures the patch embedding and the loss.
     fn ends(&self, model: &ModelConfig) -> Result<()> {
         let (b, n, d, p) = (
             self.args.batch.get(),
@@ -244,7 +244,7 @@ impl Bench<'_> {
         })
     }
 
-    /// The update, over as many values as the encoder's blocks have.
+    /// Measures the optimizer on as many values as the encoder blocks have.
     fn optimizer(&self, model: &ModelConfig) -> Result<()> {
         let d = model.embed_dim;
         let tensors = (0..model.depth)
@@ -287,8 +287,9 @@ impl Bench<'_> {
         self.say("grad_norm", shape, (seconds, seconds), 0)
     }
 
-    /// Times `op` alone and with its backward pass. `flops` are those of the forward pass's products; the
-    /// backward pass has twice as many.
+    /// Measures `op` alone and with its backward pass.
+    ///
+    /// `flops` counts the operations of the products in the forward pass. The backward pass has twice as many.
     fn op(
         &self,
         name: &'static str,

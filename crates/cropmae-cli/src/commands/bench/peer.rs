@@ -1,5 +1,7 @@
-//! The same measurement by our program and by a PyTorch program, in turn, so that a machine whose speed
-//! drifts slows both. Each turn is a process of its own: peak memory is the whole process's.
+//! Comparison of this program with a PyTorch program.
+//!
+//! The programs run alternately, so that a change in the speed of the machine affects both. Each turn is a new process,
+//! because peak memory can only be read for a whole process.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +21,16 @@ use super::{
 };
 use crate::{console::Console, device::DeviceArg};
 
-/// Arguments of both programs for one measurement.
+/// The arguments of both programs for one measurement.
 #[derive(Debug)]
 pub struct Flags {
-    /// Of our program, from the name of the measurement on.
+    /// The arguments of this program after `bench`.
     pub own: Vec<OsString>,
-    /// Of the PyTorch program.
+    /// The arguments of the PyTorch program after its script.
     pub theirs: Vec<OsString>,
 }
 
-/// What both programs print about a step.
+/// The fields that both programs print about a step.
 #[derive(Debug, Deserialize)]
 struct Turn {
     median_step_s: f64,
@@ -37,7 +39,7 @@ struct Turn {
 }
 
 impl Flags {
-    /// The flags of `own` and `theirs` that differ, and those that both understand.
+    /// Joins the arguments in which the programs differ, `own` and `theirs`, with those that both accept.
     pub fn new(
         own: impl IntoIterator<Item = OsString>,
         theirs: impl IntoIterator<Item = OsString>,
@@ -61,7 +63,7 @@ impl Flags {
             shared.extend([flag.into(), value.into()]);
         }
         let arch = |name: &str| [OsString::from("--arch"), OsString::from(name)];
-        // The PyTorch program's patches are 16 pixels wide, which its names leave out.
+        // The PyTorch program always uses patches of 16 pixels, so its names leave the size out.
         let short = shape.arch.strip_suffix("16").unwrap_or(&shape.arch);
         let own = own
             .into_iter()
@@ -75,21 +77,22 @@ impl Flags {
     }
 }
 
-/// Runs both in turn and prints medians and ratios of steps.
+/// Runs both programs alternately and prints the medians and ratios of steps.
 pub fn compare(script: &Path, args: &PeerArgs, flags: &Flags, console: &Console) -> Result<()> {
     let (ours, theirs) = alternate(script, args, flags, console)?;
     console.say(table(&ours, &theirs, &STEP));
     Ok(())
 }
 
-/// What each turn of ours and of theirs printed.
+/// Runs both programs alternately and returns what each turn printed, this program's turns first.
 pub fn alternate<T: DeserializeOwned>(
     script: &Path,
     args: &PeerArgs,
     flags: &Flags,
     console: &Console,
 ) -> Result<(Vec<T>, Vec<T>)> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program =
+        std::env::current_exe().context("cannot find the executable file of this program")?;
     let bar = console.bar(2 * args.alternations.get() as u64, "turns");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..args.alternations.get() {
@@ -131,19 +134,19 @@ pub struct Row<T> {
     value: fn(&T) -> f64,
 }
 
-/// How two values of a quantity are compared.
+/// The way in which the values of a quantity are compared.
 #[derive(Clone, Copy)]
 pub enum Better {
-    /// Times faster: theirs over ours.
+    /// Less is better. The ratio is theirs over ours, "times faster".
     Less,
-    /// Times as many: ours over theirs.
+    /// More is better. The ratio is ours over theirs, "times as many".
     More,
-    /// Share of theirs: ours over theirs.
+    /// The ratio is ours over theirs, as a share.
     Share,
 }
 
 impl<T> Row<T> {
-    /// A quantity with its unit.
+    /// Makes a quantity. `name` includes its unit and is also its key in JSON.
     pub fn new(name: &'static str, better: Better, value: fn(&T) -> f64) -> Self {
         Self {
             name,
@@ -165,7 +168,7 @@ impl<T> Row<T> {
     }
 }
 
-/// What is compared of a step.
+/// The quantities of a step that are compared.
 const STEP: [Row<Turn>; 3] = [
     Row {
         name: "step, s (median)",
@@ -184,7 +187,7 @@ const STEP: [Row<Turn>; 3] = [
     },
 ];
 
-/// Medians of both, their ratio, and every turn's value.
+/// Returns a table of medians and ratios, and a list of every turn's times.
 pub fn table<T>(ours: &[T], theirs: &[T], rows: &[Row<T>]) -> String {
     let head = ["ours", "PyTorch", "ratio"];
     let mut text = format!("{:24}{:>12}{:>12}{:>16}", "", head[0], head[1], head[2]);
@@ -213,7 +216,7 @@ pub fn table<T>(ours: &[T], theirs: &[T], rows: &[Row<T>]) -> String {
     text
 }
 
-/// The same as one JSON object: every turn of both, and the ratios of medians by name.
+/// Returns one JSON object with every turn of both programs, and the ratios of medians by name.
 pub fn json<T: Serialize>(ours: &[T], theirs: &[T], rows: &[Row<T>]) -> Result<String> {
     let ratios: BTreeMap<&str, f64> = rows
         .iter()

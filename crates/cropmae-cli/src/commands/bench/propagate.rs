@@ -1,4 +1,4 @@
-//! `bench propagate`: a whole evaluation of one DAVIS sequence, and its three main stages one by one.
+//! `bench propagate`: the speed of a whole evaluation of one DAVIS sequence, and of its three main stages.
 
 use std::{
     ffi::OsString,
@@ -27,29 +27,29 @@ use super::{
 };
 use crate::{console::Console, device, dtype::dtype_name};
 
-/// Soft labels a cell, as in the PyTorch program.
+/// The number of soft labels per cell, as in the PyTorch program.
 const LABELS: usize = 3;
 
-/// One measurement, under the field names of the PyTorch program's output.
+/// One measurement, with the field names of the PyTorch program's output.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Timing {
     frames: usize,
-    /// Of the encoder, as it ran.
+    /// The number type in which the encoder ran.
     #[serde(default = "peer_dtype")]
     dtype: String,
-    /// Decoding, resizing and normalising, alone.
+    /// The time of decoding, resizing and normalizing alone.
     load_ms_per_frame: f64,
-    /// The encoder, alone. PyTorch's is the mean over its frames, 20 copies of frame 0 among them.
+    /// The time of the encoder alone. PyTorch's is the mean over all its frames, including 20 copies of frame 0.
     encode_ms_per_frame: f64,
-    /// Packing and propagation, alone.
+    /// The time of packing and propagation alone.
     propagate_ms_per_frame: f64,
-    /// From making the encoder to the last frame; ours also scores and writes the masks.
+    /// The time from the creation of the encoder to the last frame. Ours includes scoring and writing the masks.
     total_s: f64,
-    /// Largest resident set of the whole evaluation, in MiB.
+    /// The peak resident memory of the whole evaluation, in MiB.
     peak_rss_mb: Option<f64>,
 }
 
-/// The PyTorch program knows no other and does not say it.
+/// Returns the only number type of the PyTorch program, which does not print it.
 fn peer_dtype() -> String {
     dtype_name(Compute::F32).to_owned()
 }
@@ -95,7 +95,7 @@ pub fn run(args: &PropagateArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// The same measurement on the command lines of both programs.
+/// Returns the arguments of both programs for this measurement.
 fn flags(args: &PropagateArgs) -> Result<Flags> {
     let sequence = sequence(args)?;
     let protocol = Davis.protocol();
@@ -124,7 +124,7 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     Ok(Flags { own, theirs })
 }
 
-/// The sequence asked for, or the first one of the data set's list.
+/// Returns the requested sequence, or the first one in the list of the data set.
 fn sequence(args: &PropagateArgs) -> Result<String> {
     if let Some(name) = &args.sequence {
         return Ok(name.clone());
@@ -133,7 +133,7 @@ fn sequence(args: &PropagateArgs) -> Result<String> {
     names
         .into_iter()
         .next()
-        .context("a list without a sequence")
+        .with_context(|| format!("{}: the list of sequences is empty", args.data.display()))
 }
 
 fn measure(args: &PropagateArgs) -> Result<Timing> {
@@ -152,10 +152,10 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     let sequence = sequence(args)?;
     let evaluated = evaluate_sequence(&args.data, &sequence, encoder, &out);
     let total = start.elapsed();
-    // Whether or not the evaluation came to write anything.
+    // The folder does not exist if the evaluation failed before it wrote anything.
     let _ = std::fs::remove_dir_all(&out);
     evaluated?;
-    // Before the stages, which hold what an evaluation does not.
+    // Read before the stages are measured, because they use memory that an evaluation does not.
     let peak_rss_mb = peak_rss_mib();
     let files = Davis.files(&args.data, &sequence)?;
     let frames = files.frames.len();
@@ -189,7 +189,7 @@ fn evaluate_sequence(
     Ok(())
 }
 
-/// Time of loading, encoding and propagating: the stages of an evaluation, which overlaps them, each by itself.
+/// Returns the times of loading, encoding and propagating, each alone. An evaluation overlaps these stages.
 fn stages(frames: Vec<PathBuf>, encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
     let settings = [Davis.protocol()];
     let mut sizes = Sizes::new(settings[0].frame_size, encoder.patch_size());
@@ -226,10 +226,10 @@ impl Timing {
         );
         format!(
             "{} frames, encoder in {}\n  \
-             load       {:.1} ms a frame\n  \
-             encode     {:.1} ms a frame\n  \
-             propagate  {:.1} ms a frame\n  \
-             evaluation {:.2} s in all, masks and scores included; {memory}",
+             load       {:.1} ms per frame\n  \
+             encode     {:.1} ms per frame\n  \
+             propagate  {:.1} ms per frame\n  \
+             evaluation {:.2} s in total, with masks and scores; {memory}",
             self.frames,
             self.dtype,
             self.load_ms_per_frame,

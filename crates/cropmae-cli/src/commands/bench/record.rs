@@ -1,4 +1,4 @@
-//! One measurement, with the field names of the PyTorch programs' output.
+//! The result of one measurement, with the field names of the PyTorch programs' output.
 
 use anyhow::Result;
 use candle_core::Device;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{args::ShapeArgs, ceiling::Ceiling, median, peak_rss_mib, threads};
 use crate::{console::Console, device};
 
-/// A measured step.
+/// The result of measuring a step.
 #[derive(Debug, Serialize)]
 pub struct Record {
     mode: &'static str,
@@ -16,23 +16,23 @@ pub struct Record {
     dtype: &'static str,
     device: &'static str,
     threads: usize,
-    /// Seconds.
+    /// The median time of a step, in seconds.
     median_step_s: f64,
     images_per_s: f64,
-    /// Arithmetic of the model's products over the median step.
+    /// The speed of the model's matrix products over the median step.
     gflop_per_s: f64,
-    /// Speed of bare products of the same shapes on the same threads.
+    /// The speed of bare products of the same shapes on the same threads, or `None` for accelerators.
     gemm_gflop_per_s: Option<f64>,
-    /// The first over the second.
+    /// `gflop_per_s` over `gemm_gflop_per_s`.
     gemm_share: Option<f64>,
-    /// Largest resident set of the process, in MiB.
+    /// The peak resident memory of the process, in MiB.
     peak_rss_mb: Option<f64>,
-    /// What the last step computed.
+    /// The result of the last step.
     last: f64,
 }
 
 impl Record {
-    /// Sums up `seconds` of steps on `batch` images of `flops` operations each.
+    /// Summarizes the `seconds` of steps on `batch` images, each of which takes `flops` operations.
     pub fn new(
         mode: &'static str,
         shape: &ShapeArgs,
@@ -42,7 +42,7 @@ impl Record {
         (seconds, last): (Vec<f64>, f64),
         ceiling: impl FnOnce() -> Ceiling,
     ) -> Self {
-        // Before the ceiling is measured, which takes memory of its own.
+        // Read before the ceiling is measured, because that uses memory too.
         let peak_rss_mb = peak_rss_mib();
         let median_step_s = median(seconds);
         let gflop_per_s = batch as f64 * flops / median_step_s / 1e9;
@@ -64,7 +64,7 @@ impl Record {
         }
     }
 
-    /// Prints it, as a JSON line or for people.
+    /// Prints the record, as a JSON line or as text.
     pub fn say(&self, json: bool, console: &Console) -> Result<()> {
         if json {
             console.say(serde_json::to_string(self)?);

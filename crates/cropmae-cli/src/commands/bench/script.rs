@@ -1,4 +1,4 @@
-//! The PyTorch programs that measurements are compared with: those of `peers/`, embedded, or one that the user names.
+//! The PyTorch programs for comparisons: embedded copies of those in `peers/`, or one that the user names.
 
 use std::{
     io::Write,
@@ -10,23 +10,23 @@ use tempfile::NamedTempFile;
 
 use super::args::PeerArgs;
 
-/// PyTorch's side of `step` and `infer`.
+/// The PyTorch program for `step` and `infer`.
 pub const STEP: &str = include_str!("../../../../../peers/torch_step.py");
-/// PyTorch's side of `loader`.
+/// The PyTorch program for `loader`.
 pub const LOADER: &str = include_str!("../../../../../peers/torch_loader.py");
-/// PyTorch's side of `propagate`.
+/// The PyTorch program for `propagate`.
 pub const PROPAGATE: &str = include_str!("../../../../../peers/torch_propagate.py");
 
 /// A Python program in a file.
 pub enum Script {
-    /// The user's.
+    /// A program that the user names.
     Given(PathBuf),
-    /// An embedded one, in a file that is removed with this value.
+    /// An embedded program, in a temporary file that is removed when this value is dropped.
     Embedded(NamedTempFile),
 }
 
 impl Script {
-    /// The program to compare with, where `args` ask for a comparison: the file that they name, or `embedded`.
+    /// Returns the file that `args` name, or else `embedded`, or `None` if no comparison is requested.
     pub fn of(args: &PeerArgs, embedded: &str) -> Result<Option<Self>> {
         let Some(given) = &args.peer else {
             return Ok(None);
@@ -34,20 +34,20 @@ impl Script {
         if let Some(path) = given {
             ensure!(
                 path.is_file(),
-                "{}: no such file; leave it out to compare with the PyTorch program of this repository",
+                "--peer {}: no such file; give --peer without a file to run the embedded PyTorch program",
                 path.display()
             );
             return Ok(Some(Self::Given(path.clone())));
         }
         let mut builder = tempfile::Builder::new();
         let file = builder.prefix("cropmae-peer-").suffix(".py").tempfile();
-        let mut file = file.context("cannot make a file for the PyTorch program")?;
+        let mut file = file.context("cannot create a temporary file for the PyTorch program")?;
         file.write_all(embedded.as_bytes())
             .with_context(|| format!("cannot write {}", file.path().display()))?;
         Ok(Some(Self::Embedded(file)))
     }
 
-    /// Where the program lies.
+    /// Returns the path of the program.
     pub fn path(&self) -> &Path {
         match self {
             Self::Given(path) => path,

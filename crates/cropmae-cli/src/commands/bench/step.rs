@@ -1,4 +1,4 @@
-//! `bench step`: a training step on random pixels, as the run would make it.
+//! `bench step`: the speed of a training step on random pixels.
 
 use std::ffi::OsString;
 
@@ -9,10 +9,10 @@ use cropmae_train::{Step, Trainer, estimate, random_batch};
 use super::{args::StepArgs, ceiling::Ceiling, record::Record, time};
 use crate::device;
 
-/// Updates in the pretended epoch: the schedule's shape does not matter here.
+/// The number of updates in an epoch. It shapes the schedule, which does not affect the speed.
 const BATCHES_PER_EPOCH: usize = 1000;
 
-/// Times the step.
+/// Measures the step.
 pub fn measure(args: &StepArgs) -> Result<Record> {
     let experiment = experiment(args)?;
     let device = device::open(&args.shape.device)?;
@@ -34,7 +34,7 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
     ))
 }
 
-/// The published recipe with the architecture that was asked for.
+/// Returns the published recipe with the requested architecture.
 fn experiment(args: &StepArgs) -> Result<Experiment> {
     let overrides = [
         format!("train.batch_size={}", args.batch),
@@ -47,7 +47,7 @@ fn experiment(args: &StepArgs) -> Result<Experiment> {
     Ok(experiment)
 }
 
-/// What the same measurement is called on the command line of either program.
+/// Returns the arguments of both programs for this measurement.
 pub fn flags(args: &StepArgs) -> super::peer::Flags {
     let own = [
         "step".into(),

@@ -11,7 +11,7 @@ use crate::{
     console::Console,
 };
 
-/// Problems and remarks that are shown; the rest is counted.
+/// The number of problems and of remarks that are printed. The rest are only counted.
 const SHOWN: usize = 20;
 
 /// Runs the command with `--task`.
@@ -19,7 +19,7 @@ pub fn check(args: &CheckArgs, console: &Console) -> Result<ExitCode> {
     let tasks = args.task.map_or_else(Vec::new, TaskArg::videos);
     ensure!(
         !tasks.is_empty(),
-        "--task: expected one of {}, all: only those are official downloads",
+        "--task: expected one of {}, all; the other tasks have no official download to check",
         benchmarks::VIDEO
             .map(|benchmark| benchmark.name())
             .join(", ")

@@ -1,4 +1,4 @@
-//! `data check` without a task: what a source of images holds.
+//! `data check` without a task: verifies a source of images.
 
 use std::process::ExitCode;
 
@@ -12,12 +12,12 @@ use cropmae_data::{
 use super::args::CheckArgs;
 use crate::console::Console;
 
-/// Findings of a kind that are shown; the rest is counted.
+/// The number of findings of each kind that are printed. The rest are only counted.
 const SHOWN: usize = 10;
-/// Characters of the longest bar of the histogram.
+/// The length of the longest bar in the histogram, in characters.
 const BAR: usize = 40;
 
-/// A recipe that takes every image of a source as a sample.
+/// Returns a recipe in which every image of a source is a sample.
 pub fn every_image(max_bad_fraction: f64) -> Result<DataConfig> {
     let mut recipe = Experiment::demo(&[])?.data;
     recipe.views = Views::Single;
@@ -53,12 +53,12 @@ fn say(report: &DataReport, tiny_px: u32, console: &Console) {
     console.say(format!("source       {}", report.source));
     console.say(format!("fingerprint  {}", report.fingerprint));
     console.say(format!(
-        "pixels       {:.1} megapixels in all, {:.3} each",
+        "pixels       {:.1} megapixels in total, {:.3} per image",
         report.pixels as f64 / 1e6,
         report.pixels as f64 / 1e6 / report.images as f64
     ));
     console.say(format!(
-        "speed        {:.0} images per second and core, read and decoded whole",
+        "speed        {:.0} images per second and core, including reading and decoding",
         report.images_per_core_second
     ));
     console.say("shorter side");

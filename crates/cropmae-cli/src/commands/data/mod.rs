@@ -1,4 +1,4 @@
-//! `data`: checks, packs and previews what runs are given.
+//! `data`: checks, packs and previews the data of runs.
 
 mod args;
 mod benchmarks;

@@ -1,4 +1,4 @@
-//! `data pack`: tar shards from any source of images.
+//! `data pack`: writes tar shards from any source of images.
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ pub fn run(args: &PackArgs, console: &Console) -> Result<ExitCode> {
         return Ok(ExitCode::from(interrupt::INTERRUPTED));
     };
     console.say(format!(
-        "packed  {}: {} images ({} of them resized) in {} shards, {:.1} MiB; {} unusable left out",
+        "packed  {}: {} images ({} of them resized) in {} shards, {:.1} MiB; {} unusable images left out",
         args.out.display(),
         packed.images,
         packed.resized,

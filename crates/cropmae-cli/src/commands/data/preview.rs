@@ -1,4 +1,4 @@
-//! `data preview`: a contact sheet of crops as a run would see them.
+//! `data preview`: draws a contact sheet of the crops and masks that a run would use.
 
 use std::{io::Cursor, process::ExitCode};
 
@@ -30,7 +30,7 @@ pub fn run(args: &PreviewArgs, console: &Console) -> Result<ExitCode> {
         .bar(args.samples.get() as u64, "samples")
         .with_prefix("drawing");
     let (mut names, mut previews, mut unusable) = (Vec::new(), Vec::<Preview>::new(), Vec::new());
-    // In the order of the epoch; unusable samples are left out and named.
+    // Unusable samples are left out and named at the end.
     for position in 0..dataset.len() as u64 {
         if previews.len() == args.samples.get() {
             break;

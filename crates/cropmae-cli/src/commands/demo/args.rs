@@ -1,4 +1,4 @@
-//! Options of `cropmae demo`.
+//! The options of `cropmae demo`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::device::DeviceArgs;
 
-/// `cropmae demo`.
+/// The options of `cropmae demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae demo
@@ -15,13 +15,13 @@ pub struct DemoArgs {
     /// Seed of the data, the weights and the order
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for data, run and scores [default: runs/demo-seedN]
+    /// Folder for the run and its scores [default: runs/demo-seedN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change one value of the embedded config; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Where the work runs.
+    /// The device and the number of threads.
     #[command(flatten)]
     pub device: DeviceArgs,
 }

@@ -1,4 +1,4 @@
-//! `demo`: the whole pipeline on the embedded default, and whether anything was learned.
+//! `demo`: runs the whole pipeline on the embedded default and checks whether the encoder learned.
 
 mod args;
 
@@ -36,7 +36,9 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| places::root().join(format!("demo-seed{}", args.seed)));
     let Some(config) = &experiment.data.scenes else {
-        anyhow::bail!("the embedded default makes no scenes: do not remove data.scenes");
+        anyhow::bail!(
+            "data.scenes: the demo needs the procedural data set; do not remove it with --set"
+        );
     };
     let scenes = places::scenes(&experiment, config, console)?;
     let dataset = Arc::new(Dataset::open(&scenes.train, &experiment.data)?);

@@ -1,4 +1,4 @@
-//! Options of `cropmae eval`.
+//! The options of `cropmae eval`.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::LazyLock};
 
@@ -9,102 +9,102 @@ use cropmae_run::Axis;
 
 use crate::{device::DeviceArgs, dtype::DtypeArgs};
 
-/// `cropmae eval`.
+/// The options of `cropmae eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae eval --task davis --checkpoint RUN/last.safetensors --data DAVIS
-  cropmae eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR holds DAVIS, VIP, JHMDB)
+  cropmae eval --task all --checkpoint RUN/last.safetensors --data DIR   (DIR contains DAVIS, VIP, JHMDB)
   cropmae eval --task vip --checkpoint A --checkpoint B --random-init vits16 --pixels --data VIP
   cropmae eval --task davis --checkpoint A --data DAVIS --dtype bf16
   cropmae eval --task davis --checkpoint A --data DAVIS --sweep top_k=5,7,10 --sweep radius=12,20
   cropmae eval --task classes --checkpoint A --random-init vits16 --data IMAGES   (IMAGES/{train,val}/CLASS)")]
 pub struct EvalArgs {
-    /// Benchmark
+    /// Benchmark, or task on images
     #[arg(long, value_enum)]
     pub task: TaskArg,
     /// Checkpoint of a run; may be repeated
     #[arg(long = "checkpoint", value_name = "FILE")]
     pub checkpoints: Vec<PathBuf>,
-    /// Also score a randomly initialised encoder: vits16, vitb16, vitl16, vits8; may be repeated
+    /// Also score a randomly initialized encoder: vits16, vitb16, vitl16, vits8; may be repeated
     #[arg(long = "random-init", value_name = "ARCH")]
     pub random_init: Vec<String>,
-    /// Also score raw pixels, the baseline without any network
+    /// Also score raw pixels, the baseline without a network
     #[arg(long)]
     pub pixels: bool,
-    /// The benchmark's folder in its official layout; for `all` a folder that holds DAVIS, VIP and JHMDB
+    /// Folder of the benchmark in its official layout; for `all`, a folder that contains DAVIS, VIP and JHMDB
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Where scores, predictions and overlays go [default: eval beside the first checkpoint]
+    /// Folder for scores, predictions and overlays [default: eval beside the first checkpoint]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Evaluate the sequences of this file, one name a line, in place of the benchmark's own list
+    /// Evaluate the sequences in this file, one name per line, instead of the benchmark's own list
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
-    /// Only these sequences of the list, comma separated
+    /// Evaluate only these sequences of the list, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub sequences: Option<Vec<String>>,
     /// Do not draw overlays
     #[arg(long)]
     pub no_overlays: bool,
-    /// Compare settings of the protocol instead of writing predictions: every combination of top_k, radius,
-    /// temperature and context_frames that is given; frames are encoded once; may be repeated
+    /// Score every combination of the given values instead of writing predictions; KEY is top_k, radius,
+    /// temperature or context_frames; each frame is encoded once; may be repeated
     #[arg(long, value_name = "KEY=V1,V2,..")]
     pub sweep: Vec<Axis>,
-    /// In which number type the encoders compute.
+    /// The number type of the encoders.
     #[command(flatten)]
     pub dtype: DtypeArgs,
-    /// Where the work runs.
+    /// The device and the number of threads.
     #[command(flatten)]
     pub device: DeviceArgs,
     /// Changes to the reference's protocol.
     #[command(flatten)]
     pub protocol: ProtocolArgs,
-    /// Settings of the image-level tasks.
+    /// The settings of the tasks on images.
     #[command(flatten)]
     pub classes: ClassesArgs,
 }
 
-/// Label-propagation settings; each task's reference values are the defaults.
+/// The settings of label propagation. The defaults are the reference's values for each benchmark.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Protocol (default: the reference's)")]
 pub struct ProtocolArgs {
-    /// TOML file of changes: sections all, davis, vip, jhmdb with frame_size, top_k, radius, ..;
-    /// flags win over it
+    /// TOML file of changes in the sections all, davis, vip and jhmdb, with keys such as frame_size, top_k
+    /// and radius; options on the command line override it
     #[arg(long = "protocol", value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Size of the encoder's input: HEIGHTxWIDTH, or one number for the longer side (davis 480x880, vip
     /// 880, jhmdb 320x320)
     #[arg(long, value_name = "SIZE")]
     pub size: Option<FrameSize>,
-    /// Sources whose labels a cell averages (davis 7, vip 10, jhmdb 7)
+    /// Number of sources whose labels are averaged for a cell (davis 7, vip 10, jhmdb 7)
     #[arg(long, value_name = "K")]
     pub top_k: Option<NonZeroUsize>,
-    /// Grid distance from which on cells of recent frames are excluded (20)
+    /// Distance in cells from which cells of recent frames are excluded (20)
     #[arg(long, value_name = "CELLS")]
     pub radius: Option<f64>,
-    /// Divides affinities before the softmax (0.7)
+    /// Divisor of affinities before the softmax (0.7)
     #[arg(long, value_name = "T")]
     pub temperature: Option<f64>,
-    /// Recent frames used as sources (20)
+    /// Number of recent frames that are sources (20)
     #[arg(long, value_name = "FRAMES")]
     pub context_frames: Option<usize>,
-    /// Frames that stay sources to the end, without a radius, comma separated; N above 0 is frame N + 1,
-    /// from frame N + 1 + context on (0)
+    /// Frames that are sources for the whole video, without a radius, separated by commas; a number N > 0 means
+    /// frame N + 1, which is a source from frame N + 1 + context on (0)
     #[arg(long, value_delimiter = ',', value_name = "FRAMES")]
     pub long_term_frames: Option<Vec<usize>>,
-    /// Take features from this block, from 1 (the last)
+    /// Block whose output gives the features, counted from 1 (the last)
     #[arg(long, value_name = "BLOCK")]
     pub feature_block: Option<usize>,
     /// Do not scale features to unit length
     #[arg(long)]
     pub no_l2: bool,
-    /// Stretch each cell's soft labels to 0..1 before they become masks
+    /// Stretch the soft labels of each cell to 0..1 before they become masks
     #[arg(long = "normalize-labels", alias = "normalise-labels")]
     pub normalise_labels: bool,
 }
 
 impl ProtocolArgs {
-    /// What the flags change.
+    /// Returns the changes to a protocol that the options request.
     pub fn changes(&self) -> ProtocolChanges {
         ProtocolChanges {
             frame_size: self.size,
@@ -125,9 +125,9 @@ impl ProtocolArgs {
 pub enum TaskArg {
     /// A benchmark on videos
     Video(&'static dyn Benchmark),
-    /// All of them
+    /// All benchmarks on videos
     AllVideos,
-    /// Folders of images by class
+    /// A task on folders of images by class
     Images(Measures),
 }
 
@@ -145,7 +145,7 @@ const BOTH: Measures = Measures {
 };
 
 impl TaskArg {
-    /// The benchmarks on videos; none for images.
+    /// Returns the benchmarks on videos, of which a task on images has none.
     pub fn videos(self) -> Vec<&'static dyn Benchmark> {
         match self {
             Self::Video(benchmark) => vec![benchmark],
@@ -154,7 +154,7 @@ impl TaskArg {
         }
     }
 
-    /// What is measured on images; none for videos.
+    /// Returns the measures of a task on images, or `None` for videos.
     pub fn measures(self) -> Option<Measures> {
         match self {
             Self::Images(measures) => Some(measures),
@@ -179,17 +179,17 @@ impl ValueEnum for TaskArg {
             Self::AllVideos => ("all", video_folders()),
             Self::Images(NEIGHBORS) => (
                 "knn",
-                "Folders of images by class, train/CLASS and val/CLASS: top-1 of k nearest neighbours"
+                "Top-1 accuracy of k nearest neighbors on folders of images, train/CLASS and val/CLASS"
                     .to_owned(),
             ),
-            Self::Images(LINEAR) => ("linear", "The same folders: top-1 of a linear probe".to_owned()),
+            Self::Images(LINEAR) => ("linear", "Top-1 accuracy of a linear probe on the same folders".to_owned()),
             Self::Images(_) => ("classes", "Both, on the same features".to_owned()),
         };
         Some(PossibleValue::new(name).help(help))
     }
 }
 
-/// The folders of the benchmarks on videos: `DAVIS, VIP and JHMDB`.
+/// Returns the names of the folders of the benchmarks on videos: `DAVIS, VIP and JHMDB`.
 pub fn video_folders() -> String {
     let folders = benchmarks::VIDEO.map(Benchmark::folder);
     match &folders[..] {
@@ -198,15 +198,15 @@ pub fn video_folders() -> String {
     }
 }
 
-/// Settings of the image-level tasks.
+/// The settings of the tasks on images.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Image-level tasks (knn, linear, classes)")]
+#[command(next_help_heading = "Tasks on images (knn, linear, classes)")]
 pub struct ClassesArgs {
-    /// The vector that stands for an image, after the final norm; mean-patch for raw pixels, which have no
-    /// class token
+    /// Vector that represents an image, after the final norm; raw pixels have no class token and need
+    /// mean-patch
     #[arg(long, value_enum, default_value_t = PoolingArg::ClassToken)]
     pub pooling: PoolingArg,
-    /// Numbers of neighbours that vote, comma separated (10,20,100,200)
+    /// Numbers of neighbors that vote, separated by commas (10,20,100,200)
     #[arg(
         long = "neighbors",
         alias = "neighbours",

@@ -1,4 +1,4 @@
-//! The encoders that the options name.
+//! Opens the encoders that the options name.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub fn open(args: &EvalArgs, device: &Device) -> Result<Vec<Contestant>> {
     if network.is_some_and(|network| network.compute() != execution.compute) {
         let device = device.location();
         tracing::warn!(
-            "--dtype bf16: {device:?} has no such instructions, encoders compute in f32"
+            "--dtype bf16: {device:?} has no bfloat16 instructions, so the encoders compute in f32"
         );
     }
     if args.pixels {
@@ -47,7 +47,7 @@ pub fn open(args: &EvalArgs, device: &Device) -> Result<Vec<Contestant>> {
     Ok(named_apart(contestants))
 }
 
-/// `RUN` for `runs/RUN/last.safetensors`, `RUN-NAME` for any other file in a run folder.
+/// Returns `RUN` for `runs/RUN/last.safetensors`, and `RUN-NAME` for any other file in a run folder.
 fn checkpoint_name(path: &Path) -> String {
     let folder = path
         .parent()

@@ -1,4 +1,4 @@
-//! `eval`: encoders by benchmarks, a table, predictions and overlays.
+//! `eval`: scores encoders on benchmarks, and writes a table, predictions and overlays.
 
 mod args;
 mod contestants;
@@ -47,14 +47,14 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<ExitCode> {
     Ok(exit_code(failures.is_empty()))
 }
 
-/// The evaluations on videos that `args` ask for.
+/// Returns the evaluations on videos that `args` request.
 fn suite(args: &EvalArgs, out: PathBuf) -> Result<Suite> {
     let benchmarks = args.task.videos();
     let file = match &args.protocol.file {
         Some(path) => ProtocolFile::load(path, &benchmarks::VIDEO.map(Benchmark::name))?,
         None => ProtocolFile::default(),
     };
-    // The benchmark's own protocol with the changes of the file, then those of the flags.
+    // The changes of the file come first, so that options override them.
     let planned = |&benchmark: &&'static dyn Benchmark| PlannedEvaluation {
         benchmark,
         data: task_folder(&args.data, benchmark, benchmarks.len() > 1),
@@ -73,7 +73,7 @@ fn suite(args: &EvalArgs, out: PathBuf) -> Result<Suite> {
     })
 }
 
-/// `--sweep`: every combination of settings, in a table of its own for each benchmark and encoder.
+/// Runs `--sweep`: scores every combination of settings, with one table for each benchmark and encoder.
 fn compare_settings(
     args: &EvalArgs,
     suite: &Suite,
@@ -99,7 +99,7 @@ fn compare_settings(
     Ok(exit_code(complete))
 }
 
-/// `--task knn|linear|classes`: image classification with frozen features.
+/// Runs `--task knn|linear|classes`: image classification with frozen features.
 fn classes(
     args: &EvalArgs,
     measures: Measures,
@@ -109,13 +109,13 @@ fn classes(
 ) -> Result<Scoreboard> {
     ensure!(
         !(args.pixels && args.classes.pooling == PoolingArg::ClassToken),
-        "--pixels: raw pixels have no class token; add --pooling mean-patch for all encoders, or leave it out"
+        "--pixels: raw pixels have no class token; add --pooling mean-patch for all encoders, or leave --pixels out"
     );
     let defaults = ClassesProtocol::default();
-    let neighbours = args.classes.neighbours.clone();
+    let neighbors = args.classes.neighbours.clone();
     let protocol = ClassesProtocol {
         pooling: args.classes.pooling.into(),
-        neighbours: neighbours.unwrap_or(defaults.neighbours),
+        neighbours: neighbors.unwrap_or(defaults.neighbours),
         ..defaults
     };
     let revision = places::git_revision();
@@ -131,7 +131,7 @@ fn classes(
     Ok(board?)
 }
 
-/// `eval` beside the first checkpoint, or in the folder of all runs.
+/// Returns the folder `eval` beside the first checkpoint, or in the folder of all runs if there is no checkpoint.
 fn default_out(args: &EvalArgs) -> PathBuf {
     let beside = args.checkpoints.first().and_then(|path| path.parent());
     beside
@@ -139,7 +139,7 @@ fn default_out(args: &EvalArgs) -> PathBuf {
         .join("eval")
 }
 
-/// `data` itself for one benchmark, its subfolder when it holds them all.
+/// Returns the subfolder of `data` for `benchmark`, or `data` itself if it is the folder of a single benchmark.
 pub fn task_folder(data: &Path, benchmark: &dyn Benchmark, all: bool) -> PathBuf {
     let folder = data.join(benchmark.folder());
     if all || folder.is_dir() {
