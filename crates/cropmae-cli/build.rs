@@ -1,4 +1,4 @@
-//! Keeps the git revision that the program is built from, for the records of an installed program.
+//! Embeds the git revision that the program is built from, for the records of an installed program.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn main() {
     }
 }
 
-/// What git prints; `None` outside of a checkout, or without git.
+/// Returns what git prints, or `None` outside a checkout or without git.
 fn git(args: &[&str]) -> Option<String> {
     let output = Command::new("git").args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -1,4 +1,4 @@
-//! The command line: the options of each command are in its folder.
+//! The command line. The options of each command are defined in its module.
 
 use clap::{Parser, Subcommand};
 
@@ -15,32 +15,32 @@ use crate::commands::{
 #[derive(Debug, Parser)]
 #[command(name = "cropmae", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Say more in the log (also through RUST_LOG)
+    /// Write more log messages (RUST_LOG overrides this)
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }
 
-/// One task each.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Pre-train an encoder on a folder of images (with no arguments: the embedded default)
+    /// Pre-train an encoder on a folder of images, or without arguments on procedural scenes
     Pretrain(PretrainArgs),
-    /// Score encoders by label propagation on DAVIS-2017, VIP and JHMDB
+    /// Score encoders by label propagation on DAVIS-2017, VIP and JHMDB, or by classifying images
     Eval(Box<EvalArgs>),
-    /// Pre-train on the embedded default, evaluate against baselines, print the table
+    /// Pre-train on the embedded default, evaluate against baselines, and print the table
     Demo(DemoArgs),
-    /// Measure training steps, the encoder, the loader and single operations, also against PyTorch
+    /// Measure training steps, the encoder, the loader and single operations, and compare with PyTorch
     Bench(BenchArgs),
-    /// Check images and downloads, pack images into shards, preview crops
+    /// Check images and downloads, pack images into shards, and preview crops
     Data(DataArgs),
-    /// Read other people's weights: PyTorch checkpoints, timm and Hugging Face vision transformers
+    /// Import weights: PyTorch checkpoints, and vision transformers of timm and Hugging Face
     Import(ImportArgs),
-    /// Write weights for the reference, timm or Hugging Face
+    /// Export weights for the reference, timm or Hugging Face
     Export(ExportArgs),
-    /// Say what is in a weight file: architecture, provenance, tensors
+    /// Describe a weight file: architecture, provenance and tensors
     Inspect(InspectArgs),
 }
 
@@ -53,10 +53,10 @@ mod tests {
     fn a_comparison_needs_no_script() {
         let cli = Cli::try_parse_from("cropmae bench loader --data x --peer --python p".split(' '));
         let Command::Bench(args) = cli.unwrap().command else {
-            panic!("another command");
+            panic!("expected the command bench");
         };
         let BenchTask::Loader(args) = args.task else {
-            panic!("another task");
+            panic!("expected the measurement loader");
         };
         assert_eq!(args.peer.peer, Some(None));
     }

@@ -1,4 +1,4 @@
-//! What a person sees: log lines, progress bars and errors, none of which garble another.
+//! The terminal output: results, log lines, progress bars and errors, none of which garbles another.
 //!
 //! Bars and log lines go to stderr, results to stdout, so that results can be piped.
 
@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-/// Owner of the terminal. Cheap to clone; clones share the terminal.
+/// The owner of the terminal. Clones are cheap and share the terminal.
 #[derive(Clone)]
 pub struct Console {
     bars: MultiProgress,
@@ -31,22 +31,22 @@ impl Console {
         console
     }
 
-    /// A line of the result, on stdout.
+    /// Prints `text`, a line of the result, to stdout.
     pub fn say(&self, text: impl AsRef<str>) {
         self.bars.suspend(|| {
-            // A closed pipe (`cropmae ... | head`) is no reason to fail a run.
+            // A closed pipe (`cropmae ... | head`) must not fail a run.
             let _ = writeln!(io::stdout(), "{}", text.as_ref());
         });
     }
 
-    /// An error and its causes, on one line.
+    /// Prints an error and its causes to stderr, on one line.
     pub fn error(&self, error: &anyhow::Error) {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr(), "error: {}", one_line(error));
         });
     }
 
-    /// A bar over `length` items; `unit` names them in its speed.
+    /// Adds a progress bar over `length` items, which it calls `unit`.
     pub fn bar(&self, length: u64, unit: &str) -> ProgressBar {
         let template = format!(
             "{{prefix}} {{bar:28}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} elapsed, {{eta}} left"
@@ -69,7 +69,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-/// One log line on its way to stderr.
+/// Hides the bars while it writes a log line to stderr.
 struct Suspended<'a>(&'a MultiProgress);
 
 impl Write for Suspended<'_> {
@@ -83,7 +83,7 @@ impl Write for Suspended<'_> {
     }
 }
 
-/// An error and those of its causes that its own words do not hold already.
+/// Joins an error and its causes, without the causes whose text is already there.
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! Which processor does the tensor work, and with how many threads.
+//! The choice of the device and of the number of threads.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -6,19 +6,19 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 
-/// Where the work runs.
+/// The device and the number of threads.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Processor for tensors
+    /// Device for work on tensors
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     pub device: DeviceArg,
-    /// Threads for tensors and for data [default: one per core]
+    /// Number of threads for tensors and for data [default: one per core]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 }
 
 impl DeviceArgs {
-    /// Threads that will compute.
+    /// Returns the number of threads that will compute.
     pub fn threads(&self) -> usize {
         self.threads
             .map_or_else(rayon::current_num_threads, NonZeroUsize::get)
@@ -28,35 +28,35 @@ impl DeviceArgs {
 /// Values of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeviceArg {
-    /// The device with the fastest kernels: so far the CPU
+    /// The device with the fastest kernels, so far the CPU
     Auto,
     /// The CPU
     Cpu,
-    /// The first NVIDIA GPU, on candle's own operations
+    /// The first NVIDIA GPU, with candle's own operations
     Cuda,
-    /// The Apple GPU, on candle's own operations
+    /// The Apple GPU, with candle's own operations
     Metal,
 }
 
-/// Opens the device that was asked for and sizes the thread pool.
+/// Opens the requested device and starts the thread pool.
 ///
-/// `auto` is the CPU: only it has fused kernels so far, and accelerators are taken when asked for.
+/// `auto` is the CPU, because only the CPU has fused kernels so far. Accelerators are used only on request.
 pub fn open(args: &DeviceArgs) -> Result<Device> {
     start_pool(args.threads)?;
     match args.device {
         DeviceArg::Auto | DeviceArg::Cpu => Ok(Device::Cpu),
         DeviceArg::Cuda => Device::new_cuda(0).context(
-            "--device cuda: no CUDA device answers; it needs an NVIDIA driver and a program built with \
-             the feature cuda (cargo xtask does so), or use --device cpu",
+            "--device cuda: no CUDA device found; install an NVIDIA driver and build with the feature cuda \
+             (cargo xtask does so), or use --device cpu",
         ),
         DeviceArg::Metal => Device::new_metal(0).context(
-            "--device metal: no Metal device answers; it needs macOS and a program built with the feature \
-             metal (cargo xtask does so), or use --device cpu",
+            "--device metal: no Metal device found; use macOS and build with the feature metal \
+             (cargo xtask does so), or use --device cpu",
         ),
     }
 }
 
-/// The device in a word, for records.
+/// Returns the name of `device` for records.
 pub fn name(device: &Device) -> &'static str {
     match device {
         Device::Cpu => "cpu",
@@ -65,10 +65,13 @@ pub fn name(device: &Device) -> &'static str {
     }
 }
 
-/// Starts the pool of `threads` threads, one of which is this one: work that it shares out begins at once,
-/// where a thread outside of the pool hands over and sleeps (7 % of a training step).
+/// Starts the thread pool with `threads` threads, or with one per core.
 ///
-/// A pool of one thread has it apart: others may need the pool while this one waits for them.
+/// The current thread is one of them, so that it starts to work at once when it distributes work. A thread outside the
+/// pool would sleep until a thread of the pool has finished, which costs 7 % of a training step.
+///
+/// A pool of one thread does not include the current one: others may need the pool while the current one waits for
+/// them.
 fn start_pool(threads: Option<NonZeroUsize>) -> Result<()> {
     let pool = match threads {
         Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads.get()),

@@ -1,13 +1,13 @@
-//! `--dtype`.
+//! The option `--dtype`.
 
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use cropmae_model::{Compute, Execution};
 
-/// In which number type an encoder or a model computes.
+/// The number type in which an encoder or a model computes.
 #[derive(Debug, Args)]
 pub struct DtypeArgs {
-    /// Type of the operands of the network's matrix products; all else is single precision
+    /// Number type of the operands of matrix products; all else is in single precision
     #[arg(long, value_enum, default_value_t = DtypeArg::Fp32)]
     dtype: DtypeArg,
 }
@@ -23,7 +23,7 @@ enum DtypeArg {
 }
 
 impl DtypeArgs {
-    /// What the kernels are asked for.
+    /// Returns the number type to request from the kernels.
     pub fn compute(&self) -> Compute {
         match self.dtype {
             DtypeArg::Fp32 => Compute::F32,
@@ -31,7 +31,7 @@ impl DtypeArgs {
         }
     }
 
-    /// The same for a whole model.
+    /// Returns the same number type as a setting of a whole model.
     pub fn execution(&self) -> Execution {
         Execution {
             compute: self.compute(),
@@ -39,7 +39,7 @@ impl DtypeArgs {
         }
     }
 
-    /// Value of the config's `train.compute`.
+    /// Returns the value of `train.compute` in the config.
     pub fn config_name(&self) -> &'static str {
         match self.dtype {
             DtypeArg::Fp32 => "f32",
@@ -47,13 +47,13 @@ impl DtypeArgs {
         }
     }
 
-    /// What runs on `device`, as the flag's value.
+    /// Returns the value of `--dtype` for the number type that `device` actually uses.
     pub fn name_on(&self, device: &Device) -> &'static str {
         dtype_name(self.compute().available_on(device))
     }
 }
 
-/// The value of `--dtype` that stands for `compute`.
+/// Returns the value of `--dtype` for `compute`.
 pub fn dtype_name(compute: Compute) -> &'static str {
     match compute {
         Compute::F32 => "fp32",

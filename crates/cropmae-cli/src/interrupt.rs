@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the work to stop at the next safe point, the second ends the program at once.
+//! Ctrl-C: the first stops the work at the next safe point, and the second ends the program at once.
 
 use std::sync::{
     Arc,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use anyhow::{Context, Result};
 
-/// Exit code of an interrupted program, as shells use it.
+/// The exit code of an interrupted program, as shells report it.
 pub const INTERRUPTED: u8 = 130;
 
-/// The flag that the first Ctrl-C raises.
+/// Installs the handler of Ctrl-C and returns the flag that the first Ctrl-C sets.
 pub fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);

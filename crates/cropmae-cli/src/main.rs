@@ -1,6 +1,6 @@
 //! The `cropmae` program: arguments, device choice, logs and progress bars around the libraries.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (what was finished is saved).
+//! The exit code is 0 on success, 1 on failure, 2 on wrong usage, and 130 after an interrupt (finished work is saved).
 
 mod cli;
 mod commands;

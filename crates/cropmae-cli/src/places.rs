@@ -1,4 +1,4 @@
-//! Where things go when the user does not say, and what identifies them in a record.
+//! The default places of results, and the names of the program for records and hints.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use cropmae_scenes::{ScenesPaths, VIDEO_SIZE};
 
 use crate::console::Console;
 
-/// The folder of all runs: `runs`, or what the environment variable `CROPMAE_RUNS` says.
+/// Returns the folder of all runs: the environment variable `CROPMAE_RUNS`, or else `runs`.
 pub fn root() -> PathBuf {
     std::env::var_os("CROPMAE_RUNS").map_or_else(|| PathBuf::from("runs"), PathBuf::from)
 }
 
-/// The procedural data set of `experiment`: made now, or found where an earlier run made it.
+/// Returns the procedural data set of `experiment`, which is rendered unless an earlier run did so.
 pub fn scenes(
     experiment: &Experiment,
     config: &ScenesConfig,
@@ -45,7 +45,7 @@ pub fn scenes(
     })
 }
 
-/// The benchmarks on the videos that come with the procedural data set.
+/// Returns the benchmarks on the videos of the procedural data set.
 pub fn scenes_evaluations(scenes: &ScenesPaths) -> Vec<PlannedEvaluation> {
     let benchmarks: [(&'static dyn Benchmark, _, _); 3] = [
         (&Davis, &scenes.davis, VIDEO_SIZE),
@@ -64,18 +64,22 @@ pub fn scenes_evaluations(scenes: &ScenesPaths) -> Vec<PlannedEvaluation> {
         .into()
 }
 
-/// What to type to start this program: `cropmae`, or what the task runner says it was started with.
+/// Returns the command that starts this program: `cropmae`, or the one that the task runner sets.
 pub fn program() -> String {
     std::env::var("CROPMAE_STARTED_AS").unwrap_or_else(|_| "cropmae".to_owned())
 }
 
-/// The git revision for records: the one that the task runner found, or the one that the program was built from.
+/// Returns the git revision for records.
+///
+/// It is the one that the task runner found, or else the one that the program was built from.
 pub fn git_revision() -> Option<String> {
     let built_from = || option_env!("CROPMAE_BUILT_FROM").map(str::to_owned);
     std::env::var("CROPMAE_REVISION").ok().or_else(built_from)
 }
 
-/// Replaces `path` with `bytes`: a program that is killed leaves the old file or the new one, never half.
+/// Replaces the file `path` with `bytes`.
+///
+/// If the program is killed, the old or the new file is there, never a part of one.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     cropmae_files::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! The bar of an evaluation.
+//! The progress bar of an evaluation.
 
 use cropmae_eval::{EvalError, FrameDone, Observer, SequenceInfo};
 use cropmae_run::Watch;
@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 
 use crate::console::Console;
 
-/// Shows how far an evaluation is.
+/// Shows the progress of an evaluation.
 pub struct EvalProgress {
     console: Console,
     label: String,
@@ -14,7 +14,7 @@ pub struct EvalProgress {
 }
 
 impl EvalProgress {
-    /// Nothing is shown until an evaluation starts.
+    /// Makes a hidden bar, which appears when an evaluation starts.
     pub fn new(console: &Console) -> Self {
         Self {
             console: console.clone(),

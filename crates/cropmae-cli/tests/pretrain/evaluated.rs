@@ -1,11 +1,11 @@
-//! Scores during training.
+//! Tests of the scores during training.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// A run of two epochs on a small procedural data set, evaluated after each.
+/// Runs `cropmae pretrain` for two epochs on a small procedural data set.
 fn pretrain(folder: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cropmae"));
     command.env("CROPMAE_RUNS", folder.join("runs"));
@@ -50,7 +50,7 @@ fn curves_start_at_the_initial_weights_and_survive_a_kill() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let whole = scores(folder.path());
-    // Two kinds of weights and three tasks at each of three points.
+    // There are scores of two kinds of weights on three tasks at each of three points.
     let key = |score: &Value| {
         let text = |key: &str| score[key].as_str().unwrap().to_owned();
         (
@@ -73,12 +73,12 @@ fn curves_start_at_the_initial_weights_and_survive_a_kill() {
             .iter()
             .all(|score| score["value"].is_f64() && score["failures"] == 0)
     );
-    // The average starts as the weights themselves, and goes its own way.
+    // The moving average starts with the values of the weights.
     assert_eq!(whole[0]["value"], whole[3]["value"]);
     let page = std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     assert!(page.contains("Evaluation during training") && page.contains("peak memory"));
 
-    // Killed after the last checkpoint, before its scores: the same command makes up for them.
+    // If a run is killed between its last checkpoint and the scores, the same command adds the scores.
     let path = folder.path().join("run/evals.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let kept: Vec<&str> = text.lines().take(12).collect();
@@ -94,10 +94,13 @@ fn videos_that_are_missing_are_asked_for_before_training() {
     std::fs::create_dir(&empty).unwrap();
     let given = ["--eval-data", empty.to_str().unwrap()];
     for (more, expected) in [
-        (&given[..], "say how often with --set eval.every_epochs=N"),
+        (
+            &given[..],
+            "set how often to evaluate, with --set eval.every_epochs=N",
+        ),
         (
             &[&given[..], &["--set", "eval.every_epochs=1"]].concat(),
-            "holds at least one of DAVIS, VIP and JHMDB",
+            "contains at least one of DAVIS, VIP and JHMDB",
         ),
     ] {
         let output = pretrain(folder.path(), more);
@@ -122,7 +125,7 @@ fn scores_of_a_run_without_an_update_go_with_it() {
     assert!(made.status.success());
     let scenes = std::fs::read_dir(folder.path().join("runs")).unwrap();
     let scenes = scenes.map(|entry| entry.unwrap().path()).next().unwrap();
-    // All batches of an epoch make one update; the last one cannot be read.
+    // All batches of an epoch make one update, and the last one cannot be read.
     let mut command = crate::support::pretrain(
         images.path(),
         &folder.path().join("run"),

@@ -1,4 +1,4 @@
-//! What a run says at its end.
+//! Tests of the output at the end of a run.
 
 use crate::support::{images, pretrain};
 
@@ -6,7 +6,7 @@ use crate::support::{images, pretrain};
 fn pictures_are_named_once_there_are_any() {
     let (images, folder) = (images(), tempfile::tempdir().unwrap());
     let run = folder.path().join("run");
-    // Seven batches an epoch: pictures are drawn at the end of one.
+    // An epoch has seven batches, and pictures are drawn at its end.
     for (max_steps, drawn) in [(2, false), (7, true)] {
         let settings = [&format!("train.max_steps={max_steps}"), "train.epochs=1"];
         let output = pretrain(images.path(), &run, &settings).output().unwrap();

@@ -1,7 +1,7 @@
-//! The program itself, killed at random moments and started again, or stopped by a full disk: it computes
-//! what an uninterrupted run does, bit for bit, with any number of threads.
+//! Tests that a run computes the same bits as an uninterrupted run, with any number of threads, when the
+//! program is killed at random moments or stopped by a full disk and then started again.
 //!
-//! `CROPMAE_KILLS=20 cargo nextest run -p cropmae-cli killed --no-capture` kills more often and tells where.
+//! `CROPMAE_KILLS=20 cargo nextest run -p cropmae-cli killed --no-capture` kills more often and prints where.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use cropmae_train::{StepStats, checkpoint};
 
 use crate::support::{images, pretrain};
 
-/// Settings of a run that is mostly checkpoints: one after each batch, in the middle of updates too.
+/// The settings of a run that writes a checkpoint after each batch, also in the middle of an update.
 const SETTINGS: [&str; 7] = [
     "train.epochs=6",
     "train.accum_iter=2",
@@ -38,7 +38,7 @@ fn run_to_the_end(images: &Path, out: &Path, threads: usize) {
     assert!(output.status.success(), "{said}");
 }
 
-/// Losses, rates and gradient norms of all updates, and all tensors of the last checkpoint, as bits.
+/// The losses, rates and gradient norms of all updates, and all tensors of the last checkpoint, as bits.
 #[derive(PartialEq)]
 struct Result {
     updates: Vec<(u64, u64, [u64; 3])>,
@@ -77,7 +77,7 @@ impl Result {
     }
 }
 
-/// Whether a half-written checkpoint is in the run folder `run`.
+/// Returns whether the run folder `run` contains an incomplete checkpoint.
 fn in_a_checkpoint(run: &Path) -> bool {
     let entries = std::fs::read_dir(run.join("checkpoints"))
         .into_iter()
@@ -105,12 +105,12 @@ fn a_killed_run_continues_bit_for_bit() {
     run_to_the_end(images.path(), whole.path(), 2);
     let length = start.elapsed();
     let expected = Result::of(whole.path());
-    // Seven batches an epoch; the left-over one is carried into the next epoch.
+    // An epoch has seven batches: three updates, and one batch that is carried into the next epoch.
     assert_eq!(expected.updates.len(), 18);
     let mut in_checkpoint = 0;
     for kill in 0..kills {
         let run = tempfile::tempdir().unwrap();
-        // The moment is random by the machine's own noise too: the stream only spreads it.
+        // The exact moment also varies with the speed of the machine. The stream only spreads the moments.
         let mut moments = Seed(kill).rng(Stream::Scenes, 0, 0);
         let mut share = || rand::Rng::random_range(&mut moments, 0.0..1.0);
         let mut told = Vec::new();
@@ -166,7 +166,7 @@ fn a_full_disk_stops_the_run_with_its_checkpoints_intact() {
         .stderr(Stdio::null());
     assert!(first.status().unwrap().success());
     let before = Result::of(run.path());
-    // Files of more than 16 KiB are refused, with an error instead of a signal.
+    // With this limit, writing more than 16 KiB to a file gives an error instead of a signal.
     let program = program(images.path(), run.path(), 2);
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$@\"", "sh"]);
@@ -180,7 +180,10 @@ fn a_full_disk_stops_the_run_with_its_checkpoints_intact() {
     );
     let errors = said.lines().filter(|line| line.starts_with("error: "));
     assert_eq!(errors.count(), 1, "{said}");
-    assert!(!in_a_checkpoint(run.path()), "nothing half-written stays");
+    assert!(
+        !in_a_checkpoint(run.path()),
+        "an incomplete checkpoint is left"
+    );
     assert!(Result::of(run.path()).tensors == before.tensors);
     run_to_the_end(images.path(), run.path(), 1);
     assert!(Result::of(run.path()) == Result::of(whole.path()));

@@ -1,11 +1,11 @@
-//! What is left of a run that unusable images stop, and whether it can be run again once they are mended.
+//! Tests of a run that unusable images stop: what it leaves, and whether it runs once the images are repaired.
 
 use std::path::Path;
 use std::process::Output;
 
 use crate::support::{images, pretrain};
 
-/// One file, not of the first batch, that is cut off.
+/// The file that the tests truncate. It is not in the first batch.
 const BROKEN: &str = "3.png";
 
 fn break_one(images: &Path) -> Vec<u8> {
@@ -55,12 +55,12 @@ fn before_the_first_update_nothing_is_left() {
 }
 
 #[test]
-fn after_an_update_the_same_command_works_on_mended_images_or_with_more_tolerance() {
+fn after_an_update_the_same_command_works_on_repaired_images_or_with_more_tolerance() {
     let folder = tempfile::tempdir().unwrap();
-    for mend in [true, false] {
+    for repair in [true, false] {
         let images = images();
         let whole = break_one(images.path());
-        let run = folder.path().join(format!("run-{mend}"));
+        let run = folder.path().join(format!("run-{repair}"));
         let settings = [
             "data.max_bad_fraction=0",
             "train.epochs=1",
@@ -70,7 +70,7 @@ fn after_an_update_the_same_command_works_on_mended_images_or_with_more_toleranc
         is_refused(&command.output().unwrap());
         let updates = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
         assert!(updates.lines().count() > 0);
-        if mend {
+        if repair {
             std::fs::write(images.path().join(BROKEN), whole).unwrap();
         } else {
             command.args(["--set", "data.max_bad_fraction=0.1"]);
@@ -81,7 +81,7 @@ fn after_an_update_the_same_command_works_on_mended_images_or_with_more_toleranc
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(
             said.contains("1 unusable, replaced by others"),
-            !mend,
+            !repair,
             "{said}"
         );
     }

@@ -1,4 +1,4 @@
-//! A model so small that a whole run takes a second, and photos for it.
+//! A model so small that a whole run takes a second, and images for it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ const MODEL: [&str; 11] = [
     "train.batch_size=4",
 ];
 
-/// A folder of 29 images.
+/// Makes a temporary folder of 29 images.
 pub fn images() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..29u32 {
@@ -32,7 +32,7 @@ pub fn images() -> tempfile::TempDir {
     folder
 }
 
-/// `cropmae pretrain` of the small model, with `settings` for `--set`.
+/// Returns the command `cropmae pretrain` for the small model, with `settings` for `--set`.
 pub fn pretrain(images: &Path, out: &Path, settings: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cropmae"));
     command.arg("pretrain").arg("--data").arg(images);

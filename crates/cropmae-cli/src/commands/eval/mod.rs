@@ -131,7 +131,7 @@ fn classes(
     Ok(board?)
 }
 
-/// Returns the folder `eval` beside the first checkpoint, or in the folder of all runs if there is no checkpoint.
+/// Returns the folder `eval` beside the first checkpoint, or else in the folder of all runs.
 fn default_out(args: &EvalArgs) -> PathBuf {
     let beside = args.checkpoints.first().and_then(|path| path.parent());
     beside
@@ -139,7 +139,7 @@ fn default_out(args: &EvalArgs) -> PathBuf {
         .join("eval")
 }
 
-/// Returns the subfolder of `data` for `benchmark`, or `data` itself if it is the folder of a single benchmark.
+/// Returns the subfolder of `data` for `benchmark`, or `data` if it is the folder of one benchmark.
 pub fn task_folder(data: &Path, benchmark: &dyn Benchmark, all: bool) -> PathBuf {
     let folder = data.join(benchmark.folder());
     if all || folder.is_dir() {

@@ -1,4 +1,4 @@
-//! Options of `cropmae pretrain`.
+//! The options of `cropmae pretrain`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::device::DeviceArgs;
 
-/// `cropmae pretrain`.
+/// The options of `cropmae pretrain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae pretrain
@@ -17,34 +17,33 @@ use crate::device::DeviceArgs;
       --set eval.every_epochs=20 --set eval.max_sequences=5 --eval-data BENCHMARKS
   cropmae pretrain --data IMAGES --dry-run
 
-The same command on the same --out continues a run that was stopped. Ctrl-C stops at the next
+The same command with the same --out continues a run that was stopped. Ctrl-C stops after the current
 step and saves; a second Ctrl-C stops at once.")]
 pub struct PretrainArgs {
-    /// Experiment file, or the name of an embedded one, such as cropmae_in1k_vits16; without it the embedded
-    /// default runs
+    /// Experiment file, or the name of an embedded one, such as cropmae_in1k_vits16 [default: demo]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Folder of images, list of paths (.txt), tar shards ("shard-{000..146}.tar") or Parquet files; for
-    /// SiamMAE videos, one folder of frames each
+    /// SiamMAE, videos, each of which is a folder of frames
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Videos to evaluate on during training, with eval.every_epochs: a folder that holds DAVIS, VIP or
+    /// Folder of the videos for evaluations during training (eval.every_epochs), which contains DAVIS, VIP or
     /// JHMDB [default: those of the procedural data set]
     #[arg(long, value_name = "DIR")]
     pub eval_data: Option<PathBuf>,
-    /// Run folder [default: runs/NAME, NAME from the config]
+    /// Run folder [default: runs/NAME, with NAME from the config]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Change one value of the config; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Print what would happen and stop: config, data, parameters, steps, memory, time
+    /// Print the config, data, parameters, updates, memory and time of the run instead of training
     #[arg(long)]
     pub dry_run: bool,
-    /// Train on the first batch again and again: the loss of a healthy model falls to almost nothing
+    /// Train on the first batch only, on which the loss of a correct model falls to almost 0
     #[arg(long)]
     pub overfit_one_batch: bool,
-    /// Where the work runs.
+    /// The device and the number of threads.
     #[command(flatten)]
     pub device: DeviceArgs,
 }

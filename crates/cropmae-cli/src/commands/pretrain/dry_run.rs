@@ -1,4 +1,4 @@
-//! `--dry-run`: what would happen, without training.
+//! `--dry-run`: describes a run instead of training.
 
 use std::process::ExitCode;
 
@@ -8,13 +8,13 @@ use cropmae_train::{BatchSource, estimate};
 
 use crate::{console::Console, device};
 
-/// Says the config, and what the data, the model, the steps, the memory and the time come to.
+/// Prints the config and the data, the size of the model, the updates, and estimates of memory and time.
 pub fn run(job: &Job<'_>, console: &Console) -> Result<ExitCode> {
     let Job {
         experiment, device, ..
     } = job;
     let source = job.source()?;
-    // Decoding one batch finds out whether the folder holds what it promises.
+    // Decoding one batch shows whether the files can be read.
     let first = source.epoch(0, 0).next().transpose()?;
     let bad = first.map_or(0, |batch| batch.bad_files);
     let cost = estimate(experiment, source.batches_per_epoch(), device, true)?;
@@ -37,7 +37,7 @@ pub fn run(job: &Job<'_>, console: &Console) -> Result<ExitCode> {
     let memory = &cost.memory;
     console.say(format!(
         "memory  about {:.2} GiB on a CPU: {:.2} for weights and optimizer, {:.2} for activations and gradients, \
-         {:.2} for batches ahead",
+         {:.2} for batches loaded ahead",
         gib(memory.peak_bytes()),
         gib(memory.state_bytes),
         gib(memory.step_bytes),

@@ -1,4 +1,4 @@
-//! `pretrain`: from a config and a folder of images to a run folder with a trained encoder.
+//! `pretrain`: trains an encoder with a config on a folder of images, and writes a run folder.
 
 mod args;
 mod dry_run;
@@ -75,7 +75,7 @@ pub fn run(args: &PretrainArgs, console: &Console) -> Result<ExitCode> {
     })
 }
 
-/// The folder of images, and the evaluation sets when the data is made on the spot.
+/// Returns the path of the training data, and the procedural data set if that is used.
 fn training_data(
     given: Option<&Path>,
     experiment: &Experiment,
@@ -88,14 +88,15 @@ fn training_data(
             Ok((scenes.train.clone(), Some(scenes)))
         }
         (None, None) => bail!(
-            "config {:?} brings no data of its own: say where the images are with --data DIR",
+            "config {:?} has no data of its own: name the images with --data PATH",
             experiment.about.name
         ),
     }
 }
 
-/// What `eval.every_epochs` evaluates on: the benchmarks in the folder `given`, or else those that come with the
-/// procedural data set.
+/// Returns what `eval.every_epochs` evaluates on.
+///
+/// These are the benchmarks in the folder `given`, or else those of the procedural data set.
 pub fn planned(
     experiment: &Experiment,
     given: Option<&Path>,
@@ -104,7 +105,7 @@ pub fn planned(
     if experiment.eval.every_epochs.is_none() {
         ensure!(
             given.is_none(),
-            "--eval-data does nothing by itself: say how often with --set eval.every_epochs=N"
+            "--eval-data: also set how often to evaluate, with --set eval.every_epochs=N"
         );
         return Ok(Vec::new());
     }
@@ -115,16 +116,16 @@ pub fn planned(
     };
     ensure!(
         !evaluations.is_empty(),
-        "eval.every_epochs needs videos: give --eval-data DIR, where DIR holds at least one of {}",
+        "eval.every_epochs needs videos: give --eval-data DIR, where DIR contains at least one of {}",
         video_folders()
     );
     Ok(evaluations)
 }
 
-/// The next command to type.
+/// Prints where the results are and the next command to run.
 fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) -> Result<()> {
     let target = scenes.map_or_else(
-        || "all --data DIR   (a folder that holds DAVIS, VIP and JHMDB)".to_owned(),
+        || "all --data DIR   (a folder that contains DAVIS, VIP and JHMDB)".to_owned(),
         |scenes| {
             format!(
                 "davis --data {} --size {VIDEO_SIZE}",
@@ -142,7 +143,7 @@ fn say_next(out: &Path, scenes: Option<&ScenesPaths>, console: &Console) -> Resu
     Ok(())
 }
 
-/// What the run folder has to look at: its page, and its pictures where there are any.
+/// Returns the paths of the HTML page in the folder `run` and, if there are any, of its pictures.
 pub fn to_look_at(run: &Path) -> Result<String> {
     let mut text = run.join("report.html").display().to_string();
     if newest_picture(run)?.is_some() {

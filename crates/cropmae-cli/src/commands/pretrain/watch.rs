@@ -1,4 +1,4 @@
-//! What a person sees of a training run: the bar, and a line for each epoch and each evaluation.
+//! The output of a training run: a progress bar, and a line for each epoch and each evaluation.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -21,10 +21,10 @@ use indicatif::ProgressBar;
 
 use crate::{console::Console, progress::EvalProgress};
 
-/// Time between two lines on the progress where no bar can be drawn, as in a log file.
+/// The time between two lines of progress where no bar can be drawn, as in a log file.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// The observer of a run in a terminal.
+/// Prints the progress of a run.
 pub struct Watch<'a> {
     console: &'a Console,
     experiment: &'a Experiment,
@@ -32,16 +32,17 @@ pub struct Watch<'a> {
     epochs: u64,
     evaluations: EvalProgress,
     epoch_losses: Vec<f64>,
-    /// Training time of this session and the part of it spent waiting for data, in seconds.
+    /// The training time of this session, in seconds.
     trained: f64,
+    /// The part of it that was spent waiting for data.
     waited: f64,
     last: Option<StepStats>,
-    /// When progress was last told in a line; none in a terminal.
+    /// The time of the last line of progress, or `None` in a terminal, where the bar is drawn.
     last_line: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
-    /// Runs `job` and says on `console` how it goes.
+    /// Runs `job` and prints its progress on `console`.
     pub fn run(job: &Job<'a>, stop: &Arc<AtomicBool>, console: &'a Console) -> Result<Outcome> {
         let mut watch = Self::new(job.experiment, console);
         let finished = job.run(stop, &mut watch);
@@ -71,7 +72,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Sums the session up.
+    /// Prints a summary of the session.
     fn say_end(&self, outcome: &Outcome) {
         let (word, at) = match outcome {
             Outcome::Finished(at) => ("done", at),
@@ -186,7 +187,7 @@ impl JobWatch for Watch<'_> {
     }
 }
 
-/// `57 tensors (28.06 M values)`.
+/// Describes a group as `57 tensors (28.06 M values)`.
 fn counted(group: GroupSize) -> String {
     format!(
         "{} tensors ({:.2} M values)",

@@ -1,4 +1,4 @@
-//! Options of the commands on weight files.
+//! The options of the commands on weight files.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use cropmae_config::Method;
 use cropmae_model::weights::Format;
 
-/// `cropmae import`.
+/// The options of `cropmae import`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae import checkpoint-399.pth                  the reference's checkpoint, decoder included
@@ -15,32 +15,34 @@ use cropmae_model::weights::Format;
   cropmae import dino.pth --key student --encoder-only --out student.safetensors
   cropmae import moco.pth --arch vits16 --num-heads 12
 
-Nothing in a file is executed. `eval` and `export` read any file that `import` reads; import one to
-keep it, to name what the file does not say, or to see what became of its tensors (--verbose lists
-them all).")]
+No code in a file is executed. `eval` and `export` also read every file that `import` reads. Import a
+file to store it in the format of this program, to give details that the file does not contain, or to
+see how its tensors were used (--verbose lists them all).")]
 pub struct ImportArgs {
-    /// Weights: .pth of the reference, MAE, DINO or DINOv2; safetensors of timm or Hugging Face, or their folder
+    /// Weight file: .pth of the reference, MAE, DINO or DINOv2, safetensors of timm or Hugging Face, or the folder
+    /// that contains one
     #[arg(value_name = "CKPT")]
     pub checkpoint: PathBuf,
-    /// Where the weights go [default: CKPT's name with -imported.safetensors, beside it]
+    /// File to write [default: beside CKPT, with its name and -imported.safetensors]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Architecture that the file must be of: vits16, vitb16, vitl16, vits8, ... [default: told by shapes]
+    /// Architecture that the file must have: vits16, vitb16, vitl16, vits8, ... [default: derived from the shapes]
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
-    /// Attention heads of the encoder [default: told by the width]
+    /// Number of attention heads of the encoder [default: derived from the width]
     #[arg(long, value_name = "N")]
     pub num_heads: Option<usize>,
-    /// Attention heads of the decoder [default: told by the width or the file's arguments]
+    /// Number of attention heads of the decoder [default: derived from the width or the file's arguments]
     #[arg(long, value_name = "N")]
     pub decoder_num_heads: Option<usize>,
-    /// Epsilon of the encoder's layer norms [default: what the file's library uses]
+    /// Epsilon of the encoder's layer norms [default: that of the library that the file comes from]
     #[arg(long, value_name = "EPS")]
     pub layer_norm_eps: Option<f64>,
     /// Method of a cross-attention decoder [default: cropmae]
     #[arg(long, value_enum)]
     pub method: Option<MethodArg>,
-    /// Which of several models in the file: teacher, student, ... [default: the teacher or the average]
+    /// Which model to read if the file contains several: teacher, student, ... [default: the teacher or the
+    /// moving average]
     #[arg(long, value_name = "PREFIX")]
     pub key: Option<String>,
     /// Leave the decoder out
@@ -48,7 +50,7 @@ pub struct ImportArgs {
     pub encoder_only: bool,
 }
 
-/// `cropmae export`.
+/// The options of `cropmae export`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae export RUN/last.safetensors --format timm --out vits.safetensors
@@ -58,16 +60,16 @@ pub struct ImportArgs {
   cropmae export RUN/last.safetensors --format cropmae --out checkpoint.pth
       model.load_state_dict(torch.load('checkpoint.pth', weights_only=True)['model'])
 
-timm and hf take the encoder; cropmae takes the decoder along. Images are normalised with ImageNet's
-mean and deviation. Nothing that exists is overwritten.")]
+timm and hf contain only the encoder; cropmae also contains the decoder. All of them expect images that
+are normalized with ImageNet's mean and standard deviation. Existing files are not overwritten.")]
 pub struct ExportArgs {
     /// Weights of a run, or any file that import reads
     #[arg(value_name = "CKPT")]
     pub checkpoint: PathBuf,
-    /// Layout
+    /// Format of the file
     #[arg(long, value_enum)]
     pub format: FormatArg,
-    /// Where it goes: a .safetensors, .pth or .pt file; for hf a folder
+    /// File to write, a .safetensors, .pth or .pt file; for hf, a folder
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
     /// Leave the decoder out
@@ -75,7 +77,7 @@ pub struct ExportArgs {
     pub encoder_only: bool,
 }
 
-/// `cropmae inspect`.
+/// The options of `cropmae inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cropmae inspect RUN/last.safetensors
@@ -107,7 +109,7 @@ impl From<MethodArg> for Method {
 /// Values of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
-    /// The reference's names
+    /// The tensor names of the reference
     Cropmae,
     /// timm's `VisionTransformer`
     Timm,

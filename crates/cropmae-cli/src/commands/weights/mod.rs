@@ -1,4 +1,4 @@
-//! `import`, `export` and `inspect`: weight files in, out, and laid open.
+//! `import`, `export` and `inspect`: reads, writes and describes weight files.
 
 mod args;
 
@@ -23,7 +23,7 @@ pub fn import(args: &ImportArgs, verbose: bool, console: &Console) -> Result<Exi
     let out = args.out.clone().unwrap_or_else(|| beside(&args.checkpoint));
     if out.exists() {
         bail!(
-            "{}: exists already: name another file with --out, or remove it",
+            "{}: already exists; name another file with --out, or remove it",
             out.display()
         );
     }
@@ -80,13 +80,16 @@ pub fn inspect(args: &InspectArgs, console: &Console) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `checkpoint-399-imported.safetensors` for `checkpoint-399.pth`, `vit-imported.safetensors` for a folder `vit`.
+/// Returns the default output for `checkpoint`.
+///
+/// It is `checkpoint-399-imported.safetensors` for `checkpoint-399.pth`, and `vit-imported.safetensors` for a folder
+/// `vit`.
 fn beside(checkpoint: &Path) -> PathBuf {
     let stem = checkpoint.file_stem().unwrap_or_default().to_string_lossy();
     checkpoint.with_file_name(format!("{stem}-imported.safetensors"))
 }
 
-/// The model in one line.
+/// Describes the model in one line.
 fn architecture(info: &WeightsInfo) -> String {
     let model = &info.model;
     let decoder = match info.method {
@@ -116,7 +119,7 @@ fn architecture(info: &WeightsInfo) -> String {
     .replace("x4.0000", "x4")
 }
 
-/// What matched, what was missing, what was left over.
+/// Describes which tensors matched, which were missing and which were left over.
 fn told(info: &WeightsInfo, report: &ImportReport, encoder_only: bool, verbose: bool) -> String {
     let mut text = String::new();
     let parameters: usize = report
@@ -142,7 +145,7 @@ fn told(info: &WeightsInfo, report: &ImportReport, encoder_only: bool, verbose: 
     }
     let missing = match info.method {
         Some(_) => "nothing",
-        None if encoder_only => "the decoder, left out as asked",
+        None if encoder_only => "the decoder, left out by --encoder-only",
         None => "a decoder (an encoder alone can be evaluated and exported)",
     };
     let _ = writeln!(text, "missing: {missing}");
@@ -159,7 +162,7 @@ fn told(info: &WeightsInfo, report: &ImportReport, encoder_only: bool, verbose: 
     text
 }
 
-/// Names by what stands before their first dot, with counts.
+/// Counts names by the part before their first dot.
 fn left_over(names: &[String]) -> String {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
     for name in names {
@@ -187,7 +190,7 @@ fn entries(title: &str, entries: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Name, shape, type, mean and deviation of each tensor, and their counts.
+/// Returns a table of the name, shape, type, mean and standard deviation of each tensor, with totals.
 fn table(rows: &[TensorRow]) -> String {
     let wide = |of: fn(&TensorRow) -> usize| rows.iter().map(of).max().unwrap_or(0);
     let (name, shape) = (
