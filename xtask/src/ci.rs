@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what a change must pass, in the order in which failures are cheapest to find.
+//! `cargo xtask ci`: the checks that a change must pass, starting with the cheapest.
 
 use std::process::{Command, ExitCode};
 
@@ -9,7 +9,7 @@ use crate::{
     program, say, test,
 };
 
-/// Runs every check; the first failure ends it.
+/// Runs the checks up to the first failure.
 pub fn run() -> Result<ExitCode> {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step(
@@ -38,8 +38,9 @@ pub fn run() -> Result<ExitCode> {
     smoke()
 }
 
-/// Lints and tests cargo features: those that only need crates, and those that need libraries of the system where these
-/// are installed.
+/// Lints and tests the optional cargo features.
+///
+/// Features that need system libraries are skipped if these are not installed.
 fn optional_features() -> Result<()> {
     with_feature("hub,zstd", "sources")?;
     let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
@@ -47,7 +48,9 @@ fn optional_features() -> Result<()> {
         with_feature("video", "sources::videos")?;
     } else {
         let needs = video.join(", ");
-        say(&format!("skipped: feature video needs {needs}"));
+        say(&format!(
+            "skipped the feature video: it needs the libraries {needs}"
+        ));
     }
     Ok(())
 }
@@ -56,7 +59,7 @@ fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Lints and tests of the data crate with a feature.
+/// Lints the data crate with `feature`, and runs those of its tests whose names contain `tests`.
 fn with_feature(feature: &str, tests: &str) -> Result<()> {
     let data = ["--package", "cropmae-data", "--features", feature];
     let lints = ["--all-targets", "--", "--deny", "warnings"];
@@ -75,8 +78,9 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
     must_succeed(command)
 }
 
-/// The README's commands at tiny settings, in a folder of their own: a run, a resumed run, an evaluation,
-/// a preview, a measurement, and a wrong path that must fail.
+/// Runs the commands of the README with tiny settings in a temporary folder.
+///
+/// These are a run, a resumed run, an evaluation, a preview, a measurement, and a wrong path that must fail.
 fn smoke() -> Result<ExitCode> {
     say("==> smoke run of the README's commands");
     let program = program::build(&[], &[])?;
@@ -120,7 +124,7 @@ fn smoke() -> Result<ExitCode> {
     let message = String::from_utf8_lossy(&wrong.stderr);
     ensure!(
         !wrong.status.success() && message.contains("no/such/folder"),
-        "a wrong path must fail and be named, got {}: {message}",
+        "expected cropmae to fail and to name the wrong path no/such/folder, found {}: {message}",
         wrong.status
     );
     std::fs::remove_dir_all(&folder).context("cannot remove the smoke run's folder")?;

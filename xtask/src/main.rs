@@ -1,5 +1,7 @@
-//! The front door: `cargo xtask TASK`. Builds the program `cropmae` in release mode, with the features that fit
-//! the machine, and runs it, so that nobody trains in a debug build by accident. Links none of our crates.
+//! The task runner, `cargo xtask TASK`.
+//!
+//! It builds the program `cropmae` in release mode with the features that fit the machine and runs it, so that nobody
+//! trains with a debug build by accident. It links none of the other crates of this workspace, so that it builds fast.
 
 mod cargo;
 mod ci;
@@ -13,16 +15,16 @@ Builds and runs the program `cropmae`, and checks changes.
 
 Usage: cargo xtask TASK [ARGS]
 
-Tasks of its own:
+Tasks of xtask:
   test [ARGS]  run the tests and count what they skipped; ARGS go to cargo, such as -p cropmae-data
   ci           run everything that a change must pass: format, lints, tests, docs, the README's commands
 
 Every other task is a command of `cropmae`: `cargo xtask pretrain` builds the program in release mode and runs
 `cropmae pretrain`. The first build takes minutes; cargo shows its progress.
   help         list the commands of `cropmae`
-  TASK --help  show everything about one of them
+  TASK --help  describe one of these commands
 
-Options of the build, wherever they stand:
+Options for the build, anywhere on the command line:
   --device cuda, --device metal  build with the kernels of that device, and pass the option on
   --features NAME                build with a feature of `cropmae`: video, hub, zstd, ...";
 
@@ -39,7 +41,10 @@ fn main() -> ExitCode {
         Some(_) => program::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        #[expect(clippy::print_stderr, reason = "the task runner talks to a person")]
+        #[expect(
+            clippy::print_stderr,
+            reason = "the task runner prints to the terminal"
+        )]
         {
             eprintln!("error: {error:#}");
         }
@@ -47,7 +52,10 @@ fn main() -> ExitCode {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the task runner talks to a person")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the task runner prints to the terminal"
+)]
 fn say(text: &str) {
     println!("{text}");
 }

@@ -1,4 +1,4 @@
-//! Builds the `cropmae` program with the right features and runs one of its commands.
+//! Builds the program `cropmae` with the right features and runs one of its commands.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, cargo};
 
-/// `cropmae ARGS...`, built in release mode. Its exit code becomes ours.
+/// Builds `cropmae` in release mode, runs it with `args`, and returns its exit code.
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let (features, args) = split_features(args);
     let program = build(&args, &features)?;
@@ -18,7 +18,7 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
         .iter()
         .any(|arg| arg == "--help" || arg == "-h" || arg == "help")
     {
-        tell("here, `cropmae` is `cargo xtask`");
+        tell("to run these commands from the repository, type `cargo xtask` for `cropmae`");
     }
     let status = Command::new(&program)
         .args(&args)
@@ -29,18 +29,18 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-/// The exit code of a program that ended; where a signal ended it, what shells report for an interrupt.
+/// Returns the exit code of a program, or 130, as shells do for an interrupt, if a signal ended it.
 pub fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(130))
 }
 
-/// Path of the freshly built program, with `features` and what `args` ask for. Cargo shows its progress.
+/// Builds the program with `features` and those that `args` need, and returns its path.
 pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
     let name = format!("cropmae{}", std::env::consts::EXE_SUFFIX);
     let program = cargo::target().join("release").join(name);
     if !program.exists() {
-        tell("building cropmae in release mode; the first time this takes minutes");
+        tell("building cropmae in release mode, which takes minutes the first time");
     }
     let mut build = cargo();
     build.args(["build", "--release", "--package", "cropmae-cli"]);
@@ -55,17 +55,20 @@ pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
     }
     let status = build.status().context("cannot start cargo")?;
     if !status.success() {
-        bail!("the program does not build: {status}");
+        bail!("cannot build cropmae: cargo ended with {status}");
     }
     Ok(program)
 }
 
-#[expect(clippy::print_stderr, reason = "the task runner talks to a person")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the task runner prints to the terminal"
+)]
 fn tell(text: &str) {
     eprintln!("{text}");
 }
 
-/// Takes `--features X` and `--features=X` out of `args`: they are for the build, not for the program.
+/// Splits `args` into the values of `--features`, which are for the build, and the other arguments.
 fn split_features(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
     let (mut features, mut rest) = (Vec::new(), Vec::new());
     let mut args = args.iter();
@@ -79,7 +82,7 @@ fn split_features(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
     (features, rest)
 }
 
-/// The accelerator to compile for: the one that `--device` asks for.
+/// Returns the cargo feature that the device in `--device` needs.
 fn device_feature(args: &[OsString]) -> Option<&'static str> {
     match requested_device(args) {
         Some("cuda") => Some("cuda"),
@@ -88,7 +91,7 @@ fn device_feature(args: &[OsString]) -> Option<&'static str> {
     }
 }
 
-/// The value of `--device X` or `--device=X`.
+/// Returns the value of `--device X` or `--device=X`.
 fn requested_device(args: &[OsString]) -> Option<&str> {
     let mut args = args
         .iter()
@@ -104,7 +107,7 @@ fn requested_device(args: &[OsString]) -> Option<&str> {
     None
 }
 
-/// What git says of the checkout, for the run's record.
+/// Returns the git revision of the checkout, for the record of a run, or `unknown`.
 fn revision() -> String {
     Command::new("git")
         .args(["describe", "--always", "--dirty=-modified", "--abbrev=12"])

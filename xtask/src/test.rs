@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the tests, with a last line that counts what they left out.
+//! `cargo xtask test`: runs the tests, and ends with a line that counts what they skipped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +15,10 @@ use crate::{
     say,
 };
 
-/// Runs the tests of the workspace, or those that `args` name, and gives cargo's exit code.
+/// Runs the tests of the workspace, or those that `args` name, and returns the exit code of cargo.
 ///
-/// Tests run under `cargo nextest` where it is installed; doc tests, which it does not know, run after them when
-/// no `args` make a selection.
+/// Tests run under `cargo nextest` if it is installed. It does not support doc tests, so these run after it if `args`
+/// is empty.
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let skips = Skips::clear(cargo::target().join("skipped"))?;
     let mut status = skips.record(&mut main_tests(args))?;
@@ -43,14 +43,15 @@ fn main_tests(args: &[OsString]) -> Command {
     command
 }
 
-/// The records that `cropmae_fixtures::skip` writes: a file each, whose lines are the reason, the test, and the
-/// place that skipped.
+/// The records that `cropmae_fixtures::skip` writes.
+///
+/// Each is a file whose lines are the reason, the test, and the place in the code that skipped.
 struct Skips {
     folder: PathBuf,
 }
 
 impl Skips {
-    /// An empty folder of records.
+    /// Removes the records of earlier tests from `folder`.
     fn clear(folder: PathBuf) -> Result<Self> {
         if folder.exists() {
             std::fs::remove_dir_all(&folder)
@@ -59,7 +60,7 @@ impl Skips {
         Ok(Self { folder })
     }
 
-    /// Runs `command` in the workspace root with its skips recorded here.
+    /// Runs `command` in the workspace root and records what it skips.
     fn record(&self, command: &mut Command) -> Result<ExitStatus> {
         command
             .current_dir(cargo::root())
@@ -68,7 +69,7 @@ impl Skips {
             .with_context(|| format!("cannot start {command:?}"))
     }
 
-    /// How many tests skipped a part of their work, and for which reasons.
+    /// Describes how many tests skipped a part of their work, and for which reasons.
     fn summary(&self) -> Result<String> {
         let mut by_reason: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for path in files(&self.folder)? {
@@ -99,7 +100,7 @@ impl Skips {
     }
 }
 
-/// The files of `folder`; none where it does not exist.
+/// Returns the files in `folder`, or no files if it does not exist.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());

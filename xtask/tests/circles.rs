@@ -1,5 +1,6 @@
-//! Holds the modules of each crate to an order: no two top-level modules of a crate import each other, not even by way of
-//! others. A circle means that two files are one idea, or that a third one is missing below them.
+//! Tests that the top-level modules of each crate do not import each other in a circle.
+//!
+//! A circle means that the modules are one idea, or that they need a common module below them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
-/// For each top-level module of a crate, the top-level modules that its files import.
+/// The top-level modules that the files of each top-level module of a crate import.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// The paths below `crate::` that a file names outside of its tests, by their first segment.
+/// The first segments of the paths below `crate::` that a file names outside its tests.
 #[derive(Default)]
 struct Named(BTreeSet<String>);
 
 impl Named {
-    /// Adds what `tree` imports; `inside` holds once its path has gone through `crate`.
+    /// Adds what `tree` imports. `inside` is true if `tree` is below `crate`.
     fn add(&mut self, tree: &syn::UseTree, inside: bool) {
         match tree {
             syn::UseTree::Path(path) if inside => {
@@ -69,7 +70,7 @@ fn parse(path: &Path) -> syn::File {
     syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of the module `name` in `src`, without those that are only compiled for tests.
+/// Returns the files of the module `name` in `src`, without those that are only compiled for tests.
 fn files(src: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![
@@ -99,7 +100,7 @@ fn files(src: &Path, name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Adds to `home` the names that `tree` brings from a module of `modules` into the root of the crate.
+/// Adds to `home` the names that `tree` brings from one of `modules` into the root of the crate.
 fn exported(
     tree: &syn::UseTree,
     module: Option<&str>,
@@ -125,7 +126,7 @@ fn exported(
     }
 }
 
-/// What the top-level modules of the crate in `src` import from one another.
+/// Returns what the top-level modules of the crate in `src` import from one another.
 fn imports(src: &Path) -> Imports {
     let roots = ["lib.rs", "main.rs"].map(|name| src.join(name));
     let Some(root) = roots.iter().find(|path| path.is_file()) else {
@@ -164,7 +165,7 @@ fn imports(src: &Path) -> Imports {
     modules.iter().map(of).collect()
 }
 
-/// A way from `from` back to itself, if there is one.
+/// Returns a path of imports from `from` back to itself, if there is one.
 fn circle(imports: &Imports, from: &str) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = BTreeSet::new();

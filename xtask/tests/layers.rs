@@ -1,10 +1,12 @@
-//! Holds the workspace against the architecture: which crate may know which.
+//! Tests that the crates depend on each other only as ARCHITECTURE.md documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// Every arrow that exists, crate by crate. A new one is a decision: make it here and in ARCHITECTURE.md.
+/// The dependencies between the crates of the workspace, which are the arrows in ARCHITECTURE.md.
+///
+/// A new dependency is a design decision. Add it in both places.
 const ARROWS: [(&str, &[&str]); 14] = [
     ("cropmae-config", &[]),
     ("cropmae-files", &[]),
