@@ -12,6 +12,9 @@ use crate::cpu;
 pub enum Backend {
     /// Fused kernels for processors.
     Cpu,
+    /// Fused kernels for accelerators. On the CPU device they run in the emulator, which needs the feature `emulated`
+    /// and is there for tests.
+    Gpu,
     /// Compositions of candle's own operations, for any device. Devices without kernels run them, and the
     /// tests compare the kernels with them.
     Reference,
@@ -67,7 +70,7 @@ impl Backend {
     #[must_use]
     pub fn supports(self, compute: Compute) -> bool {
         match (self, compute) {
-            (_, Compute::F32) | (Self::Reference, Compute::Bf16) => true,
+            (_, Compute::F32) | (Self::Reference | Self::Gpu, Compute::Bf16) => true,
             (Self::Cpu, Compute::Bf16) => cpu::has_bf16(),
         }
     }
@@ -77,7 +80,7 @@ impl Backend {
     pub fn recomputes(self) -> bool {
         match self {
             Self::Cpu => true,
-            Self::Reference => false,
+            Self::Gpu | Self::Reference => false,
         }
     }
 }

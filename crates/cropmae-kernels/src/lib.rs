@@ -22,6 +22,7 @@ mod backend;
 mod check;
 mod compute;
 mod cpu;
+mod gpu;
 mod gradients;
 mod memory;
 mod ops;
@@ -31,6 +32,8 @@ pub use args::{AdamWStep, AdamWUpdate, Block, Dropout, Norm};
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;
+#[cfg(feature = "emulated")]
+pub use gpu::{Emulation, Fragments};
 pub use gradients::{Gradients, backward};
 pub use memory::keep_freed_memory;
 pub use ops::{

@@ -113,7 +113,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// Row-major `rows` x `cols` of which nothing has been written.
-    pub(crate) fn unset(mut data: Unset<'a>, rows: usize, cols: usize) -> Self {
+    pub(super) fn unset(mut data: Unset<'a>, rows: usize, cols: usize) -> Self {
         assert_eq!(rows * cols, data.len());
         Self {
             data: data.as_mut_ptr(),

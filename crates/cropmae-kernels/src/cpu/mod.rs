@@ -39,6 +39,12 @@ pub(crate) use mlp::{mlp, mlp_block};
 pub(crate) use patch_embed::patch_embed;
 pub(crate) use pixel_loss::pixel_loss;
 pub(crate) use transformer::transformer;
+#[cfg(feature = "emulated")]
+pub(crate) use {
+    gemm::{Threads, gemm},
+    matrix::{Mat, MatMut},
+    tensor::write,
+};
 
 use crate::compute::Compute;
 

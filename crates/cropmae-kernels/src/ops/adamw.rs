@@ -10,7 +10,7 @@ use candle_core::{Result, Tensor, Var, bail};
 use crate::args::{AdamWStep, AdamWUpdate};
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// Updates `param` and its moments in place; all tensors have the same shape.
 ///
@@ -60,6 +60,7 @@ pub fn adamw_all(updates: &[AdamWUpdate]) -> Result<()> {
     }
     match inputs.backend {
         Backend::Cpu => cpu::adamw(updates),
+        Backend::Gpu => gpu::adamw(updates),
         Backend::Reference => reference::adamw(updates),
     }
 }

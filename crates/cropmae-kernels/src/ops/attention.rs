@@ -9,7 +9,7 @@ use crate::args::Dropout;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Compute;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// Self-attention on packed `qkv` (B, N, 3D), rows q, k, v, heads contiguous inside each -> (B, N, D).
 ///
@@ -34,6 +34,7 @@ pub fn self_attention(
     inputs.dropout(dropout)?;
     match inputs.backend {
         Backend::Cpu => cpu::self_attention(qkv, num_heads, dropout, compute),
+        Backend::Gpu => gpu::self_attention(qkv, num_heads, dropout, compute),
         Backend::Reference => reference::self_attention(qkv, num_heads, dropout, compute),
     }
 }
@@ -58,6 +59,7 @@ pub fn cross_attention(
     inputs.dropout(dropout)?;
     match inputs.backend {
         Backend::Cpu => cpu::cross_attention(q, kv, num_heads, dropout, compute),
+        Backend::Gpu => gpu::cross_attention(q, kv, num_heads, dropout, compute),
         Backend::Reference => reference::cross_attention(q, kv, num_heads, dropout, compute),
     }
 }
@@ -77,6 +79,7 @@ pub fn attention_map(q: &Tensor, k: &Tensor, num_heads: usize) -> Result<Tensor>
     let (q, k) = (q.detach(), k.detach());
     match inputs.backend {
         Backend::Cpu => cpu::attention_map(&q, &k, num_heads),
+        Backend::Gpu => gpu::attention_map(&q, &k, num_heads),
         Backend::Reference => reference::attention_map(&q, &k, num_heads),
     }
 }

@@ -6,7 +6,7 @@ use crate::args::{AttentionWeights, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 impl AttentionWeights<'_> {
     /// Sequences are pairs of their number and the tokens in each, of width `d`.
@@ -60,6 +60,7 @@ pub fn attention_block(
     inputs.policy(policy)?;
     match inputs.backend {
         Backend::Cpu => cpu::attention_block(x, weights, policy),
+        Backend::Gpu => gpu::attention_block(x, weights, policy),
         Backend::Reference => reference::attention_block(x, weights, policy.compute),
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::args::Dropout;
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// `x` (.., D) with elements dropped by `dropout` -> (.., D).
 ///
@@ -18,6 +18,7 @@ pub fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
     inputs.dropout(Some(dropout))?;
     match inputs.backend {
         Backend::Cpu => cpu::dropout(x, dropout),
+        Backend::Gpu => gpu::dropout(x, dropout),
         Backend::Reference => reference::dropout(x, dropout),
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, Var};
 
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// Moves each average of `pairs` towards its value: `average = decay * average + (1 - decay) * value`.
 /// The averages must be distinct variables. The tensors of a pair have the same shape. Nothing is read back
@@ -24,6 +24,7 @@ pub fn ema_all(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     }
     match inputs.backend {
         Backend::Cpu => cpu::ema(pairs, decay),
+        Backend::Gpu => gpu::ema(pairs, decay),
         Backend::Reference => reference::ema(pairs, decay),
     }
 }

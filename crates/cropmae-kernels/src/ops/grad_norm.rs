@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// L2 norm over all `grads` together, of any shapes. One number is read from the device.
 ///
@@ -21,6 +21,7 @@ pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
     }
     match inputs.backend {
         Backend::Cpu => cpu::grad_norm(grads),
+        Backend::Gpu => gpu::grad_norm(grads),
         Backend::Reference => reference::grad_norm(grads),
     }
 }

@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor};
 use crate::args::{Dropout, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// `x` (.., D) normalized over D, times `weight` (D), plus `bias` (D) -> (.., D).
 ///
@@ -24,6 +24,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     let norm = Norm { weight, bias, eps };
     match inputs.backend {
         Backend::Cpu => cpu::layer_norm(x, norm),
+        Backend::Gpu => gpu::layer_norm(x, norm),
         Backend::Reference => reference::layer_norm(x, norm),
     }
 }
@@ -53,6 +54,7 @@ pub fn residual_layer_norm(
     let norm = Norm { weight, bias, eps };
     match inputs.backend {
         Backend::Cpu => cpu::residual_layer_norm(x, residual, norm, dropout),
+        Backend::Gpu => gpu::residual_layer_norm(x, residual, norm, dropout),
         Backend::Reference => reference::residual_layer_norm(x, residual, norm, dropout),
     }
 }

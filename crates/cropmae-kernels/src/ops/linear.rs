@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Compute;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// `x` (.., Din) by `weight` (Dout, Din), plus `bias` (Dout) -> (.., Dout).
 ///
@@ -20,6 +20,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> R
     inputs.shape("bias", bias, &[d_out])?;
     match inputs.backend {
         Backend::Cpu => cpu::linear(x, weight, bias, compute),
+        Backend::Gpu => gpu::linear(x, weight, bias, compute),
         Backend::Reference => reference::linear(x, (weight, bias), compute),
     }
 }

@@ -6,7 +6,7 @@ use crate::args::Dropout;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// fc2(dropout(gelu(fc1(`x`)))). `x` (.., D), fc1 (F, D) and (F), fc2 (Dout, F) and (Dout) -> (.., Dout).
 ///
@@ -29,6 +29,7 @@ pub fn mlp(
     inputs.policy(policy)?;
     match inputs.backend {
         Backend::Cpu => cpu::mlp(x, fc1, fc2, dropout, policy),
+        Backend::Gpu => gpu::mlp(x, fc1, fc2, dropout, policy),
         Backend::Reference => reference::mlp(x, fc1, fc2, dropout, policy.compute),
     }
 }

@@ -6,7 +6,7 @@ use crate::args::{MlpWeights, Norm};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Policy;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 impl MlpWeights<'_> {
     /// On rows of `d` elements.
@@ -40,6 +40,7 @@ pub fn mlp_block(
     inputs.policy(policy)?;
     match inputs.backend {
         Backend::Cpu => cpu::mlp_block(x, weights, policy),
+        Backend::Gpu => gpu::mlp_block(x, weights, policy),
         Backend::Reference => reference::mlp_block(x, weights, policy.compute),
     }
 }

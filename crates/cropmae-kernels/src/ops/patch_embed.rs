@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Compute;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// Embeds `patches` (B, N, P*P*3), values in (row, column, channel) order, by the convolution `weight`
 /// (D, 3, P, P), plus `bias` (D), plus each patch's row of the position table `pos` (N, D).
@@ -50,6 +50,7 @@ pub fn patch_embed(
     let pos = pos.detach();
     match inputs.backend {
         Backend::Cpu => cpu::patch_embed(patches, ids, (weight, bias), &pos, compute),
+        Backend::Gpu => gpu::patch_embed(patches, ids_keep, (weight, bias), &pos, compute),
         Backend::Reference => {
             reference::patch_embed(patches, ids_keep, (weight, bias), &pos, compute)
         }

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// Mean squared error per patch of `pred` against `target`, averaged over all patches given.
 ///
@@ -24,6 +24,7 @@ pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tens
     check(OP, &inputs, pred, target)?;
     match inputs.backend {
         Backend::Cpu => cpu::pixel_loss(OP, pred, target, None, norm_pix),
+        Backend::Gpu => gpu::pixel_loss(OP, pred, target, None, norm_pix),
         Backend::Reference => reference::pixel_loss(pred, target, None, norm_pix),
     }
 }
@@ -46,6 +47,7 @@ pub fn masked_pixel_loss(
     check(OP, &inputs, pred, patches)?;
     match inputs.backend {
         Backend::Cpu => cpu::pixel_loss(OP, pred, patches, Some(rows), norm_pix),
+        Backend::Gpu => gpu::pixel_loss(OP, pred, patches, Some(ids), norm_pix),
         Backend::Reference => reference::pixel_loss(pred, patches, Some(ids), norm_pix),
     }
 }

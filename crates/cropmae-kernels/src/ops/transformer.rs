@@ -8,7 +8,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::args::Block;
 use crate::backend::Backend;
 use crate::check::Inputs;
-use crate::{cpu, reference};
+use crate::{cpu, gpu, reference};
 
 /// `blocks` one after the other on the tokens `x` (T, D) -> (T, D). `segments` says how the tokens divide into
 /// sequences, as pairs of their number and the tokens in each: tokens attend inside of their sequence.
@@ -32,6 +32,7 @@ pub fn transformer(x: &Tensor, segments: &[(usize, usize)], blocks: &[Block]) ->
     }
     match inputs.backend {
         Backend::Cpu => cpu::transformer(x, segments, blocks),
+        Backend::Gpu => gpu::transformer(x, segments, blocks),
         Backend::Reference => reference::transformer(x, segments, blocks),
     }
 }

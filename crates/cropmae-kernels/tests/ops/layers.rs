@@ -153,7 +153,7 @@ fn mlp_block_is_its_steps() {
 /// Without a variable nothing is kept for a backward pass; the values are the same.
 #[test]
 fn constants_give_the_same_values() {
-    let d = 8;
+    let d = 16;
     let vars = [
         &[2, 5, d][..],
         &[d],

@@ -5,6 +5,11 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+use cropmae_kernels::Backend;
+
+/// The kernels that are compared with the reference.
+const KERNELS: Backend = Backend::Cpu;
+
 mod attention;
 mod dropout;
 mod errors;

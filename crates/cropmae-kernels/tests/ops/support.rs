@@ -3,8 +3,10 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{Backend, backward};
 
-/// All backends that run here.
-pub const BACKENDS: [Backend; 2] = [Backend::Cpu, Backend::Reference];
+use crate::KERNELS;
+
+/// The kernels that are tested, and the reference.
+pub const BACKENDS: [Backend; 2] = [KERNELS, Backend::Reference];
 
 /// Runs `f` with each backend as that of the CPU.
 pub fn on_every_backend(f: impl Fn(Backend)) {
@@ -75,6 +77,20 @@ pub fn like(x: &Tensor, other: &Tensor) -> Tensor {
     x.to_dtype(other.dtype()).unwrap()
 }
 
+/// Runs `f` with the kernels under two conditions that must not change a bit: on 1 and on 3 threads or, in the
+/// emulator, in two orders of the threads of a device.
+pub fn twice<R: Send>(f: impl Fn() -> R + Sync) -> [R; 2] {
+    #[cfg(feature = "emulated")]
+    if KERNELS == Backend::Gpu {
+        let [first, second] = [1, 2].map(|seed| cropmae_kernels::Emulation {
+            seed,
+            ..Default::default()
+        });
+        return [first, second].map(|emulation| emulation.with(|| KERNELS.with(&f)));
+    }
+    [3, 1].map(|threads| in_pool(threads, || KERNELS.with(&f)))
+}
+
 /// Output and gradients of an op at `inputs`.
 fn run(inputs: &[Var], op: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)) -> (Tensor, Vec<Tensor>) {
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
@@ -95,15 +111,14 @@ pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
 }
 
 /// `op` on the kernels and on the reference must agree with the reference in f64, in value and in all gradients.
-/// The kernels must give the same bits on 1 and on 3 threads, and the gradient of the reference must agree with a
+/// The kernels must give the same bits [`twice`], and the gradient of the reference must agree with a
 /// finite difference. `op` gets `inputs`, in f32 or f64.
 #[track_caller]
 pub fn check(inputs: &[Var], op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
-    let (y, grads) = in_pool(3, || run(inputs, &op));
-    let (y1, grads1) = in_pool(1, || run(inputs, &op));
-    assert_eq!(bits(&y), bits(&y1), "value on 1 and 3 threads");
+    let [(y, grads), (y1, grads1)] = twice(|| run(inputs, &op));
+    assert_eq!(bits(&y), bits(&y1), "value twice");
     for (i, (a, b)) in grads.iter().zip(&grads1).enumerate() {
-        assert_eq!(bits(a), bits(b), "gradient {i} on 1 and 3 threads");
+        assert_eq!(bits(a), bits(b), "gradient {i} twice");
     }
 
     let reference = |inputs: &[Var]| Backend::Reference.with(|| run(inputs, &op));

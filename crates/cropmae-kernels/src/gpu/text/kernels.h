@@ -1,0 +1,10 @@
+// All kernels. Before them comes the prelude of a compiler and fragments.h.
+#include "dropout.h"
+#include "columns.h"
+#include "cast.h"
+#include "sum.h"
+#include "layer_norm.h"
+#include "gelu.h"
+#include "patch_embed.h"
+#include "pixel_loss.h"
+#include "optimizer.h"

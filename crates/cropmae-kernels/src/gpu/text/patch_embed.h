@@ -1,0 +1,44 @@
+// Around the product of the patch embedding: rows of visible patches, the convolution's weight in the order of their
+// values, and the rows of the position table.
+
+// Row ids[b, i] of sample b of `patches` (B, n, cols) -> rows (B * k, cols), a warp a row. Without ids k is n.
+KERNEL(gather_patches, IN(0, float, patches) IN(1, u32, ids) OUT(2, elem, rows) VALUE(3, int, count) VALUE(4, int, k)
+                       VALUE(5, int, n) VALUE(6, int, cols) VALUE(7, int, has_ids)) {
+    const Place at = HERE();
+    const int row = at.group_x * (at.group_size / 32) + at.warp;
+    if (row >= count) return;
+    const int source = row / k * n + (has_ids ? int(ids[row]) : row % k);
+    for (int c = at.lane; c < cols; c += 32) rows[row * cols + c] = elem(patches[source * cols + c]);
+}
+
+// y (B * k, d) = bias + the row of each patch in the position table `pos` (n, d).
+KERNEL(gather_positions, IN(0, float, pos) IN(1, float, bias) IN(2, u32, ids) OUT(3, float, y) VALUE(4, int, count)
+                         VALUE(5, int, k) VALUE(6, int, d) VALUE(7, int, has_ids)) {
+    const Place at = HERE();
+    const int row = at.group_x * (at.group_size / 32) + at.warp;
+    if (row >= count) return;
+    const int patch = has_ids ? int(ids[row]) : row % k;
+    for (int c = at.lane; c < d; c += 32) y[row * d + c] = bias[c] + pos[patch * d + c];
+}
+
+// Where value `c` of a patch (row, column, channel) lies in a convolution's kernel (channel, row, column).
+FN int convolution_index(int c, int area) { return c % 3 * area + c / 3; }
+
+// w (d, 3, P, P) -> y (d, P * P * 3), area = P * P, a block a row.
+KERNEL(convolution_weight, IN(0, float, w) OUT(1, elem, y) VALUE(2, int, area)) {
+    const Place at = HERE();
+    const int cols = 3 * area;
+    for (int c = at.tid; c < cols; c += at.group_size)
+        y[at.group_x * cols + c] = elem(w[at.group_x * cols + convolution_index(c, area)]);
+}
+
+// The gradient the way back: dw becomes beta * dw + dy, in the convolution's order.
+KERNEL(convolution_gradient, IN(0, float, dy) OUT(1, float, dw) VALUE(2, int, area) VALUE(3, float, beta)) {
+    const Place at = HERE();
+    const int cols = 3 * area;
+    for (int c = at.tid; c < cols; c += at.group_size) {
+        const int to = at.group_x * cols + convolution_index(c, area);
+        const float d = dy[at.group_x * cols + c];
+        dw[to] = beta != 0.f ? beta * dw[to] + d : d;
+    }
+}
