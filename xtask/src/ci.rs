@@ -5,13 +5,18 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    cargo::{cargo, must_succeed},
-    program, say, test,
+    cargo::{self, cargo, must_succeed},
+    features, program, say, test,
 };
 
 /// Runs the checks up to the first failure.
 pub fn run() -> Result<ExitCode> {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    if succeeds(Command::new("typos").arg("--version")) {
+        step("spelling", Command::new("typos").current_dir(cargo::root()))?;
+    } else {
+        say("skipped the spelling: it needs the program typos");
+    }
     step(
         "lints",
         cargo().args([
@@ -34,46 +39,17 @@ pub fn run() -> Result<ExitCode> {
             .args(["doc", "--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
-    optional_features()?;
+    features::check()?;
     smoke()
 }
 
-/// Lints and tests the optional cargo features.
-///
-/// Features that need system libraries are skipped if these are not installed.
-fn optional_features() -> Result<()> {
-    with_feature("hub,zstd", "sources")?;
-    let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
-    if succeeds(Command::new("pkg-config").arg("--exists").args(video)) {
-        with_feature("video", "sources::videos")?;
-    } else {
-        let needs = video.join(", ");
-        say(&format!(
-            "skipped the feature video: it needs the libraries {needs}"
-        ));
-    }
-    Ok(())
-}
-
-fn succeeds(command: &mut Command) -> bool {
+/// Whether the program can be started and ends without an error.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Lints the data crate with `feature`, and runs those of its tests whose names contain `tests`.
-fn with_feature(feature: &str, tests: &str) -> Result<()> {
-    let data = ["--package", "cropmae-data", "--features", feature];
-    let lints = ["--all-targets", "--", "--deny", "warnings"];
-    step(
-        &format!("lints with {feature}"),
-        cargo().arg("clippy").args(data).args(lints),
-    )?;
-    step(
-        &format!("tests with {feature}"),
-        cargo().arg("test").args(data).args(["--lib", tests]),
-    )
-}
-
-fn step(name: &str, command: &mut Command) -> Result<()> {
+/// Runs a check under its name.
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
     say(&format!("==> {name}"));
     must_succeed(command)
 }

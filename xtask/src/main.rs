@@ -5,6 +5,7 @@
 
 mod cargo;
 mod ci;
+mod features;
 mod program;
 mod test;
 

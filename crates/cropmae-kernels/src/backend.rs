@@ -40,6 +40,7 @@ impl Backend {
     pub fn of(device: &Device) -> Self {
         match device {
             Device::Cpu => CHOSEN.get().unwrap_or(Self::Cpu),
+            Device::Cuda(_) if cfg!(feature = "cuda") => Self::Gpu,
             Device::Cuda(_) | Device::Metal(_) => Self::Reference,
         }
     }

@@ -400,3 +400,108 @@ fn mat<'a>(matrix: &Matrix, values: &'a [f32]) -> Mat<'a> {
     let mat = Mat::new(values, rows, cols);
     if matrix.transposed { mat.t() } else { mat }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::gpu::queue::Queue;
+
+    /// What the emulator says about a kernel of `faults.h` on two blocks of 128 threads, for several seeds.
+    fn faults(kernel: &'static str, extra: impl Fn() -> Vec<Arg<'static>>) -> Vec<String> {
+        let x = Tensor::arange(0f32, 256f32, &Device::Cpu).unwrap();
+        let run = |seed| {
+            let emulation = Emulation {
+                seed,
+                ..Emulation::default()
+            };
+            emulation.with(|| {
+                let queue = Queue::of(&Device::Cpu, Compute::F32).unwrap();
+                let mut y = queue.float(256).unwrap();
+                let mut args = vec![Arg::In(&x), Arg::Out(&mut y)];
+                args.extend(extra());
+                let result = queue.launch(kernel, Grid::row(2, 128).unwrap(), args);
+                result.expect_err("a fault is found").to_string()
+            })
+        };
+        (0..20).map(run).collect()
+    }
+
+    #[track_caller]
+    fn assert_found(kernel: &'static str, words: &[&str]) {
+        for message in faults(kernel, Vec::new) {
+            assert!(message.contains(kernel), "{message}");
+            assert!(words.iter().any(|word| message.contains(word)), "{message}");
+        }
+    }
+
+    #[test]
+    fn emulated_races_are_found_in_every_order_of_the_threads() {
+        let race = ["since the last barrier", "before it is written"];
+        assert_found("fault_missing_barrier", &race);
+        assert_found("fault_second_barrier", &race);
+        assert_found("fault_missing_simd_barrier", &race);
+        assert_found("fault_race_across_blocks", &["y[0]"]);
+        assert_found("fault_read_of_another_block", &["block"]);
+    }
+
+    #[test]
+    fn emulated_barriers_must_be_reached_by_all_threads() {
+        assert_found("fault_divergent_barrier", &["waits at the barrier"]);
+        assert_found("fault_divergent_shuffle", &["the warp's rendezvous"]);
+    }
+
+    #[test]
+    fn emulated_memory_is_checked() {
+        assert_found("fault_unwritten", &["before it is written"]);
+        assert_found("fault_too_much_shared_memory", &["48 KiB"]);
+        for message in faults("fault_wrong_stride", || vec![Arg::Size(128)]) {
+            assert!(
+                message.contains("x[256] outside of its 256 elements"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn emulated_ids_out_of_range_are_found() {
+        let x = Tensor::zeros(5, DType::F32, &Device::Cpu).unwrap();
+        let ids = Tensor::new(&[4u32, 5], &Device::Cpu).unwrap();
+        let queue = Queue::of(&Device::Cpu, Compute::F32).unwrap();
+        let mut y = queue.float(2).unwrap();
+        let args = [Arg::In(&x), Arg::In(&ids), Arg::Out(&mut y)];
+        let grid = Grid::row(1, 2).unwrap();
+        let error = queue
+            .launch("fault_id_out_of_range", grid, args)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("touches x[5] outside of its 5 elements"),
+            "{error}"
+        );
+    }
+
+    /// What a device would take for something else.
+    #[test]
+    fn emulated_arguments_are_checked() {
+        let x = Tensor::zeros(128, DType::F32, &Device::Cpu).unwrap();
+        let ids = Tensor::zeros(128, DType::U32, &Device::Cpu).unwrap();
+        let queue = Queue::of(&Device::Cpu, Compute::F32).unwrap();
+        let grid = Grid::row(1, 128).unwrap();
+        let mut launch =
+            |kernel, args: Vec<Arg>| queue.launch(kernel, grid, args).unwrap_err().to_string();
+        assert!(launch("no_such_kernel", vec![]).contains("no such kernel"));
+        assert!(launch("cast", vec![Arg::In(&x)]).contains("got 1 arguments, expected 3"));
+        let mut y = queue.float(128).unwrap();
+        let wrong = launch(
+            "cast",
+            vec![Arg::In(&ids), Arg::Out(&mut y), Arg::Size(128)],
+        );
+        assert!(wrong.contains("argument x has elements of type"), "{wrong}");
+        let mut y = queue.float(128).unwrap();
+        let wrong = launch("cast", vec![Arg::In(&x), Arg::Out(&mut y), Arg::Float(1.0)]);
+        assert!(wrong.contains("argument length"), "{wrong}");
+    }
+}

@@ -4,12 +4,14 @@
 //! launches and matrix products on a [`queue::Queue`], whose driver is a device or, with the feature `emulated`, the
 //! emulator on the CPU: what the tests see there is what runs on a device. Callers have checked the inputs.
 #![cfg_attr(
-    not(feature = "emulated"),
+    not(any(feature = "emulated", feature = "cuda")),
     allow(dead_code, reason = "only drivers look into launches")
 )]
 
 mod attention;
 mod columns;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dropout;
 #[cfg(feature = "emulated")]
 mod emulator;
@@ -22,6 +24,7 @@ mod optimizer;
 mod patch_embed;
 mod pixel_loss;
 mod queue;
+mod text;
 mod transformer;
 
 pub(crate) use attention::{attention_map, cross_attention, self_attention};

@@ -41,14 +41,30 @@ impl Grid {
         Self::new([blocks, 1, 1], threads)
     }
 
+    /// Blocks in three dimensions, of which devices take 65,535 in the second and the third.
     pub(super) fn new(blocks: [usize; 3], threads: usize) -> Result<Self> {
         let [x, y, z] = blocks;
+        if y.max(z) > 65_535 {
+            bail!("a launch of {x} x {y} x {z} blocks: use smaller batches");
+        }
         Ok(Self {
             x: int(x)?,
             y: int(y)?,
             z: int(z)?,
             threads: int(threads)?,
         })
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Grid {
+    /// Blocks and threads.
+    pub(super) fn parts(self) -> ([u32; 3], u32) {
+        // Made of sizes that fit.
+        (
+            [self.x, self.y, self.z].map(i32::unsigned_abs),
+            self.threads.unsigned_abs(),
+        )
     }
 }
 
@@ -175,6 +191,10 @@ fn driver(device: &Device) -> Result<Arc<dyn Driver>> {
     #[cfg(feature = "emulated")]
     if device.is_cpu() {
         return Ok(Arc::new(super::emulator::Emulator::current()));
+    }
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        return Ok(Arc::new(super::cuda::Cuda::of(device)?));
     }
     let place = device.location();
     bail!("no kernels were compiled in for {place:?}: build with the feature of the device")

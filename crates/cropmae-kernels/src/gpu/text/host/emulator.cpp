@@ -27,6 +27,7 @@ namespace VARIANT {
 #include "host.h"
 
 #include "../kernels.h"
+#include "faults.h"
 }  // namespace VARIANT
 
 // Runs a kernel; returns 0, or 1 with what went wrong in `message`.

@@ -1,0 +1,82 @@
+//! The optional cargo features in `cargo xtask ci`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cargo::{self, cargo},
+    ci::{step, succeeds},
+    say,
+};
+
+/// Lints and tests the optional features.
+///
+/// Features that need other tools are skipped where these are not installed.
+pub fn check() -> Result<()> {
+    Feature::new("cropmae-data", "hub,zstd").check(&["--lib", "sources"])?;
+    let video = ["libavcodec", "libavformat", "libavutil", "libswscale"];
+    if succeeds(Command::new("pkg-config").arg("--exists").args(video)) {
+        Feature::new("cropmae-data", "video").check(&["--lib", "sources::videos"])?;
+    } else {
+        let needs = video.join(", ");
+        say(&format!(
+            "skipped the feature video: it needs the libraries {needs}"
+        ));
+    }
+    if succeeds(Command::new("c++").arg("--version")) {
+        Feature::new("cropmae-kernels", "emulated").check(&["--lib", "--tests", "emulated"])?;
+    } else {
+        say("skipped the feature emulated: it needs a C++ compiler with the name c++");
+    }
+    cuda_types()
+}
+
+/// Features of a package.
+struct Feature {
+    package: &'static str,
+    features: &'static str,
+}
+
+impl Feature {
+    fn new(package: &'static str, features: &'static str) -> Self {
+        Self { package, features }
+    }
+
+    /// Lints the package with the features and runs the tests that `tests` selects.
+    fn check(&self, tests: &[&str]) -> Result<()> {
+        let Self { package, features } = self;
+        let with = ["--package", package, "--features", features];
+        let lints = ["--all-targets", "--", "--deny", "warnings"];
+        step(
+            &format!("lints of {package} with {features}"),
+            cargo().arg("clippy").args(with).args(lints),
+        )?;
+        step(
+            &format!("tests of {package} with {features}"),
+            cargo().arg("test").args(with).args(tests),
+        )
+    }
+}
+
+/// Lints the code for CUDA, with a stand-in for CUDA's compiler.
+///
+/// What is built that way cannot run, so it is kept in a folder of its own.
+fn cuda_types() -> Result<()> {
+    let check = cargo::root().join("crates/cropmae-kernels/check");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(check.clone()).chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(path).context("cannot put a folder before PATH")?;
+    step(
+        "lints of cropmae-cli with cuda",
+        cargo()
+            .args(["clippy", "--package", "cropmae-cli", "--features", "cuda"])
+            .args(["--", "--deny", "warnings"])
+            .env("PATH", path)
+            .env("NVCC", check.join("nvcc"))
+            .env("CUDA_HOME", &check)
+            .env("CUDARC_CUDA_VERSION", "13000")
+            .env("CUDA_COMPUTE_CAP", "80")
+            .env("CARGO_TARGET_DIR", cargo::target().join("cuda")),
+    )
+}
