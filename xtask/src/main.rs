@@ -8,6 +8,7 @@ mod ci;
 mod features;
 mod program;
 mod test;
+mod toolkit;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{self, cargo};
+use crate::{
+    cargo::{self, cargo},
+    toolkit,
+};
 
 /// Builds `cropmae` in release mode, runs it with `args`, and returns its exit code.
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
@@ -48,6 +51,7 @@ pub fn build(args: &[OsString], features: &[OsString]) -> Result<PathBuf> {
         .arg("--manifest-path")
         .arg(cargo::root().join("Cargo.toml"));
     if let Some(feature) = device_feature(args) {
+        toolkit::check(feature)?;
         build.args(["--features", feature]);
     }
     for feature in features {
@@ -84,11 +88,11 @@ fn split_features(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
 
 /// Returns the cargo feature that the device in `--device` needs.
 fn device_feature(args: &[OsString]) -> Option<&'static str> {
-    match requested_device(args) {
-        Some("cuda") => Some("cuda"),
-        Some("metal") => Some("metal"),
-        _ => None,
-    }
+    let device = requested_device(args)?;
+    let (kind, _number) = device.split_once(':').unwrap_or((device, ""));
+    ["cuda", "metal", "emulated"]
+        .into_iter()
+        .find(|feature| *feature == kind)
 }
 
 /// Returns the value of `--device X` or `--device=X`.
@@ -135,6 +139,7 @@ mod tests {
         assert_eq!(requested_device(&args(&["--device=cpu"])), Some("cpu"));
         assert_eq!(requested_device(&args(&["--data", "device"])), None);
         assert_eq!(device_feature(&args(&["--device", "cuda"])), Some("cuda"));
+        assert_eq!(device_feature(&args(&["--device=cuda:1"])), Some("cuda"));
         assert_eq!(device_feature(&args(&["--device=cpu"])), None);
     }
 

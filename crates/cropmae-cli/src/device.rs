@@ -1,16 +1,25 @@
 //! The choice of the device and of the number of threads.
 
-use std::{num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, str::FromStr, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use cropmae_kernels::Backend;
 
 /// The device and the number of threads.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Device for work on tensors
-    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    /// Device for work on tensors: auto, cpu, cuda, cuda:N, metal or emulated
+    ///
+    /// auto is the CPU. cuda is the first NVIDIA GPU, and cuda:1 the second. emulated runs the kernels of GPUs on the
+    /// CPU, which checks them and is very slow.
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        default_value = "auto",
+        hide_default_value = true
+    )]
     pub device: DeviceArg,
     /// Number of threads for tensors and for data [default: one per core]
     #[arg(long, value_name = "N")]
@@ -26,39 +35,87 @@ impl DeviceArgs {
 }
 
 /// Values of `--device`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceArg {
-    /// The device with the fastest kernels, so far the CPU
+    /// The device to use if none is named: the CPU.
     Auto,
-    /// The CPU
+    /// The CPU.
     Cpu,
-    /// The first NVIDIA GPU, with candle's own operations
-    Cuda,
-    /// The Apple GPU, with candle's own operations
+    /// The NVIDIA GPU with this number.
+    Cuda(usize),
+    /// The Apple GPU.
     Metal,
+    /// The kernels of GPUs, emulated on the CPU.
+    Emulated,
+}
+
+impl FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "cpu" => Self::Cpu,
+            "cuda" => Self::Cuda(0),
+            "metal" => Self::Metal,
+            "emulated" => Self::Emulated,
+            _ => match text.strip_prefix("cuda:").map(str::parse) {
+                Some(Ok(number)) => Self::Cuda(number),
+                _ => return Err("expected auto, cpu, cuda, cuda:N, metal or emulated".to_owned()),
+            },
+        })
+    }
 }
 
 /// Opens the requested device and starts the thread pool.
-///
-/// `auto` is the CPU, because only the CPU has fused kernels so far. Accelerators are used only on request.
 pub fn open(args: &DeviceArgs) -> Result<Device> {
     start_pool(args.threads)?;
     match args.device {
         DeviceArg::Auto | DeviceArg::Cpu => Ok(Device::Cpu),
-        DeviceArg::Cuda => Device::new_cuda(0).context(
-            "--device cuda: no CUDA device found; install an NVIDIA driver and build with the feature cuda \
-             (cargo xtask does so), or use --device cpu",
-        ),
-        DeviceArg::Metal => Device::new_metal(0).context(
-            "--device metal: no Metal device found; use macOS and build with the feature metal \
-             (cargo xtask does so), or use --device cpu",
-        ),
+        DeviceArg::Cuda(number) => cuda(number),
+        DeviceArg::Metal => metal(),
+        DeviceArg::Emulated => emulated(),
     }
+}
+
+fn cuda(number: usize) -> Result<Device> {
+    ensure!(
+        cfg!(feature = "cuda"),
+        "--device cuda: this program was built without CUDA; build it with --features cuda (cargo xtask does so), \
+         or use --device cpu"
+    );
+    Device::new_cuda(number).with_context(|| {
+        format!(
+            "--device cuda:{number}: cannot open this GPU; nvidia-smi shows which GPUs there are, and whether their \
+             driver is installed; --device cpu works without one"
+        )
+    })
+}
+
+fn metal() -> Result<Device> {
+    ensure!(
+        cfg!(feature = "metal"),
+        "--device metal: this program was built without Metal; build it on a Mac with --features metal (cargo xtask \
+         does so), or use --device cpu"
+    );
+    Device::new_metal(0).context("--device metal: no Apple GPU found; use --device cpu")
+}
+
+/// The kernels of GPUs run on tensors of the CPU device.
+fn emulated() -> Result<Device> {
+    ensure!(
+        cfg!(feature = "emulated"),
+        "--device emulated: this program was built without the emulator; build it with --features emulated (cargo \
+         xtask does so), or use --device cpu"
+    );
+    Backend::Gpu.make_default();
+    Ok(Device::Cpu)
 }
 
 /// Returns the name of `device` for records.
 pub fn name(device: &Device) -> &'static str {
     match device {
+        Device::Cpu if Backend::of(device) == Backend::Gpu => "emulated",
         Device::Cpu => "cpu",
         Device::Cuda(_) => "cuda",
         Device::Metal(_) => "metal",

@@ -1,6 +1,7 @@
 //! Which implementation of the ops runs on which device: the one place that decides.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use candle_core::Device;
 
@@ -19,6 +20,9 @@ pub enum Backend {
     /// tests compare the kernels with them.
     Reference,
 }
+
+/// The choice of [`Backend::make_default`].
+static DEFAULT: OnceLock<Backend> = OnceLock::new();
 
 thread_local! {
     /// The choice of [`Backend::with`].
@@ -39,10 +43,18 @@ impl Backend {
     #[must_use]
     pub fn of(device: &Device) -> Self {
         match device {
-            Device::Cpu => CHOSEN.get().unwrap_or(Self::Cpu),
+            Device::Cpu => {
+                let chosen = CHOSEN.get().or_else(|| DEFAULT.get().copied());
+                chosen.unwrap_or(Self::Cpu)
+            }
             Device::Cuda(_) if cfg!(feature = "cuda") => Self::Gpu,
             Device::Cuda(_) | Device::Metal(_) => Self::Reference,
         }
+    }
+
+    /// Makes `self` the backend of the CPU device in the whole process. The first call decides.
+    pub fn make_default(self) {
+        DEFAULT.get_or_init(|| self);
     }
 
     /// Runs `f` with `self` as the backend of the CPU device, for tests and comparisons.

@@ -28,7 +28,7 @@ mod memory;
 mod ops;
 mod reference;
 
-pub use args::{AdamWStep, AdamWUpdate, Block, Dropout, Norm};
+pub use args::{AdamWStep, AdamWUpdate, BlockWeights, Dropout, Norm};
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;

@@ -129,8 +129,8 @@ impl Block {
     }
 
     /// Returns the weights in the form that the fused op takes.
-    fn weights(&self) -> kernels::Block<'_> {
-        kernels::Block {
+    fn weights(&self) -> kernels::BlockWeights<'_> {
+        kernels::BlockWeights {
             norm1: self.norm1.as_norm(),
             qkv: self.attn.qkv.tensors(),
             proj: self.attn.proj.tensors(),
@@ -373,7 +373,7 @@ fn run(blocks: &[Block], tokens: &Tensor, segments: &[(usize, usize)]) -> Result
     if blocks.is_empty() {
         return Ok(tokens.clone());
     }
-    let blocks: Vec<kernels::Block> = blocks.iter().map(Block::weights).collect();
+    let blocks: Vec<kernels::BlockWeights> = blocks.iter().map(Block::weights).collect();
     Ok(kernels::transformer(tokens, segments, &blocks)?)
 }
 

@@ -8,4 +8,4 @@ pub use adamw::{AdamWStep, AdamWUpdate};
 pub use dropout::Dropout;
 pub(crate) use dropout::MIX;
 pub(crate) use weights::{AttentionWeights, MlpWeights};
-pub use weights::{Block, Norm};
+pub use weights::{BlockWeights, Norm};

@@ -34,7 +34,7 @@ pub(crate) struct MlpWeights<'a> {
 
 /// Weights of a block: first those of [`crate::attention_block`], then those of [`crate::mlp_block`].
 #[derive(Debug, Clone, Copy)]
-pub struct Block<'a> {
+pub struct BlockWeights<'a> {
     /// The layer norm before attention, over D.
     pub norm1: Norm<'a>,
     /// Weight (3D, D), rows q, k, v, and bias (3D).
@@ -53,7 +53,7 @@ pub struct Block<'a> {
     pub policy: Policy,
 }
 
-impl<'a> Block<'a> {
+impl<'a> BlockWeights<'a> {
     /// The weights of the first half.
     pub(crate) fn attention(&self) -> AttentionWeights<'a> {
         AttentionWeights {

@@ -12,14 +12,14 @@ use super::mlp::Mlp;
 use super::output::{Unset, output};
 use super::scratch::Scratch;
 use super::tensor::{read, slice};
-use crate::args::Block;
+use crate::args::BlockWeights;
 use crate::gradients::anchor;
 
 /// Blocks one after the other on the tokens `x` (T, D) of sequences: pairs of their number and their length.
 pub(crate) fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],
-    blocks: &[Block],
+    blocks: &[BlockWeights],
 ) -> Result<Tensor> {
     const OP: &str = "transformer";
     let d = x.dim(1)?;

@@ -12,7 +12,7 @@ use super::layer_norm::{LayerNorm, matrix};
 use super::linear::Layer;
 use super::mlp::Mlp;
 use super::queue::{Buffer, Queue};
-use crate::args::{AttentionWeights, Block, MlpWeights};
+use crate::args::{AttentionWeights, BlockWeights, MlpWeights};
 use crate::compute::Policy;
 use crate::gradients::anchor;
 
@@ -289,7 +289,7 @@ pub(crate) fn mlp_block(x: &Tensor, weights: MlpWeights, policy: Policy) -> Resu
 pub(crate) fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],
-    blocks: &[Block],
+    blocks: &[BlockWeights],
 ) -> Result<Tensor> {
     let compute = blocks
         .first()

@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::args::Block;
+use crate::args::BlockWeights;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
@@ -16,7 +16,11 @@ use crate::{cpu, gpu, reference};
 /// # Errors
 /// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
 /// a block's policy asks.
-pub fn transformer(x: &Tensor, segments: &[(usize, usize)], blocks: &[Block]) -> Result<Tensor> {
+pub fn transformer(
+    x: &Tensor,
+    segments: &[(usize, usize)],
+    blocks: &[BlockWeights],
+) -> Result<Tensor> {
     const OP: &str = "transformer";
     let inputs = Inputs::new(OP, "x", x)?;
     let d = inputs.last_dim("x", x)?;

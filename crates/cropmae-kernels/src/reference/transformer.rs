@@ -6,7 +6,7 @@ use super::attention::self_attention;
 use super::layer_norm::layer_norm;
 use super::linear::linear;
 use super::mlp::mlp;
-use crate::args::{AttentionWeights, Block, MlpWeights};
+use crate::args::{AttentionWeights, BlockWeights, MlpWeights};
 use crate::compute::Compute;
 
 /// x + proj(self_attention(qkv(LN(x)))).
@@ -31,7 +31,7 @@ pub(crate) fn mlp_block(x: &Tensor, weights: MlpWeights, compute: Compute) -> Re
 pub(crate) fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],
-    blocks: &[Block],
+    blocks: &[BlockWeights],
 ) -> Result<Tensor> {
     let d = x.dim(1)?;
     let mut first = 0;

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
-    Backend, Block, Compute, Norm, Policy, attention_block, backward, mlp_block, pixel_loss,
+    Backend, BlockWeights, Compute, Norm, Policy, attention_block, backward, mlp_block, pixel_loss,
     transformer,
 };
 
@@ -12,7 +12,7 @@ const WIDTH: usize = 24;
 const DEPTH: usize = 2;
 const SEGMENTS: [(usize, usize); 3] = [(2, 37), (3, 1), (1, 5)];
 
-/// Tokens, then the weights of each block in the order of `Block`'s fields.
+/// Tokens, then the weights of each block in the order of `BlockWeights`'s fields.
 fn vars() -> Vec<Var> {
     let d = WIDTH;
     let tokens = SEGMENTS.iter().map(|(b, n)| b * n).sum();
@@ -38,15 +38,15 @@ fn vars() -> Vec<Var> {
 }
 
 /// Blocks of `weights`, 12 each.
-fn blocks_of(weights: &[Tensor], policy: Policy) -> Vec<Block<'_>> {
-    fn block(w: &[Tensor], policy: Policy) -> Block<'_> {
+fn blocks_of(weights: &[Tensor], policy: Policy) -> Vec<BlockWeights<'_>> {
+    fn block(w: &[Tensor], policy: Policy) -> BlockWeights<'_> {
         let pair = |i: usize| (&w[i], &w[i + 1]);
         let norm = |i: usize| Norm {
             weight: &w[i],
             bias: &w[i + 1],
             eps: 1e-6,
         };
-        Block {
+        BlockWeights {
             norm1: norm(0),
             qkv: pair(2),
             proj: pair(4),
@@ -64,12 +64,12 @@ fn tensors(vars: &[Var]) -> Vec<Tensor> {
     vars.iter().map(|v| v.as_tensor().clone()).collect()
 }
 
-fn one_op(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
+fn one_op(x: &Tensor, blocks: &[BlockWeights]) -> Result<Tensor> {
     transformer(x, &SEGMENTS, blocks)
 }
 
 /// Each segment on its own, each block two ops.
-fn single_ops(x: &Tensor, blocks: &[Block]) -> Result<Tensor> {
+fn single_ops(x: &Tensor, blocks: &[BlockWeights]) -> Result<Tensor> {
     let mut first = 0;
     let mut done = Vec::new();
     for (b, n) in SEGMENTS {
@@ -93,7 +93,7 @@ fn transformer_matches() {
     });
 }
 
-type Form = fn(&Tensor, &[Block]) -> Result<Tensor>;
+type Form = fn(&Tensor, &[BlockWeights]) -> Result<Tensor>;
 
 /// The output, then the gradient of each variable.
 fn run(vars: &[Var], policy: Policy, form: Form) -> Vec<Tensor> {
@@ -175,7 +175,7 @@ fn segments_must_hold_the_tokens() {
     let all = tensors(&vars());
     let blocks = blocks_of(&all[1..], Policy::default());
     for backend in BACKENDS {
-        let apply = |x: &Tensor, segments: &[(usize, usize)], blocks: &[Block]| {
+        let apply = |x: &Tensor, segments: &[(usize, usize)], blocks: &[BlockWeights]| {
             backend.with(|| transformer(x, segments, blocks))
         };
         let error = apply(&all[0], &[(2, 37)], &blocks).unwrap_err();

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor, Var};
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{
-    self as kernels, AdamWStep, AdamWUpdate, Block, Dropout, Gradients, Norm, Policy, adamw_all,
-    attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block, patch_embed,
-    pixel_loss, residual_layer_norm, self_attention, transformer,
+    self as kernels, AdamWStep, AdamWUpdate, BlockWeights, Dropout, Gradients, Norm, Policy,
+    adamw_all, attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block,
+    patch_embed, pixel_loss, residual_layer_norm, self_attention, transformer,
 };
 use cropmae_model::FEED_FORWARD_DIM;
 use serde::Serialize;
@@ -166,7 +166,7 @@ impl Bench<'_> {
         let mlp_flops = 4 * rows * d * hidden;
         let one_block = format!("{shape}, one block");
         self.op("transformer", &one_block, flops + mlp_flops, || {
-            let block = Block {
+            let block = BlockWeights {
                 norm1: norm(&gains),
                 qkv: pair(&qkv),
                 proj: pair(&proj),

@@ -48,7 +48,7 @@ impl Flags {
     ) -> Self {
         let threads = shape.device.threads();
         let device = match shape.device.device {
-            DeviceArg::Cuda => "cuda",
+            DeviceArg::Cuda(_) => "cuda",
             _ => "cpu",
         };
         let mut shared: Vec<OsString> = Vec::new();
