@@ -10,20 +10,22 @@ use crate::TrainError;
 
 /// A batch on the training device.
 pub struct BatchTensors {
-    /// One tensor (B, N, P*P*3) per view, normalized f32, the masked one last.
+    /// One normalized f32 tensor of shape (B, N, P\*P\*3) per view. The masked view is last.
     pub views: Vec<Tensor>,
     /// The mask of the last view.
     pub mask: PatchMask,
-    /// (B, N), row-major: patches of the masked view in the order of their noise; the first are kept.
+    /// (B, N), row-major: the patches of the masked view, sorted by their noise. The first ones are kept.
     ids_shuffle: Vec<u32>,
 }
 
 impl BatchTensors {
-    /// Puts `batch` on `device`, and normalizes pixels there that come as bytes. The memory of the batch goes
-    /// back to its loader.
+    /// Moves `batch` to `device` and normalizes pixels there if they are bytes.
+    ///
+    /// The memory of `batch` returns to the loader.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] when the batch does not fit the model's input.
+    ///
+    /// Returns [`TrainError::Compute`] if the batch does not have the shape of the model's input.
     pub fn new(
         batch: Batch,
         experiment: &Experiment,
@@ -46,7 +48,7 @@ impl BatchTensors {
         })
     }
 
-    /// Patches of the masked view in the order of their noise, (B, N) u32 on the CPU.
+    /// Returns the patches of the masked view, sorted by their noise: (B, N), u32, on the CPU.
     pub(crate) fn ids_shuffle(&self) -> std::result::Result<Tensor, TrainError> {
         let shape = (self.mask.batch(), self.mask.num_patches());
         Tensor::from_slice(&self.ids_shuffle, shape, &Device::Cpu)
@@ -54,7 +56,7 @@ impl BatchTensors {
     }
 }
 
-/// Normalized patches (B, N, P*P*3) on `device`.
+/// Moves patches to `device` and returns them normalized, as f32 of `shape` (B, N, P*P*3).
 fn to_device(patches: &Patches, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
     match patches {
         Patches::Normalized(values) => Tensor::from_slice(values, shape, device),
@@ -62,8 +64,9 @@ fn to_device(patches: &Patches, shape: (usize, usize, usize), device: &Device) -
     }
 }
 
-/// Turns bytes (B, N, P*P*3) into normalized f32 of the same shape, in the order of operations of
-/// [`cropmae_data::normalize::TABLE`].
+/// Turns bytes (B, N, P*P*3) into normalized f32 of the same shape.
+///
+/// The operations are those of [`cropmae_data::normalize::TABLE`], in the same order.
 fn normalize(bytes: &Tensor) -> Result<Tensor> {
     let (b, n, v) = bytes.dims3()?;
     let mean = Tensor::new(&MEAN, bytes.device())?;

@@ -1,18 +1,19 @@
-//! Checkpoints: all of a run on the disk, its weights, the state of its optimizer, and where it stands.
+//! Checkpoints: the weights of a run, the state of its optimizer, and its progress, on disk.
 //!
 //! | path in the run folder | content |
 //! |---|---|
-//! | `checkpoints/epochE-batchB/weights.safetensors` | the weights; [`Progress`] as JSON in their provenance |
-//! | `checkpoints/epochE-batchB/optimizer.safetensors` | `exp_avg.NAME`, `exp_avg_sq.NAME`, inside an update `grad.NAME` |
-//! | `checkpoints/epochE-batchB/ema.safetensors` | the weights' moving average, with `train.ema_decay` |
-//! | `last.safetensors`, `last-ema.safetensors` | the newest weights, plain weight files for any reader |
-//! | `snapshots/epochE.safetensors`, `-ema` | those of every `checkpoint.keep_every` epochs |
+//! | `checkpoints/epochE-batchB/weights.safetensors` | the weights, with [`Progress`] as JSON in their provenance |
+//! | `checkpoints/epochE-batchB/optimizer.safetensors` | `exp_avg.NAME`, `exp_avg_sq.NAME`, and within an update `grad.NAME` |
+//! | `checkpoints/epochE-batchB/ema.safetensors` | the moving average of the weights, if `train.ema_decay` is set |
+//! | `last.safetensors`, `last-ema.safetensors` | the newest weights, as plain weight files |
+//! | `snapshots/epochE.safetensors`, `-ema` | the weights of every `checkpoint.keep_every` epochs |
 //!
-//! A checkpoint is written into a hidden folder, synced and renamed ([`NewFolder`](cropmae_files::NewFolder)),
-//! and older ones are removed afterwards: whenever a crash or a full disk comes, a complete one is there. Its
-//! files carry checksums ([`tensor_file`]). One that was damaged later is passed over, with a warning, for the
-//! one before; training then repeats the updates between them, bit for bit.
-//! `last` and `snapshots` are hard links, which take no room, or copies where the file system has no links.
+//! A checkpoint is written into a hidden folder, synced and renamed ([`NewFolder`](cropmae_files::NewFolder)).
+//! Older ones are removed afterwards, so a complete checkpoint survives a crash or a full disk. Its files have
+//! checksums ([`tensor_file`]). A checkpoint that was damaged later is skipped with a warning, and the previous
+//! one is used. Training then repeats the updates between them, bit for bit.
+//!
+//! `last` and `snapshots` are hard links, which take no space, or copies if the file system has no links.
 
 mod keep;
 mod progress;
@@ -37,7 +38,7 @@ const EMA: &str = "ema.safetensors";
 /// The entry of the files' metadata that holds the [`Progress`].
 const KEY: &str = "training";
 
-/// The tensors of a checkpoint that is to be written.
+/// The tensors to write into a checkpoint.
 pub(crate) struct Contents<'a> {
     pub(crate) weights: &'a VarMap,
     pub(crate) ema: Option<&'a VarMap>,
@@ -46,26 +47,28 @@ pub(crate) struct Contents<'a> {
 
 /// A checkpoint in memory.
 pub struct Checkpoint {
-    /// Where the run stands, and what it is a run of.
+    /// The identity and the state of the run.
     pub progress: Progress,
-    /// The model's tensors.
+    /// The tensors of the model.
     pub weights: VarMap,
-    /// Their moving average, where there is one.
+    /// The moving average of the weights, if the run keeps one.
     pub ema: Option<VarMap>,
-    /// The optimizer's tensors, as [`AdamW::state`] names them.
+    /// The tensors of the optimizer, under the names that [`AdamW::state`] gives them.
     pub optimizer: BTreeMap<String, Tensor>,
 }
 
-/// The file of the newest weights of the run in `dir`.
+/// Returns the path of the newest weights of the run in `dir`.
 pub fn last_weights(dir: &Path) -> PathBuf {
     dir.join("last.safetensors")
 }
 
-/// Writes a checkpoint of `run` at `state` into the run folder `dir` and removes those that
-/// `checkpoint.keep_last` lets go.
+/// Writes a checkpoint of `run` at `state` into the run folder `dir`.
+///
+/// Afterwards only the newest `checkpoint.keep_last` checkpoints remain.
 ///
 /// # Errors
-/// [`TrainError::NotSaved`] when it cannot be written; those before are then intact.
+///
+/// Returns [`TrainError::NotSaved`] if the checkpoint cannot be written. Earlier ones are then intact.
 pub(crate) fn save(
     dir: &Path,
     run: &RunIdentity,
@@ -116,17 +119,19 @@ fn write(folder: &Path, progress: &Progress, contents: &Contents<'_>) -> Result<
     Ok(())
 }
 
-/// Reads the newest intact checkpoint in the run folder `dir` onto `device`; none when there is none yet.
-/// Damaged ones before it are named in the log.
+/// Reads the newest intact checkpoint in the run folder `dir` onto `device`.
+///
+/// Returns `None` if there is no checkpoint yet. Damaged checkpoints are skipped and logged.
 ///
 /// # Errors
-/// [`TrainError::Damaged`] when there are checkpoints but none can be used.
+///
+/// Returns [`TrainError::Damaged`] if there are checkpoints but none can be used.
 pub fn load(dir: &Path, device: &Device) -> Result<Option<Checkpoint>, TrainError> {
     let mut newest_error = None;
     for (_, folder) in keep::list(dir)?.into_iter().rev() {
         match read(&folder, device) {
             Ok(checkpoint) => return Ok(Some(checkpoint)),
-            // Lack of memory and files of a newer program are no damage.
+            // Too little memory, or a file from another version of the program, is not damage.
             Err(error @ (TrainError::Compute { .. } | TrainError::Format { .. })) => {
                 return Err(error);
             }
@@ -140,13 +145,13 @@ pub fn load(dir: &Path, device: &Device) -> Result<Option<Checkpoint>, TrainErro
         Some((folder, error)) => Err(TrainError::Damaged {
             path: folder,
             problem: format!("no checkpoint of this run can be used ({error})"),
-            remedy: "restore one from a copy, or start in another run folder",
+            remedy: "restore one from a backup, or choose another run folder",
         }),
-        // Somebody's weights without the state that goes with them: nothing to continue, nothing to lose.
+        // These weights cannot be continued without their optimizer state, and must not be overwritten.
         None if last_weights(dir).exists() => Err(TrainError::Damaged {
             path: last_weights(dir),
             problem: "weights without a checkpoint".to_owned(),
-            remedy: "restore the folder checkpoints beside it, or start in another run folder",
+            remedy: "restore the folder `checkpoints` next to it, or choose another run folder",
         }),
         None => Ok(None),
     }
@@ -174,7 +179,7 @@ fn read(folder: &Path, device: &Device) -> Result<Checkpoint, TrainError> {
     let path = folder.join(OPTIMIZER);
     let file = TensorFile::open(&path)?;
     if !file.is_sealed() {
-        return Err(damaged(&path, "no checksum".to_owned()));
+        return Err(damaged(&path, "the checksum is missing".to_owned()));
     }
     belongs(&path, file.entry(KEY), &progress)?;
     let optimizer = file.read(|_| true, device)?;
@@ -186,14 +191,14 @@ fn read(folder: &Path, device: &Device) -> Result<Checkpoint, TrainError> {
     })
 }
 
-/// Checks that the file at `path`, whose metadata say `training`, was written with weights at `progress`.
+/// Checks that the file at `path`, with `training` in its metadata, was written together with weights at `progress`.
 fn belongs(path: &Path, training: Option<&str>, progress: &Progress) -> Result<(), TrainError> {
     if Progress::parse(path, training)? == *progress {
         return Ok(());
     }
     Err(damaged(
         path,
-        format!("written with other weights than {WEIGHTS} beside it"),
+        format!("it was not written together with {WEIGHTS} in the same folder"),
     ))
 }
 
@@ -201,6 +206,6 @@ fn damaged(path: &Path, problem: String) -> TrainError {
     TrainError::Damaged {
         path: path.to_owned(),
         problem,
-        remedy: "remove its folder to continue from the checkpoint before",
+        remedy: "remove its folder to continue from the previous checkpoint",
     }
 }

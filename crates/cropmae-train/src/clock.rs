@@ -1,8 +1,8 @@
-//! Training time, throughput, and how much of the time went into waiting for data.
+//! Measures training time, throughput, and the share of the time spent waiting for data.
 
 use std::time::Instant;
 
-/// Measures laps, of one batch each, and sums them up from one report to the next.
+/// A stopwatch with one lap per batch, which sums up the laps since the last report.
 pub(crate) struct Clock {
     lap: Instant,
     since_report: Sums,
@@ -15,7 +15,7 @@ struct Sums {
     images: usize,
 }
 
-/// What happened since the report before.
+/// The throughput since the previous report.
 pub(crate) struct Rate {
     pub images_per_s: f64,
     pub data_wait_share: f64,
@@ -30,7 +30,7 @@ impl Clock {
         }
     }
 
-    /// Starts the lap again: the time since it began is no training time.
+    /// Restarts the lap, so that the time since it began does not count as training time.
     pub(crate) fn skip(&mut self) {
         self.lap = Instant::now();
     }
@@ -43,7 +43,7 @@ impl Clock {
         value
     }
 
-    /// Ends the lap of a batch of `images` and gives its length in seconds.
+    /// Ends the lap of a batch of `images` and returns its length in seconds.
     pub(crate) fn lap(&mut self, images: usize) -> f64 {
         let now = Instant::now();
         let seconds = (now - self.lap).as_secs_f64();
@@ -53,7 +53,7 @@ impl Clock {
         seconds
     }
 
-    /// Reports on the laps since the report before.
+    /// Reports on the laps since the previous report.
     pub(crate) fn report(&mut self) -> Rate {
         let sums = std::mem::take(&mut self.since_report);
         let seconds = sums.seconds.max(1e-9);

@@ -1,7 +1,7 @@
-//! Moving average of the weights, which often evaluates better than the weights themselves.
+//! A moving average of the weights, which often evaluates better than the weights themselves.
 //!
-//! After update t (from 1): average = d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)),
-//! so that the initial weights are soon forgotten in short runs too. Kept in f32, in place.
+//! After update t (from 1), average = d * average + (1 - d) * weights with d = min(decay, (1 + t) / (10 + t)),
+//! so that even short runs soon forget the initial weights. The average is f32 and updated in place.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use crate::TrainError;
 pub(crate) struct Ema {
     decay: f64,
     averages: VarMap,
-    /// Average and weight, in name order.
+    /// Pairs of an average and a weight, sorted by name.
     pairs: Vec<(Var, Var)>,
 }
 
 impl Ema {
-    /// Starts at `weights`.
+    /// Starts the averages at `weights`.
     pub(crate) fn new(decay: f64, weights: &VarMap) -> Result<Self, TrainError> {
         let averages = cropmae_model::parameters::copy(weights)?;
         Self::resume(decay, averages, weights)
     }
 
-    /// Goes on from `averages`, which have the names of `weights`.
+    /// Continues from `averages`, which must have the names of `weights`.
     pub(crate) fn resume(
         decay: f64,
         averages: VarMap,
@@ -47,7 +47,7 @@ impl Ema {
         })
     }
 
-    /// Takes in the weights after `updates` updates.
+    /// Updates the averages with the weights after `updates` updates.
     pub(crate) fn update(&self, updates: u64) -> Result<(), TrainError> {
         let t = updates as f64;
         let decay = self.decay.min((1.0 + t) / (10.0 + t));
@@ -59,7 +59,7 @@ impl Ema {
         cropmae_kernels::ema_all(&pairs, decay).map_err(TrainError::compute("the moving average"))
     }
 
-    /// The averages, by name, fixed tensors included.
+    /// Returns the averages by name, including fixed tensors.
     pub(crate) fn averages(&self) -> &VarMap {
         &self.averages
     }

@@ -1,16 +1,16 @@
-//! What can go wrong in a run, worded so that the user can mend it.
+//! The errors of a run. Each message says what the user can do.
 
 use std::path::{Path, PathBuf};
 
-/// A run that cannot start or go on.
+/// The reason why a run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A tensor operation failed: out of memory, a lost device, a shape that does not fit.
+    /// A tensor operation failed, for example for lack of memory or because of a wrong shape.
     #[error("{action} failed: {source}")]
     Compute {
-        /// What was being computed.
+        /// The computation that failed.
         action: &'static str,
-        /// The backend's own words.
+        /// The error of the backend.
         source: candle_core::Error,
     },
     /// Images could not be read.
@@ -24,69 +24,69 @@ pub enum TrainError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// `read`, `write`, ...
+        /// The action that failed, such as `read` or `write`.
         action: &'static str,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file of the run folder is damaged or not ours.
+    /// A file of the run folder is damaged or was not written by this program.
     #[error("{path}: {problem}; {remedy}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found and what was expected.
+        /// The difference between what was expected and what was found.
         problem: String,
-        /// What to do.
+        /// What the user can do.
         remedy: &'static str,
     },
-    /// A checkpoint of another version of the program.
+    /// A checkpoint was written by another version of the program.
     #[error(
         "{path}: checkpoint format {found}, expected {expected}: continue this run with the program that wrote it, or choose another run folder"
     )]
     Format {
         /// The file.
         path: PathBuf,
-        /// Format of the file.
+        /// The format of the file.
         found: u32,
-        /// Format of this program.
+        /// The format of this program.
         expected: u32,
     },
     /// A checkpoint cannot be written.
     #[error(
-        "{dir}: cannot save update {step} ({source}); the checkpoints before are intact: make room or mend the cause, and run the same command again to continue from them"
+        "{dir}: cannot save update {step} ({source}); the earlier checkpoints are intact: free disk space or fix the cause, then run the same command again to continue from the newest one"
     )]
     NotSaved {
         /// The run folder.
         dir: PathBuf,
-        /// Updates made.
+        /// The number of updates made.
         step: u64,
-        /// What failed.
+        /// The cause.
         source: Box<TrainError>,
     },
     /// The run folder belongs to another experiment.
     #[error(
-        "{dir}: holds a run with {key} = {found}, this one has {expected}: choose another run folder, or set {key} back to continue that run"
+        "{dir}: contains a run with {key} = {found}, expected {expected}: choose another run folder, or change {key} back to continue that run"
     )]
     OtherExperiment {
         /// The run folder.
         dir: PathBuf,
-        /// First differing key of the experiment, dotted.
+        /// The first key of the experiment that differs, with dots.
         key: String,
-        /// Its value in the run folder.
+        /// The value in the run folder.
         found: String,
-        /// Its value now.
+        /// The value now.
         expected: String,
     },
     /// The run folder belongs to a run on other data.
     #[error(
-        "{dir}: holds a run on data {found}, this data is {expected}: give the data folder of that run unchanged, or choose another run folder"
+        "{dir}: contains a run on data {found}, expected {expected}: use the unchanged data of that run, or choose another run folder"
     )]
     OtherData {
         /// The run folder.
         dir: PathBuf,
-        /// Fingerprint recorded there.
+        /// The fingerprint of the data in the run folder.
         found: String,
-        /// Fingerprint of the data given now.
+        /// The fingerprint of the data now.
         expected: String,
     },
     /// Another process writes to the run folder.
@@ -99,47 +99,47 @@ pub enum TrainError {
     },
     /// A parameter does not influence the loss.
     #[error(
-        "{tensor}: no gradient reached this tensor, expected one for every trainable tensor: the model's forward pass does not use it differentiably"
+        "{tensor}: this tensor has no gradient, expected one for every trainable tensor: use it in the model's forward pass through differentiable operations"
     )]
     NoGradient {
-        /// Name of the tensor.
+        /// The name of the tensor.
         tensor: String,
     },
     /// A checkpoint lacks a tensor.
     #[error(
-        "{tensor}: not in the checkpoint, expected one tensor of this name: it was written for another model"
+        "{tensor}: the checkpoint has no tensor with this name, so it belongs to another model: choose another run folder"
     )]
     MissingTensor {
-        /// Name of the tensor.
+        /// The name of the tensor.
         tensor: String,
     },
     /// An epoch is too short for a single update.
     #[error(
-        "train.accum_iter = {accum_iter}: expected at most {batches}, the batches of an epoch (of {batch_size} images each): lower train.accum_iter or train.batch_size, or add images"
+        "train.accum_iter = {accum_iter}: expected at most {batches}, the number of batches in an epoch (with {batch_size} images each): lower train.accum_iter or train.batch_size, or add images"
     )]
     EpochTooShort {
-        /// Batches per update.
+        /// The number of batches per update.
         accum_iter: usize,
-        /// Batches of an epoch.
+        /// The number of batches per epoch.
         batches: usize,
-        /// Images per batch.
+        /// The number of images per batch.
         batch_size: usize,
     },
     /// The source ended an epoch early.
     #[error(
-        "epoch {epoch}: the data ended after {found} batches, expected {expected}: the data changed while it was read"
+        "epoch {epoch}: the data ended after {found} batches, expected {expected}: do not change the data during a run"
     )]
     EpochCutShort {
         /// The epoch, from 0.
         epoch: u64,
-        /// Batches seen.
+        /// The number of batches that the source returned.
         found: usize,
-        /// Batches announced.
+        /// The number of batches that the source had announced.
         expected: usize,
     },
     /// The loss or the gradient is no longer a finite number.
     #[error(
-        "step {step}, epoch {epoch}: the {what} is {value}, expected a finite number: its batch is in {saved}; lower optim.blr or set optim.clip_grad_norm in another run folder, or look for broken images"
+        "step {step}, epoch {epoch}: the {what} is {value}, expected a finite number: the batch is saved in {saved}; check its images, or start in another run folder with a lower optim.blr or with optim.clip_grad_norm"
     )]
     NonFinite {
         /// `loss` or `gradient norm`.
@@ -150,10 +150,10 @@ pub enum TrainError {
         step: u64,
         /// The epoch, from 0.
         epoch: u64,
-        /// Where the batch was written.
+        /// The file that contains the batch.
         saved: PathBuf,
     },
-    /// The work that the caller does after an epoch failed; the epoch's checkpoint is safe.
+    /// A method of the observer failed. The checkpoint of the epoch is intact.
     #[error("after epoch {epoch}: {source}")]
     EpochHook {
         /// The epoch, from 0.
@@ -164,12 +164,12 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// For `map_err` on tensor operations.
+    /// Returns a function for `map_err` on tensor operations.
     pub(crate) fn compute(action: &'static str) -> impl Fn(candle_core::Error) -> Self {
         move |source| Self::Compute { action, source }
     }
 
-    /// For `map_err` on file operations.
+    /// Returns a function for `map_err` on file operations.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| Self::Io {
             path: path.to_owned(),

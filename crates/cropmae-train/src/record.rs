@@ -253,7 +253,7 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(
-            error.contains("optim.blr = 0.002, this one has 0.5"),
+            error.contains("optim.blr = 0.002, expected 0.5"),
             "{error}"
         );
         let error = open(dir.path(), &experiment(&["optim.clip_grad_norm=1.0"]))

@@ -1,4 +1,4 @@
-//! The checkpoints that a run folder holds: how one gets there complete, which stay and which are removed.
+//! Adds checkpoints to a run folder, and removes old ones.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,29 +9,29 @@ use cropmae_files::{NewFolder, remove_folder, remove_leftovers};
 use super::{EMA, WEIGHTS, last_weights};
 use crate::{Cursor, RunIdentity, TrainError};
 
-/// Name of the checkpoint that is being removed.
+/// The name of a checkpoint while it is being removed.
 const REMOVED: &str = ".removed";
 
-/// Epoch and batch of a checkpoint: checkpoints of a run are ordered by it.
+/// The epoch and batch of a checkpoint, by which the checkpoints of a run are ordered.
 type Position = (u64, usize);
 
-/// The folder of all checkpoints of the run in `dir`.
+/// Returns the folder of all checkpoints of the run in `dir`.
 pub(super) fn folder(dir: &Path) -> PathBuf {
     dir.join("checkpoints")
 }
 
-/// Name of the checkpoint at `at`.
+/// Returns the folder name of the checkpoint at `at`.
 fn name(at: Cursor) -> String {
     format!("epoch{:05}-batch{:07}", at.epoch, at.batch)
 }
 
-/// Epoch and batch in the name of a checkpoint.
+/// Parses the epoch and batch from the folder name of a checkpoint.
 fn position(name: &str) -> Option<Position> {
     let (epoch, batch) = name.strip_prefix("epoch")?.split_once("-batch")?;
     Some((epoch.parse().ok()?, batch.parse().ok()?))
 }
 
-/// The checkpoints in the run folder `dir`, oldest first.
+/// Returns the checkpoints in the run folder `dir`, oldest first.
 pub(super) fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, TrainError> {
     let folder = folder(dir);
     let failed = TrainError::io(&folder, "read");
@@ -52,25 +52,28 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(Position, PathBuf)>, TrainError> {
     Ok(found)
 }
 
-/// A folder to write the checkpoint at `at` into.
+/// Creates a temporary folder for the files of the checkpoint at `at`.
 pub(super) fn create(dir: &Path, at: Cursor) -> Result<NewFolder, TrainError> {
     let path = folder(dir).join(name(at));
     NewFolder::create(&path).map_err(TrainError::io(&path, "create"))
 }
 
-/// Makes the complete `new` the checkpoint at `at`.
+/// Makes the finished folder `new` the checkpoint at `at`.
 pub(super) fn commit(new: NewFolder, dir: &Path, at: Cursor) -> Result<(), TrainError> {
     let path = folder(dir).join(name(at));
-    // One of the same position can only be a damaged one that was passed over.
+    // A checkpoint at the same position must be a damaged one that was skipped.
     remove_folder(&path).map_err(TrainError::io(&path, "remove"))?;
     new.commit().map_err(TrainError::io(&path, "write"))
 }
 
-/// Makes the weights of the checkpoint at `at` the run's `last` ones and, where `checkpoint.keep_every` says
-/// so, a snapshot. Does nothing that is done already.
+/// Links the weights of the checkpoint at `at` as the `last` ones of the run, and as a snapshot if
+/// `checkpoint.keep_every` is set and divides the epoch.
+///
+/// Calling it again has no effect.
 ///
 /// # Errors
-/// [`TrainError::Io`].
+///
+/// Returns [`TrainError::Io`] if a file cannot be written.
 pub(crate) fn publish(dir: &Path, run: &RunIdentity, at: Cursor) -> Result<(), TrainError> {
     let config = &run.experiment.checkpoint;
     let from = folder(dir).join(name(at));
@@ -95,8 +98,10 @@ pub(crate) fn publish(dir: &Path, run: &RunIdentity, at: Cursor) -> Result<(), T
     Ok(())
 }
 
-/// Removes all but the newest `checkpoint.keep_last` checkpoints up to `at`, and any beyond it: they
-/// were damaged, and this run will make them again. One that cannot be removed only takes up room.
+/// Removes all but the newest `checkpoint.keep_last` checkpoints up to `at`, and all later ones.
+///
+/// Later checkpoints were damaged, and this run will write them again. A checkpoint that cannot be removed is
+/// logged and ignored, because it only takes up space.
 pub(super) fn remove_old(dir: &Path, run: &RunIdentity, at: Cursor) {
     let now = (at.epoch, at.batch);
     let all = list(dir).unwrap_or_default();
@@ -106,7 +111,7 @@ pub(super) fn remove_old(dir: &Path, run: &RunIdentity, at: Cursor) {
         .saturating_sub(run.experiment.checkpoint.keep_last);
     gone.extend(past.drain(..surplus));
     for (_, path) in gone {
-        // Renamed first, so that half of it never passes for a checkpoint.
+        // Rename it first, so that a half-removed folder is never taken for a checkpoint.
         let removed = folder(dir).join(REMOVED);
         let done = remove_folder(&removed)
             .and_then(|()| fs::rename(&path, &removed))
@@ -117,12 +122,12 @@ pub(super) fn remove_old(dir: &Path, run: &RunIdentity, at: Cursor) {
     }
 }
 
-/// Removes what a session that was killed left half-written or half-removed in the run folder `dir`.
+/// Removes half-written and half-removed files that a killed session left in the run folder `dir`.
 pub(crate) fn tidy(dir: &Path) -> Result<(), TrainError> {
     let removed = folder(dir).join(REMOVED);
     remove_folder(&removed).map_err(TrainError::io(&removed, "remove"))?;
     for folder in [&folder(dir), dir] {
-        remove_leftovers(folder).map_err(TrainError::io(folder, "tidy"))?;
+        remove_leftovers(folder).map_err(TrainError::io(folder, "clean up"))?;
     }
     Ok(())
 }

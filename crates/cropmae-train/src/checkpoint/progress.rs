@@ -1,4 +1,4 @@
-//! What the files of a checkpoint say about the run that wrote them.
+//! The metadata of checkpoint files, which describe the run that wrote them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::{KEY, damaged};
 use crate::{RunIdentity, RunState, TrainError};
 
-/// Version of the checkpoints' layout; raised when an older program could misread them.
+/// The version of the checkpoint layout. It increases when an older program could misread the files.
 const FORMAT: u32 = 2;
 
-/// Where a run stands and what it is a run of: the JSON in the metadata of a checkpoint's files.
+/// The identity and the state of a run, stored as JSON in the metadata of checkpoint files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     format: u32,
-    /// Where the run stands.
+    /// The state of the run.
     #[serde(flatten)]
     pub state: RunState,
-    /// What it is a run of.
+    /// The identity of the run.
     #[serde(flatten)]
     pub run: RunIdentity,
 }
 
 impl Progress {
-    /// The run `run` at `state`.
+    /// Creates the progress of `run` at `state`.
     pub(super) fn new(run: RunIdentity, state: RunState) -> Self {
         Self {
             format: FORMAT,
@@ -33,7 +33,7 @@ impl Progress {
         }
     }
 
-    /// What a weight file written now says about its origin.
+    /// Returns the provenance entries for a weight file that is written now.
     pub(super) fn provenance(&self) -> BTreeMap<String, String> {
         let (run, cursor) = (&self.run, self.state.cursor);
         let entries = [
@@ -50,12 +50,12 @@ impl Progress {
             .collect()
     }
 
-    /// Reads `json`, the entry [`KEY`] in the metadata of the file at `path`.
+    /// Parses `json`, the entry [`KEY`] in the metadata of the file at `path`.
     pub(super) fn parse(path: &Path, json: Option<&str>) -> Result<Self, TrainError> {
         let json = json.ok_or_else(|| {
             damaged(
                 path,
-                format!("no metadata `{KEY}`, expected a checkpoint, not bare weights"),
+                format!("expected a checkpoint with the metadata entry `{KEY}`, found none"),
             )
         })?;
         #[derive(Deserialize)]
@@ -63,7 +63,7 @@ impl Progress {
             format: u32,
         }
         let unreadable =
-            |error| damaged(path, format!("metadata `{KEY}` cannot be read ({error})"));
+            |error| damaged(path, format!("cannot parse the metadata entry `{KEY}` ({error})"));
         let Version { format } = serde_json::from_str(json).map_err(unreadable)?;
         if format != FORMAT {
             return Err(TrainError::Format {

@@ -1,4 +1,4 @@
-//! What checkpoints hold, which stay, and what happens to damaged ones.
+//! Tests of the files of checkpoints, of which ones are kept, and of damaged ones.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use cropmae_train::{Cursor, HookError, Observer, TrainError, Trainer, checkpoint
 
 use crate::support::{Noise, Recorder, bits, experiment, finished, metrics, options};
 
-/// Names in a folder, sorted.
+/// Returns the sorted names of the entries in a folder.
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
@@ -26,7 +26,7 @@ fn checkpoints(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A run of three epochs of four batches, two updates each.
+/// Trains for three epochs of four batches, with two updates each.
 fn train(dir: &Path, settings: &[&str]) -> Result<Cursor, TrainError> {
     let experiment = experiment(settings);
     let source = Noise::new(&experiment, 4);
@@ -74,7 +74,7 @@ fn a_long_epoch_is_saved_on_the_way() {
     let mut seen = Recorder::default();
     let source = Noise::new(&experiment, 4);
     pretrain(&experiment, &source, &options(dir.path()), &mut seen).unwrap();
-    // After each of the twelve batches, in the middle of updates too.
+    // There is one after each of the twelve batches, even in the middle of updates.
     assert_eq!(seen.checkpoints, 12);
     assert_eq!(checkpoints(dir.path()).len(), 12);
     assert!(bits(dir.path()) == bits(whole.path()));
@@ -104,7 +104,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
             } else {
                 flip(&mut bytes);
             }
-            // Not in place: `last.safetensors` is another name of the same file.
+            // A change in place would change `last.safetensors` too, which is the same file.
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, bytes).unwrap();
             let loaded = checkpoint::load(dir.path(), &Device::Cpu).unwrap().unwrap();
@@ -158,7 +158,7 @@ fn files_of_two_checkpoints_do_not_mix() {
     );
 }
 
-/// Puts a file in the place of the next checkpoint, so that it cannot be written.
+/// Creates a file with the name of the next checkpoint, so that the checkpoint cannot be written.
 struct InTheWay(PathBuf);
 
 const NEXT: &str = "checkpoints/epoch00002-batch0000000";
@@ -188,7 +188,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_those_before() {
     );
     let message = error.to_string();
     assert!(
-        message.contains("the checkpoints before are intact"),
+        message.contains("the earlier checkpoints are intact"),
         "{message}"
     );
     let hidden = |name: &String| name.starts_with('.');
@@ -200,7 +200,7 @@ fn a_checkpoint_that_cannot_be_written_leaves_those_before() {
     assert!(bits(dir.path()) == bits(whole.path()));
 }
 
-/// Files as they are while they are being replaced.
+/// The temporary names of files that are being replaced.
 const TEMPORARY: [&str; 2] = [".config.json.Ab12Cd.partial", ".last.safetensors.partial"];
 
 #[test]
@@ -216,7 +216,7 @@ fn what_a_killed_session_left_half_written_goes_away() {
     for name in TEMPORARY {
         std::fs::write(dir.path().join(name), "half").unwrap();
     }
-    // The weights of the newest checkpoint were not published yet.
+    // The session was killed before it linked the weights of the newest checkpoint.
     std::fs::remove_file(checkpoint::last_weights(dir.path())).unwrap();
     train(dir.path(), &["max_steps=2"]).unwrap();
     assert!(!names(&folder).iter().any(|name| name.starts_with('.')));
