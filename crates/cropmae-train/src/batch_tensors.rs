@@ -10,7 +10,7 @@ use crate::TrainError;
 
 /// A batch on the training device.
 pub struct BatchTensors {
-    /// One normalized f32 tensor of shape (B, N, P\*P\*3) per view. The masked view is last.
+    /// One normalized f32 tensor of shape `(B, N, P*P*3)` per view. The masked view is last.
     pub views: Vec<Tensor>,
     /// The mask of the last view.
     pub mask: PatchMask,
@@ -24,7 +24,6 @@ impl BatchTensors {
     /// The memory of `batch` returns to the loader.
     ///
     /// # Errors
-    ///
     /// Returns [`TrainError::Compute`] if the batch does not have the shape of the model's input.
     pub fn new(
         batch: Batch,
@@ -56,7 +55,7 @@ impl BatchTensors {
     }
 }
 
-/// Moves patches to `device` and returns them normalized, as f32 of `shape` (B, N, P*P*3).
+/// Moves patches to `device` and returns them normalized, as f32 with `shape` `(B, N, P*P*3)`.
 fn to_device(patches: &Patches, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
     match patches {
         Patches::Normalized(values) => Tensor::from_slice(values, shape, device),
@@ -64,7 +63,7 @@ fn to_device(patches: &Patches, shape: (usize, usize, usize), device: &Device) -
     }
 }
 
-/// Turns bytes (B, N, P*P*3) into normalized f32 of the same shape.
+/// Turns bytes `(B, N, P*P*3)` into normalized f32 of the same shape.
 ///
 /// The operations are those of [`cropmae_data::normalize::TABLE`], in the same order.
 fn normalize(bytes: &Tensor) -> Result<Tensor> {

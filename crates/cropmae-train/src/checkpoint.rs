@@ -67,7 +67,6 @@ pub fn last_weights(dir: &Path) -> PathBuf {
 /// Afterwards only the newest `checkpoint.keep_last` checkpoints remain.
 ///
 /// # Errors
-///
 /// Returns [`TrainError::NotSaved`] if the checkpoint cannot be written. Earlier ones are then intact.
 pub(crate) fn save(
     dir: &Path,
@@ -124,7 +123,6 @@ fn write(folder: &Path, progress: &Progress, contents: &Contents<'_>) -> Result<
 /// Returns `None` if there is no checkpoint yet. Damaged checkpoints are skipped and logged.
 ///
 /// # Errors
-///
 /// Returns [`TrainError::Damaged`] if there are checkpoints but none can be used.
 pub fn load(dir: &Path, device: &Device) -> Result<Option<Checkpoint>, TrainError> {
     let mut newest_error = None;

@@ -1,5 +1,7 @@
-//! What a run will cost, before it starts: arithmetic from the shapes, memory by a rule of thumb, time by
-//! doing one real update on random pixels.
+//! Estimates the cost of a run before it starts.
+//!
+//! The number of operations follows from the shapes, the memory is estimated, and the time is measured on one real
+//! update with random pixels.
 
 mod memory;
 
@@ -20,32 +22,35 @@ pub use memory::PeakMemory;
 /// The cost of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Its length.
+    /// The length of the run.
     pub plan: Plan,
-    /// Trainable values.
+    /// The number of trainable values.
     pub parameters: usize,
-    /// Floating-point operations of forward and backward pass per image.
+    /// Floating-point operations of the forward and the backward pass per image.
     pub flops_per_image: f64,
-    /// Memory on a CPU.
+    /// The memory on a CPU.
     pub memory: PeakMemory,
-    /// Time of one update, in seconds, where it was measured.
+    /// The time of one update in seconds, if it was measured.
     pub seconds_per_update: Option<f64>,
 }
 
 impl Estimate {
-    /// Time of the whole run, in seconds, where it was measured. Decoding is not counted: it runs beside
-    /// the model.
+    /// Returns the time of the whole run in seconds, if an update was measured.
+    ///
+    /// Decoding is not included, because it runs at the same time as the model.
     pub fn seconds(&self) -> Option<f64> {
         self.seconds_per_update
             .map(|seconds| seconds * self.plan.total_updates as f64)
     }
 }
 
-/// Estimates `experiment` on a source of `batches_per_epoch` batches; with `measure`, two real updates run
-/// on `device` and the second is timed.
+/// Estimates the cost of `experiment` on a source of `batches_per_epoch` batches.
+///
+/// If `measure` is true, two real updates run on `device`, and the second one is timed.
 ///
 /// # Errors
-/// As for the run itself: an epoch too short for an update, a model that does not fit the device.
+/// Returns [`TrainError::EpochTooShort`] if an epoch has too few batches for an update, and [`TrainError::Model`] or
+/// [`TrainError::Compute`] if the model cannot be built or run on `device`.
 pub fn estimate(
     experiment: &Experiment,
     batches_per_epoch: usize,
@@ -68,7 +73,7 @@ pub fn estimate(
     })
 }
 
-/// Seconds of one update on random pixels. One goes before it, uncounted: it fills caches and pools.
+/// Measures the seconds of one update on random pixels, after an uncounted one that fills caches and pools.
 fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, TrainError> {
     let mut seconds = 0.0;
     for _ in 0..2 {
@@ -82,7 +87,7 @@ fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, Tr
     Ok(seconds)
 }
 
-/// A batch of noise in the shape of `experiment`, for measurements.
+/// Returns a batch of random normalized values in the shapes of `experiment`, for measurements.
 pub fn random_batch(experiment: &Experiment) -> Batch {
     let (b, n) = (experiment.train.batch_size, experiment.model.num_patches());
     let mut rng = experiment.seed.rng(Stream::Views, 0, 0);
@@ -102,28 +107,28 @@ pub fn random_batch(experiment: &Experiment) -> Batch {
     }
 }
 
-/// A linear layer on `n` tokens.
+/// Returns the operations of a linear layer on `n` tokens.
 fn linear(n: usize, d_in: usize, d_out: usize) -> f64 {
     2.0 * n as f64 * d_in as f64 * d_out as f64
 }
 
-/// Attention of `n` queries on `m` keys of width `d`, with the four projections.
+/// Returns the operations of attention from `n` queries to `m` keys of width `d`, including the four projections.
 fn attention(n: usize, m: usize, d: usize) -> f64 {
     2.0 * linear(n, d, d) + 2.0 * linear(m, d, d) + 2.0 * linear(n, m, d)
 }
 
-/// A pre-norm transformer block on `n` tokens.
+/// Returns the operations of a pre-norm transformer block on `n` tokens.
 fn block(n: usize, d: usize, hidden: usize) -> f64 {
     attention(n, n, d) + 2.0 * linear(n, d, hidden)
 }
 
-/// Floating-point operations of the encoder's forward pass on `patches` visible patches.
+/// Returns the floating-point operations of the encoder's forward pass on `patches` visible patches.
 pub fn encoder_flops(model: &ModelConfig, patches: usize) -> f64 {
     let (d, hidden) = (model.embed_dim, model.mlp_width(model.embed_dim));
     linear(patches, model.patch_values(), d) + model.depth as f64 * block(patches + 1, d, hidden)
 }
 
-/// Floating-point operations of the forward pass of one sample.
+/// Returns the floating-point operations of the forward pass of one sample.
 fn forward_flops(experiment: &Experiment) -> f64 {
     let model = &experiment.model;
     let (patches, dd) = (model.num_patches(), model.decoder_embed_dim);

@@ -1,8 +1,8 @@
 //! Optimizer, schedules, training loop, checkpoints and run records of CropMAE in Rust.
 //!
-//! [`pretrain`](fn@pretrain) is the training loop. It takes batches from a [`BatchSource`], passes them to a [`Trainer`],
-//! reports progress to an [`Observer`], and saves its state in a [`RunFolder`]. Calling it again continues a run that
-//! was stopped, and the results are the same, bit for bit, as without the stop.
+//! [`pretrain`](fn@pretrain) is the training loop. It takes batches from a [`BatchSource`], passes them to a
+//! [`Trainer`], reports progress to an [`Observer`], and saves its state in a [`RunFolder`]. Calling it again continues
+//! a run that was stopped, and the results are the same, bit for bit, as without the stop.
 
 mod batch_tensors;
 pub mod checkpoint;

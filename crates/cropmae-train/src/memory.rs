@@ -1,10 +1,10 @@
-//! How much memory the process has needed.
+//! Measures the memory of the process.
 
-/// The largest resident set of this process so far, in bytes, where the system tells.
+/// Returns the largest resident set of this process so far in bytes, or `None` if the system does not report it.
 pub fn peak_rss_bytes() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
-        // Unlike getrusage, this does not count what a parent held before it became this program.
+        // Unlike getrusage, this does not include the memory of the process before it executed this program.
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         peak_of_status(&status)
     }
@@ -25,7 +25,7 @@ pub fn peak_rss_bytes() -> Option<u64> {
     }
 }
 
-/// The value of `VmHWM:    1234 kB`.
+/// Returns the bytes in the line `VmHWM:    1234 kB` of `status`.
 #[cfg(any(target_os = "linux", test))]
 fn peak_of_status(status: &str) -> Option<u64> {
     let line = status

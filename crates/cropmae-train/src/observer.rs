@@ -1,4 +1,4 @@
-//! What a run tells its caller while it goes on.
+//! Reports the progress of a run to its caller.
 
 use std::path::Path;
 
@@ -8,31 +8,32 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::{Cursor, RunState, Step, TrainError, Trainer};
 
-/// The size of a run, known before its first batch.
+/// The length of a run, known before its first batch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
-    /// Epochs of the whole run.
+    /// The number of epochs of the whole run.
     pub epochs: u64,
-    /// Batches that the source gives per epoch.
+    /// The number of batches per epoch that the source returns.
     pub batches_per_epoch: usize,
-    /// Batches used per epoch: those of an incomplete last update are left out, unless
+    /// The number of batches per epoch that are used. Those of an incomplete last update are left out, unless
     /// `schedule.compat` carries their gradients into the next epoch.
     pub batches_used: usize,
-    /// Updates per epoch. With `schedule.compat` too, as the reference counts batches anew in each epoch.
+    /// The number of updates per epoch. It does not depend on `schedule.compat`, because the reference starts to count
+    /// batches again in each epoch.
     pub updates_per_epoch: u64,
-    /// Updates of the whole run, `train.max_steps` respected.
+    /// The number of updates of the whole run, limited by `train.max_steps`.
     pub total_updates: u64,
-    /// Images per update.
+    /// The number of images per update.
     pub images_per_update: usize,
-    /// Learning rate at the end of warm-up.
+    /// The learning rate at the end of warm-up.
     pub peak_lr: f64,
 }
 
 impl Plan {
-    /// The plan of `experiment` on `batches_per_epoch` batches.
+    /// Creates the plan of `experiment` on a source of `batches_per_epoch` batches.
     ///
     /// # Errors
-    /// [`TrainError::EpochTooShort`] when an epoch has not enough batches for one update.
+    /// Returns [`TrainError::EpochTooShort`] if an epoch has too few batches for one update.
     pub fn new(experiment: &Experiment, batches_per_epoch: usize) -> Result<Self, TrainError> {
         let train = &experiment.train;
         let updates_per_epoch = batches_per_epoch / train.accum_iter;
@@ -61,29 +62,29 @@ impl Plan {
     }
 }
 
-/// One update as it went; also one line of `metrics.jsonl`.
+/// The measurements of one update, which are also one line of `metrics.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepStats {
-    /// Updates made, this one included.
+    /// The number of updates made, including this one.
     pub step: u64,
-    /// Epoch, from 0.
+    /// The epoch, from 0.
     pub epoch: u64,
-    /// Mean loss over the batches of this update.
+    /// The mean loss over the batches of this update.
     pub loss: f64,
-    /// Learning rate of this update.
+    /// The learning rate of this update.
     pub lr: f64,
-    /// L2 norm of the gradient, before clipping.
+    /// The L2 norm of the gradient, before clipping.
     pub grad_norm: f64,
-    /// Images per second since the update reported before.
+    /// Images per second since the previous reported update.
     pub images_per_s: f64,
-    /// Share of that time spent waiting for images.
+    /// The share of that time spent waiting for images, from 0 to 1.
     pub data_wait_share: f64,
-    /// Training time so far, all sessions together.
+    /// The training time of all sessions so far, in seconds.
     pub seconds: f64,
 }
 
 impl StepStats {
-    /// The update `done` that led to `state`; none where its loss was not read.
+    /// Describes the update `done` that led to `state`, or returns `None` if its loss was not read.
     pub(crate) fn new(state: &RunState, done: &Step, clock: &mut Clock) -> Option<Self> {
         let Step::Updated {
             mean_loss: Some(loss),
@@ -108,41 +109,46 @@ impl StepStats {
     }
 }
 
-/// An error of the caller's own.
+/// An error that an [`Observer`] returns.
 pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Whoever watches a run. Every method has a default that does nothing.
+/// Receives the events of a run. Every method does nothing by default.
 pub trait Observer {
-    /// The run is about to start or to continue with `trainer`. A session that starts at the beginning of an
-    /// epoch may follow one that was killed in [`Self::on_epoch_end`]: what that session owes is made up for
-    /// here.
+    /// Called before a run starts or continues with `trainer`.
+    ///
+    /// If the cursor is at the beginning of an epoch, the previous session may have been killed within
+    /// [`Self::on_epoch_end`]. An observer can complete that work here.
     ///
     /// # Errors
-    /// Any error stops the run with [`TrainError::EpochHook`].
+    /// An error stops the run with [`TrainError::EpochHook`].
     fn on_start(&mut self, _plan: &Plan, _trainer: &Trainer) -> Result<(), HookError> {
         Ok(())
     }
 
-    /// The run failed before its first update, and its folder is cleared: what [`Self::on_start`] wrote there
-    /// has to go.
+    /// Called if the run failed before its first update, before its folder is cleared.
+    ///
+    /// An observer must remove the files that [`Self::on_start`] wrote into the folder.
     fn on_undo(&mut self) {}
 
-    /// An update was made and its loss read: every update on a CPU, the logged ones elsewhere, since
-    /// reading waits for the device.
+    /// Called after an update whose loss was read.
+    ///
+    /// On a CPU this is every update. On other devices it is every logged update, because reading the loss waits for
+    /// the device.
     fn on_step(&mut self, _stats: &StepStats) {}
 
-    /// A checkpoint was written.
+    /// Called after a checkpoint was written. `path` is the file of its weights.
     fn on_checkpoint(&mut self, _path: &Path, _at: Cursor) {}
 
-    /// An epoch ended; its checkpoint, if one was due, is written. The cursor of `trainer` stands at the
-    /// beginning of the next epoch. Evaluations and pictures belong here.
+    /// Called at the end of an epoch, after its checkpoint was written if one was due.
+    ///
+    /// The cursor of `trainer` is at the beginning of the next epoch. This is the place for evaluations and pictures.
     ///
     /// # Errors
-    /// Any error stops the run with [`TrainError::EpochHook`].
+    /// An error stops the run with [`TrainError::EpochHook`].
     fn on_epoch_end(&mut self, _trainer: &Trainer) -> Result<(), HookError> {
         Ok(())
     }
 }
 
-/// Watches nothing.
+/// An observer that ignores all events.
 impl Observer for () {}

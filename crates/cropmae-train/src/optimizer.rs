@@ -1,11 +1,11 @@
 //! AdamW (Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101) over named parameters.
 //!
-//! Biases and tensors of at most one dimension (LayerNorm gains) are not decayed, everything else is; the
-//! class and mask tokens have three dimensions and therefore are, as in the reference. Parameters are visited
-//! in the order of their names.
+//! Weight decay applies to all parameters except biases and tensors of at most one dimension (LayerNorm gains). As in
+//! the reference, the class and mask tokens are decayed, because they have three dimensions. Parameters are visited in
+//! the order of their names.
 //!
-//! An update takes four calls: [`AdamW::accumulate`] for each of its batches, then [`AdamW::reduce`],
-//! [`SummedGradient::norm`] where somebody wants it, and [`AdamW::step`].
+//! An update calls [`AdamW::accumulate`] for each of its batches, then [`AdamW::reduce`], [`SummedGradient::norm`] if
+//! the norm is needed, and [`AdamW::step`].
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const GRADIENT: &str = "grad.";
 
-/// Numbers of the tensors and values that share a weight decay.
+/// The size of a group of parameters that share a weight decay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct GroupSize {
-    /// Number of tensors.
+    /// The number of tensors.
     pub tensors: usize,
-    /// Number of values in them.
+    /// The number of values in these tensors.
     pub values: usize,
 }
 
-/// One trainable tensor with its moments.
+/// A trainable tensor with its moments.
 struct Parameter {
     var: Var,
     weight_decay: f64,
@@ -40,19 +40,19 @@ fn is_decayed(name: &str, var: &Var) -> bool {
     var.dims().len() > 1 && !name.ends_with(".bias")
 }
 
-/// The gradient of one update: for each parameter, in the order of their names, the sum over all batches.
+/// The gradient of one update, as a sum over its batches for each parameter in the order of the names.
 pub struct SummedGradient<'a> {
     sums: Vec<&'a Tensor>,
-    /// Batches in the sums. The gradient is the sums divided by it, which is the reference's
-    /// `loss / accum_iter`.
+    /// The number of batches in the sums. The gradient is the sums divided by this number, which corresponds to
+    /// `loss / accum_iter` in the reference.
     batches: usize,
 }
 
 impl SummedGradient<'_> {
-    /// L2 norm of the gradient over all parameters. Reading it waits for the device.
+    /// Returns the L2 norm of the gradient over all parameters. This waits for the device.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] from the device.
+    /// Returns [`TrainError::Compute`] if the device fails.
     pub fn norm(&self) -> Result<f64, TrainError> {
         let norm = cropmae_kernels::grad_norm(&self.sums)
             .map_err(TrainError::compute("the norm of the gradients"))?;
@@ -60,20 +60,19 @@ impl SummedGradient<'_> {
     }
 }
 
-/// AdamW with accumulation of gradients: the moments of all parameters, and the gradients that wait for the
-/// next update.
+/// The AdamW optimizer, with the moments of all parameters and the gradients that wait for the next update.
 pub struct AdamW {
     config: OptimConfig,
     parameters: BTreeMap<String, Parameter>,
-    /// Sums since the last update, in memory that serves from update to update.
+    /// The sums since the last update. Their memory is reused from update to update.
     gradients: Gradients,
 }
 
 impl AdamW {
-    /// Moments at zero for `parameters`, the trainable tensors of a model by name.
+    /// Creates an optimizer for `parameters`, the trainable tensors of a model by name. All moments are zero.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] when the device has no room for the moments.
+    /// Returns [`TrainError::Compute`] if the device has too little memory for the moments.
     pub fn new(
         config: &OptimConfig,
         parameters: impl IntoIterator<Item = (String, Var)>,
@@ -100,14 +99,14 @@ impl AdamW {
         })
     }
 
-    /// Names and weight decays of all parameters, in the order of the names.
+    /// Returns the names and weight decays of all parameters, in the order of the names.
     pub fn weight_decays(&self) -> impl Iterator<Item = (&str, f64)> {
         self.parameters
             .iter()
             .map(|(name, parameter)| (name.as_str(), parameter.weight_decay))
     }
 
-    /// Sizes of the group with weight decay and of the group without, in this order.
+    /// Returns the sizes of the group with weight decay and of the group without, in this order.
     pub fn group_sizes(&self) -> [GroupSize; 2] {
         let mut sizes = [GroupSize::default(); 2];
         for (name, parameter) in &self.parameters {
@@ -118,11 +117,11 @@ impl AdamW {
         sizes
     }
 
-    /// Differentiates `loss` (a scalar) and adds the gradients to those waiting for the next update.
+    /// Differentiates `loss` (a scalar) and adds the gradients to those that wait for the next update.
     ///
     /// # Errors
-    /// [`TrainError::NoGradient`] for a parameter that `loss` does not depend on: such a tensor would stay
-    /// at its initial value without anyone noticing.
+    /// Returns [`TrainError::NoGradient`] if `loss` does not depend on a parameter. Such a tensor would silently keep
+    /// its initial value. Returns [`TrainError::Compute`] if the backward pass fails.
     pub fn accumulate(&mut self, loss: &Tensor) -> Result<(), TrainError> {
         self.gradients
             .accumulate(loss)
@@ -137,7 +136,7 @@ impl AdamW {
         Ok(())
     }
 
-    /// The gradient of the update that `batches` accumulated batches make.
+    /// Returns the gradient of an update from `batches` accumulated batches.
     pub fn reduce(&self, batches: usize) -> SummedGradient<'_> {
         let parameters = self.parameters.values().map(|parameter| &parameter.var);
         SummedGradient {
@@ -146,19 +145,19 @@ impl AdamW {
         }
     }
 
-    /// What a gradient of norm `norm` is multiplied by: less than 1 where `optim.clip_grad_norm` limits it.
+    /// Returns the factor for a gradient of norm `norm`, which is less than 1 if `optim.clip_grad_norm` limits it.
     pub fn clip_scale(&self, norm: f64) -> f64 {
         match self.config.clip_grad_norm {
-            // As in the reference's library: no scaling up, and no division by zero.
+            // As in PyTorch, the gradient is never scaled up, and there is no division by zero.
             Some(max) => (max / (norm + 1e-6)).min(1.0),
             None => 1.0,
         }
     }
 
-    /// Update number `step` (from 1) by `scale` times `gradient` with the rate `lr`.
+    /// Makes update number `step` (from 1) with `scale` times `gradient` and the learning rate `lr`.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] from the device.
+    /// Returns [`TrainError::Compute`] if the device fails.
     pub fn step(
         &self,
         gradient: &SummedGradient<'_>,
@@ -187,12 +186,12 @@ impl AdamW {
         cropmae_kernels::adamw_all(&updates).map_err(TrainError::compute("the AdamW update"))
     }
 
-    /// Forgets the accumulated gradients.
+    /// Discards the accumulated gradients.
     pub fn clear(&mut self) {
         self.gradients.clear();
     }
 
-    /// Everything that a resumed run needs, by name: both moments of each parameter, and the gradients that
+    /// Returns the tensors that a resumed run needs, by name: both moments of each parameter, and the gradients that
     /// wait for the next update.
     pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters.iter().flat_map(|(name, parameter)| {
@@ -206,10 +205,10 @@ impl AdamW {
         })
     }
 
-    /// Takes up the `tensors` that [`Self::state`] gave, with gradients if some were `accumulated`.
+    /// Restores the `tensors` that [`Self::state`] returned, including gradients if `accumulated` is true.
     ///
     /// # Errors
-    /// [`TrainError::MissingTensor`] for a tensor that is absent, [`TrainError::Compute`] for one of another
+    /// Returns [`TrainError::MissingTensor`] if a tensor is missing, and [`TrainError::Compute`] if one has another
     /// shape.
     pub fn restore(
         &mut self,

@@ -1,8 +1,10 @@
-//! The training loop: the same for CropMAE, SiamMAE and MAE, which differ by the views that the source
-//! gives and by the model's decoder.
+//! The training loop.
 //!
-//! A run lives in its folder. The same call on the same folder continues where the last checkpoint stands,
-//! in the middle of an epoch or of an update, with the very losses and weights of an uninterrupted run.
+//! CropMAE, SiamMAE and MAE share the loop. They differ in the views that the source returns and in the decoder of the
+//! model.
+//!
+//! Each run has a folder. The same call with the same folder continues from the last checkpoint, even in the middle of
+//! an epoch or of an update. Losses and weights are exactly those of an uninterrupted run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,33 +19,33 @@ use crate::{
     TrainError, Trainer,
 };
 
-/// How a run is carried out; nothing here changes its result.
+/// Options of a run that do not change its results.
 #[derive(Debug, Clone)]
 pub struct PretrainOptions {
     /// The run folder.
     pub run_dir: PathBuf,
-    /// Where tensors live.
+    /// The training device.
     pub device: Device,
-    /// Raised from outside (Ctrl-C) to stop after the batch in hand, with a checkpoint.
+    /// A flag that the caller sets, for example on Ctrl-C, to stop the run after the current batch with a checkpoint.
     pub stop: Arc<AtomicBool>,
-    /// Revision of the program for the record, where known.
+    /// The revision of the program, if known, to be recorded.
     pub git_revision: Option<String>,
 }
 
-/// How a run ended. Either way its checkpoint holds everything.
+/// The way in which a run ended. In both cases a checkpoint of its last state exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// All updates are made.
+    /// All updates were made.
     Finished(Cursor),
-    /// The stop flag was raised; the same call continues.
+    /// The stop flag was set. The same call continues the run.
     Interrupted(Cursor),
 }
 
 /// Trains `experiment` on `source`, or continues the run in the run folder.
 ///
 /// # Errors
-/// [`TrainError`]; the last good checkpoint stays in place whatever happens. A run that fails before its
-/// first update leaves nothing behind.
+/// Returns a [`TrainError`] if the run cannot start or continue. The last intact checkpoint always stays. A run that
+/// fails before its first update leaves no files behind.
 pub fn pretrain(
     experiment: &Experiment,
     source: &dyn BatchSource,
@@ -61,7 +63,7 @@ pub fn pretrain(
     outcome
 }
 
-/// Trains in the folder `run`, from `resumed` on.
+/// Trains in the folder `run`, starting from `resumed`.
 fn train(
     experiment: &Experiment,
     source: &dyn BatchSource,
@@ -111,8 +113,8 @@ fn train(
             let images = batch.size;
             let batch = trainer.tensors(batch)?;
 
-            // Reading the loss waits for the device, so only a CPU does it each time; and nothing
-            // unchecked may get into a checkpoint.
+            // Reading the loss waits for the device, so only a CPU does it for each batch. A checkpoint is only
+            // written after a batch whose loss was read, so that no unchecked values get into it.
             let step = at.step + 1;
             let logged = step.is_multiple_of(config.log_every_steps);
             let last = stopping || at.batch + 1 == plan.batches_used || step >= max_steps;
@@ -157,7 +159,7 @@ fn train(
             observer
                 .on_epoch_end(&trainer)
                 .map_err(|source| TrainError::EpochHook { epoch, source })?;
-            // What the caller evaluates is not training time.
+            // The work of the observer does not count as training time.
             clock.skip();
         }
     }
@@ -168,7 +170,7 @@ fn train(
     Ok(Outcome::Finished(trainer.state().cursor))
 }
 
-/// Writes a checkpoint and tells `observer`.
+/// Writes a checkpoint and notifies `observer`.
 fn save(
     run: &mut RunFolder,
     trainer: &Trainer,

@@ -1,9 +1,9 @@
-//! The run folder: what was run, how it went, and the way back into it.
+//! The run folder: the configuration of a run, its metrics, and the state to resume it from.
 //!
 //! | file | content |
 //! |---|---|
-//! | `config.json` | the experiment, every key spelled out |
-//! | `run.json` | versions, device, data and start of each session |
+//! | `config.json` | the experiment, with every key |
+//! | `run.json` | the data, and for each session the version, the device and the start |
 //! | `metrics.jsonl` | one JSON object per logged update |
 //! | `checkpoints/`, `last.safetensors`, `snapshots/` | see [`checkpoint`] |
 
@@ -36,27 +36,28 @@ use traces::Traces;
 
 const CONFIG: &str = "config.json";
 
-/// A run folder that this process alone writes to.
+/// A run folder that is locked for this process.
 pub struct RunFolder {
     dir: PathBuf,
     identity: RunIdentity,
     metrics: Metrics,
-    /// Where the run stood in its newest checkpoint.
+    /// The state of the run in its newest checkpoint.
     saved: RunState,
-    /// What was made for a run that has not begun.
+    /// The files and folders that were created for a run that has not begun.
     traces: Option<Traces>,
     _lock: File,
 }
 
 impl RunFolder {
-    /// Opens or makes `dir` for the run of `identity`, and gives the checkpoint to continue from, if there is
-    /// one.
+    /// Opens or creates `dir` for the run `identity`, and returns the checkpoint to continue from, if there is one.
     ///
     /// # Errors
-    /// [`TrainError::OtherExperiment`] or [`TrainError::OtherData`] when the folder holds another run,
-    /// [`TrainError::InUse`] when another process trains in it, [`TrainError::Damaged`] when a file in it is
-    /// not ours, [`TrainError::Io`] when it cannot be written. Nothing in the folder has changed then, and
-    /// one that was not there is not there.
+    /// - [`TrainError::OtherExperiment`] or [`TrainError::OtherData`] if the folder contains another run,
+    /// - [`TrainError::InUse`] if another process trains in it,
+    /// - [`TrainError::Damaged`] if a file in it is damaged or was not written by this program,
+    /// - [`TrainError::Io`] if a file cannot be read or written.
+    ///
+    /// On an error, the folder is unchanged. If it did not exist, it does not exist afterwards.
     pub fn open(
         dir: &Path,
         identity: RunIdentity,
@@ -85,44 +86,45 @@ impl RunFolder {
         Ok((folder, resumed))
     }
 
-    /// The run has begun: from now on its folder stays, whatever happens.
+    /// Marks the run as begun. From now on, its folder stays even if the run fails.
     pub fn begin(&mut self) {
         self.traces = None;
     }
 
-    /// Whether the run has begun, in this session or before.
+    /// Returns `true` if the run has begun, in this session or in an earlier one.
     pub fn has_begun(&self) -> bool {
         self.traces.is_none()
     }
 
-    /// Removes what was made for a run that has not begun; a folder only if nothing else is in it.
+    /// Removes the files and the empty folders that were created for a run that has not begun.
     pub fn undo(self) {
         if let Some(traces) = &self.traces {
             traces.remove();
         }
     }
 
-    /// Where the run stood in its newest checkpoint; the start of a run that has none.
+    /// Returns the state of the run in its newest checkpoint, or the initial state if there is none.
     pub fn saved(&self) -> &RunState {
         &self.saved
     }
 
-    /// Writes a checkpoint of the run at `state` and gives the file of its weights.
+    /// Writes a checkpoint of the run at `state` and returns the path of its weights.
     pub(crate) fn save(
         &mut self,
         state: &RunState,
         contents: &checkpoint::Contents<'_>,
     ) -> Result<PathBuf, TrainError> {
         self.begin();
-        // Lines of updates that the checkpoint holds are never written again.
+        // A resumed run does not repeat these updates, so their lines must be on disk before the checkpoint.
         self.metrics.sync()?;
         checkpoint::save(&self.dir, &self.identity, state, contents)?;
         self.saved = state.clone();
         Ok(checkpoint::last_weights(&self.dir))
     }
 
-    /// Keeps the `batch` at `at`, whose `what` is the non-finite `value`, for inspection, and gives the error
-    /// that ends the run.
+    /// Saves the batch at `at` for inspection, because its `what` is the non-finite `value`.
+    ///
+    /// Returns the error that ends the run.
     pub(crate) fn keep_bad_batch(
         &mut self,
         batch: &BatchTensors,
@@ -153,16 +155,16 @@ impl RunFolder {
         })
     }
 
-    /// Adds a line to `metrics.jsonl`.
+    /// Appends a line to `metrics.jsonl`.
     ///
     /// # Errors
-    /// [`TrainError::Io`].
+    /// Returns [`TrainError::Io`] if the file cannot be written.
     pub fn log(&mut self, line: &StepStats) -> Result<(), TrainError> {
         self.metrics.add(line)
     }
 }
 
-/// Checks what the locked folder `dir` holds; gives its `metrics.jsonl`, and the checkpoint to continue from.
+/// Checks the content of the locked folder `dir`, and opens its `metrics.jsonl` and the checkpoint to continue from.
 fn start_or_resume(
     dir: &Path,
     identity: &RunIdentity,
@@ -190,7 +192,7 @@ fn start_or_resume(
     if found.is_none() && resumed.is_none() && metrics.exists() {
         return Err(TrainError::Damaged {
             path: metrics,
-            problem: "belongs to a run without a config.json".to_owned(),
+            problem: "expected a config.json in the same folder, found none".to_owned(),
             remedy: "choose another run folder",
         });
     }
@@ -198,13 +200,13 @@ fn start_or_resume(
     let mut step = 0;
     if let Some(Checkpoint { progress, .. }) = &resumed {
         step = progress.state.cursor.step;
-        // A session that was killed may have got no further than the checkpoint itself.
+        // The session that wrote the checkpoint may have been killed before it published the weights.
         checkpoint::publish(dir, identity, progress.state.cursor)?;
     }
     Ok((Metrics::open(metrics, step)?, resumed))
 }
 
-/// The JSON in `path`, none when there is no such file.
+/// Reads the JSON in `path`, or returns `None` if there is no such file.
 fn read_json(path: &Path) -> Result<Option<Value>, TrainError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -215,12 +217,12 @@ fn read_json(path: &Path) -> Result<Option<Value>, TrainError> {
         .map(Some)
         .map_err(|error| TrainError::Damaged {
             path: path.to_owned(),
-            problem: format!("not valid JSON ({error})"),
+            problem: format!("expected valid JSON ({error})"),
             remedy: "choose another run folder",
         })
 }
 
-/// Replaces `path` with `value` as indented JSON.
+/// Writes `value` to `path` as indented JSON.
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
     let write = TrainError::io(path, "write");
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| write(error.into()))?;
@@ -252,10 +254,7 @@ mod tests {
             .err()
             .unwrap()
             .to_string();
-        assert!(
-            error.contains("optim.blr = 0.002, expected 0.5"),
-            "{error}"
-        );
+        assert!(error.contains("optim.blr = 0.002, expected 0.5"), "{error}");
         let error = open(dir.path(), &experiment(&["optim.clip_grad_norm=1.0"]))
             .err()
             .unwrap()

@@ -1,11 +1,13 @@
-//! Learning rate per update: linear warm-up, then half a cosine (Loshchilov and Hutter, ICLR 2017, arXiv
-//! 1608.03983, without restarts), evaluated per batch as in MAE (He et al., CVPR 2022, appendix A.1).
+//! The learning rate of each update.
+//!
+//! The rate rises linearly during warm-up and then follows half a cosine (Loshchilov and Hutter, ICLR 2017, arXiv
+//! 1608.03983, without restarts). It is evaluated per batch as in MAE (He et al., CVPR 2022, appendix A.1).
 //!
 //! [`Schedule::lr`] is a pure function of the position in the run, so a resumed run needs no state for it.
 //!
-//! Two orders exist. By default the rate is set before the update it is meant for. The CropMAE reference
-//! updates first and sets the rate afterwards, so each of its updates runs with the rate of the update
-//! before and its very first one with the full peak: `schedule.compat = true` reproduces that.
+//! By default the rate is set before the update that it belongs to. The CropMAE reference updates first and sets the
+//! rate afterwards, so each update has the rate of the previous update, and the first one has the full peak rate.
+//! `schedule.compat = true` reproduces that.
 
 use cropmae_config::Experiment;
 
@@ -14,9 +16,9 @@ use cropmae_config::Experiment;
 pub struct Schedule {
     peak_lr: f64,
     min_lr: f64,
-    /// End of warm-up, in epochs.
+    /// The end of warm-up, in epochs.
     warmup: f64,
-    /// Where the half cosine ends, in epochs.
+    /// The end of the half cosine, in epochs.
     end: f64,
     batches_per_epoch: usize,
     accum_iter: usize,
@@ -24,7 +26,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of `experiment` on a data set of `batches_per_epoch` forward passes.
+    /// Creates the schedule of `experiment` on a source of `batches_per_epoch` batches.
     pub fn new(experiment: &Experiment, batches_per_epoch: usize) -> Self {
         let config = &experiment.schedule;
         let accum_iter = experiment.train.accum_iter;
@@ -43,12 +45,12 @@ impl Schedule {
         }
     }
 
-    /// The rate that warm-up rises to.
+    /// Returns the rate at the end of warm-up.
     pub fn peak_lr(&self) -> f64 {
         self.peak_lr
     }
 
-    /// The rate after `epoch` epochs; fractions are positions inside an epoch.
+    /// Returns the rate after `epoch` epochs, where a fraction is a position inside an epoch.
     pub fn at(&self, epoch: f64) -> f64 {
         if epoch < self.warmup {
             return self.peak_lr * epoch / self.warmup;
@@ -61,20 +63,19 @@ impl Schedule {
             + (self.peak_lr - self.min_lr) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
 
-    /// The rate after the batch of index `batch` in `epoch` (both from 0).
+    /// Returns the rate after the batch with index `batch` in `epoch` (both from 0).
     fn after_batch(&self, epoch: u64, batch: usize) -> f64 {
         self.at(epoch as f64 + batch as f64 / self.batches_per_epoch as f64)
     }
 
-    /// The rate of the update that follows the batch of index `last_batch` (from 0) of `epoch`, the last
-    /// of its `accum_iter` batches.
+    /// Returns the rate of the update whose last batch has the index `last_batch` (from 0) in `epoch` (from 0).
     pub fn lr(&self, epoch: u64, last_batch: usize) -> f64 {
         let accum = self.accum_iter;
         if !self.compat {
             return self.after_batch(epoch, (last_batch + 1).saturating_sub(accum));
         }
-        // The reference counts batches anew in each epoch: the update before this one came `accum`
-        // batches earlier or, for the first of an epoch, after the last full group of the epoch before.
+        // The reference starts to count batches again in each epoch. The previous update was `accum` batches
+        // earlier or, before the first update of an epoch, after the last full group of the previous epoch.
         match (last_batch.checked_sub(accum), epoch.checked_sub(1)) {
             (Some(before), _) => self.after_batch(epoch, before),
             (None, Some(epoch)) => {
@@ -86,8 +87,9 @@ impl Schedule {
     }
 }
 
-/// Where update `step` (from 0) starts, in epochs. The batches left over at an epoch's end, too few for an
-/// update, are why this is not just a share.
+/// Returns the position where update `step` (from 0) starts, in epochs.
+///
+/// It is not proportional to `step` if an epoch ends with batches that are too few for an update.
 fn position(step: u64, batches_per_epoch: usize, accum_iter: usize) -> f64 {
     let updates = (batches_per_epoch / accum_iter).max(1) as u64;
     let batch = step % updates * accum_iter as u64;
@@ -156,7 +158,7 @@ mod tests {
         };
         let mut experiment = Experiment::demo(&overrides(&[])).unwrap();
         experiment.schedule.warmup_epochs = None;
-        // Seven batches make three updates an epoch; one is left over.
+        // Seven batches make three updates per epoch, and one batch is left over.
         let of = |warmup: Option<u64>, decay: Option<u64>| {
             let mut experiment = experiment.clone();
             experiment.schedule.warmup_steps = warmup;
@@ -166,7 +168,7 @@ mod tests {
         let schedule = of(Some(3), Some(12));
         assert_eq!((schedule.warmup, schedule.end), (1.0, 4.0));
         assert_eq!(schedule.lr(1, 1), schedule.peak_lr());
-        // From the twelfth update on, the floor.
+        // From the twelfth update on, the rate is the minimum.
         assert!(schedule.lr(3, 5) > schedule.min_lr);
         for (epoch, batch) in [(4, 1), (4, 3), (5, 5)] {
             assert_eq!(schedule.lr(epoch, batch), schedule.min_lr);

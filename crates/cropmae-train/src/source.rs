@@ -1,36 +1,37 @@
-//! Where the loop gets its batches from.
+//! The sources of batches for the training loop.
 
 use std::sync::Arc;
 
 use cropmae_data::{Batch, DataError, Dataset, Loader, LoaderConfig};
 
-/// Batches of one epoch, in order.
+/// The batches of one epoch, in order.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch, DataError>> + 'a>;
 
-/// A stream of batches that can be entered anywhere.
+/// A source of batches that can start at any position.
 pub trait BatchSource {
-    /// Identifies the data: a run continues only on data of the same fingerprint.
+    /// Returns a text that identifies the data. A run continues only on data with the same fingerprint.
     fn fingerprint(&self) -> String;
 
-    /// Batches of an epoch.
+    /// Returns the number of batches in an epoch.
     fn batches_per_epoch(&self) -> usize;
 
-    /// The batches of `epoch` (from 0), from the one of index `first_batch` on. The same arguments always
-    /// give the same batches.
+    /// Returns the batches of `epoch` (from 0), starting at index `first_batch`.
+    ///
+    /// The same arguments always return the same batches.
     fn epoch(&self, epoch: u64, first_batch: usize) -> Batches<'_>;
 }
 
-/// A data set on the disk.
+/// The batches of a data set on disk.
 pub struct DatasetSource {
     fingerprint: String,
     loader: Loader,
 }
 
 impl DatasetSource {
-    /// The batches of `dataset`.
+    /// Creates a loader for `dataset`.
     ///
     /// # Errors
-    /// As [`Loader::new`].
+    /// Returns the errors of [`Loader::new`].
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self, DataError> {
         Ok(Self {
             fingerprint: dataset.fingerprint(),
@@ -38,7 +39,7 @@ impl DatasetSource {
         })
     }
 
-    /// The loader, which knows the unusable files met so far.
+    /// Returns the loader, which lists the unusable files found so far.
     pub fn loader(&self) -> &Loader {
         &self.loader
     }
@@ -58,7 +59,9 @@ impl BatchSource for DatasetSource {
     }
 }
 
-/// The first batch of another source, over and over: a model that learns at all drives its loss to zero.
+/// A source that repeats the first batch of another source.
+///
+/// It serves as a test of training: the loss on a single batch must go to zero.
 pub struct RepeatFirstBatch<'a>(pub &'a dyn BatchSource);
 
 impl BatchSource for RepeatFirstBatch<'_> {

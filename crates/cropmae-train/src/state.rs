@@ -1,50 +1,50 @@
-//! Where a run stands, and what it is a run of.
+//! The state and the identity of a run.
 
 use cropmae_config::Experiment;
 use serde::{Deserialize, Serialize};
 
-/// The next batch of a run.
+/// The position of the next batch of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Updates made.
+    /// The number of updates made.
     pub step: u64,
-    /// Epoch of the next batch, from 0.
+    /// The epoch of the next batch, from 0.
     pub epoch: u64,
-    /// Index of the next batch in its epoch, from 0.
+    /// The index of the next batch in its epoch, from 0.
     pub batch: usize,
 }
 
-/// Where a run stands: all of its state beside the tensors. All randomness is a function of the seed and of
-/// the position, so there is no generator among it.
+/// The state of a run except its tensors.
 ///
-/// The [`Trainer`](crate::Trainer) owns it and moves it on; a checkpoint holds a copy.
+/// All randomness is a function of the seed and of the position, so the state contains no random number generator.
+/// The [`Trainer`](crate::Trainer) owns and updates it, and a checkpoint contains a copy.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// The next batch.
+    /// The position of the next batch.
     pub cursor: Cursor,
-    /// Batches whose gradients wait for the next update.
+    /// The number of batches whose gradients wait for the next update.
     pub accumulated: usize,
-    /// Their losses, as far as they were read.
+    /// The losses of these batches that were read.
     pub losses: Vec<f64>,
-    /// Training time so far, in seconds, of all sessions together.
+    /// The training time of all sessions so far, in seconds.
     pub seconds: f64,
 }
 
-/// What a run is a run of; it stays the same while the run goes on.
+/// The identity of a run, which never changes while the run continues.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunIdentity {
-    /// What is being trained, its seed included.
+    /// The experiment, including its seed.
     pub experiment: Experiment,
-    /// The experiment's [`Experiment::fingerprint`].
+    /// The [`Experiment::fingerprint`] of the experiment.
     pub experiment_fingerprint: String,
-    /// Fingerprint of the data.
+    /// The fingerprint of the data.
     pub data_fingerprint: String,
-    /// Revision of the program, where known.
+    /// The revision of the program, if known.
     pub git_revision: Option<String>,
 }
 
 impl RunIdentity {
-    /// A run of `experiment` on the data of `data_fingerprint`, by the program of `git_revision`.
+    /// Creates the identity of a run of `experiment` on the given data, by the given revision of the program.
     pub fn new(
         experiment: &Experiment,
         data_fingerprint: String,

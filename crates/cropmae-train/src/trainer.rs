@@ -1,4 +1,4 @@
-//! One batch through model and optimizer: the arithmetic of training, without files, clocks and data sets.
+//! Passes batches through the model and the optimizer. This module does not access files, clocks or data sets.
 
 use candle_core::Device;
 use candle_nn::VarMap;
@@ -10,26 +10,26 @@ use crate::batch_tensors::BatchTensors;
 use crate::ema::Ema;
 use crate::{AdamW, Checkpoint, Cursor, RunState, Schedule, TrainError, checkpoint};
 
-/// What one batch did. Numbers that stay on the device are absent where they were not read.
+/// The effect of one batch. Numbers that were not read from the device are `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
     /// The gradients of the batch wait for the next update.
     Accumulated {
-        /// Loss of the batch.
+        /// The loss of the batch.
         loss: Option<f64>,
     },
     /// The batch completed an update.
     Updated {
-        /// Loss of the batch.
+        /// The loss of the batch.
         loss: Option<f64>,
-        /// Mean of the losses that were read since the update before.
+        /// The mean of the losses that were read since the previous update.
         mean_loss: Option<f64>,
-        /// L2 norm of the gradient, before clipping.
+        /// The L2 norm of the gradient, before clipping.
         grad_norm: Option<f64>,
-        /// Learning rate of the update.
+        /// The learning rate of the update.
         lr: f64,
     },
-    /// The batch gave a number that is not finite; no weight was changed, and the run cannot go on.
+    /// The batch resulted in a number that is not finite. No weight was changed, and the run cannot continue.
     NonFinite {
         /// `loss` or `gradient norm`.
         what: &'static str,
@@ -38,7 +38,7 @@ pub enum Step {
     },
 }
 
-/// A model in training.
+/// A model that is being trained, with its optimizer and the state of the run.
 pub struct Trainer {
     model: Pretrainer,
     weights: VarMap,
@@ -51,10 +51,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// The model of `experiment` with its initial weights, on a source of `batches_per_epoch` batches.
+    /// Creates the model of `experiment` with its initial weights.
+    ///
+    /// `batches_per_epoch` is the number of batches of the source, which the learning rate depends on.
     ///
     /// # Errors
-    /// [`TrainError::Model`] or [`TrainError::Compute`] when the model does not fit the device.
+    /// Returns [`TrainError::Model`] or [`TrainError::Compute`] if the model cannot be created on `device`.
     pub fn new(
         experiment: &Experiment,
         batches_per_epoch: usize,
@@ -65,11 +67,11 @@ impl Trainer {
         Self::with_weights(experiment, batches_per_epoch, weights, device)
     }
 
-    /// Like [`Self::new`] in the state of `checkpoint`.
+    /// Creates the model of `experiment` in the state of `checkpoint`. See also [`Self::new`].
     ///
     /// # Errors
-    /// [`TrainError::Model`], [`TrainError::MissingTensor`] or [`TrainError::Compute`] when the checkpoint
-    /// is of another model.
+    /// Returns [`TrainError::Model`], [`TrainError::MissingTensor`] or [`TrainError::Compute`] if the checkpoint
+    /// belongs to another model.
     pub fn resume(
         experiment: &Experiment,
         batches_per_epoch: usize,
@@ -92,10 +94,12 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Like [`Self::new`] from given weights, for fine-tuning and for comparisons.
+    /// Creates the model of `experiment` with the given weights, for fine-tuning and for comparisons. See also
+    /// [`Self::new`].
     ///
     /// # Errors
-    /// [`TrainError::Model`] when a tensor is absent or of the wrong shape.
+    /// Returns [`TrainError::Model`] if a tensor is missing or has the wrong shape, and [`TrainError::Compute`] if the
+    /// device has too little memory.
     pub fn with_weights(
         experiment: &Experiment,
         batches_per_epoch: usize,
@@ -106,7 +110,7 @@ impl Trainer {
         if execution.compute.available_on(device) != execution.compute {
             let device = device.location();
             tracing::warn!(
-                "train.compute = \"bf16\": {device:?} has no such instructions, products run in f32"
+                "train.compute = \"bf16\": {device:?} has no bf16 instructions, so products are computed in f32"
             );
         }
         let vb = candle_nn::VarBuilder::from_varmap(&weights, candle_core::DType::F32, device);
@@ -126,32 +130,32 @@ impl Trainer {
         })
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Pretrainer {
         &self.model
     }
 
-    /// The weights of the model, by name.
+    /// Returns the weights of the model by name.
     pub fn weights(&self) -> &VarMap {
         &self.weights
     }
 
-    /// The optimizer.
+    /// Returns the optimizer.
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer
     }
 
-    /// The moving average of the weights, by name, with `train.ema_decay`.
+    /// Returns the moving average of the weights by name, if `train.ema_decay` is set.
     pub fn ema(&self) -> Option<&VarMap> {
         self.ema.as_ref().map(Ema::averages)
     }
 
-    /// Where the run stands.
+    /// Returns the state of the run.
     pub fn state(&self) -> &RunState {
         &self.state
     }
 
-    /// The tensors that a checkpoint holds.
+    /// Returns the tensors that a checkpoint contains.
     pub(crate) fn contents(&self) -> checkpoint::Contents<'_> {
         checkpoint::Contents {
             weights: &self.weights,
@@ -160,22 +164,23 @@ impl Trainer {
         }
     }
 
-    /// Puts `batch` on the training device.
+    /// Moves `batch` to the training device.
     ///
     /// # Errors
-    /// [`TrainError::Compute`] when the batch does not fit the model's input.
+    /// Returns [`TrainError::Compute`] if the batch does not have the shape of the model's input.
     pub fn tensors(&self, batch: Batch) -> Result<BatchTensors, TrainError> {
         BatchTensors::new(batch, &self.experiment, &self.device)
     }
 
-    /// Takes the next batch of the epoch through a forward and a backward pass, makes the update if the batch
-    /// completes one, and moves the cursor on.
+    /// Runs the forward and the backward pass on the next batch of the epoch, and makes the update if the batch
+    /// completes one.
     ///
-    /// With `read` the loss and the norm of the gradient are read, which waits for the device; only then
-    /// are they checked.
+    /// If `read` is true, the loss and the norm of the gradient are read and checked, which waits for the device. The
+    /// cursor moves to the next batch.
     ///
     /// # Errors
-    /// [`TrainError::Compute`], [`TrainError::Model`] or [`TrainError::NoGradient`].
+    /// Returns [`TrainError::Compute`], [`TrainError::Model`] or [`TrainError::NoGradient`] if a pass or the update
+    /// fails. A number that is not finite is no error, but [`Step::NonFinite`].
     pub fn step(&mut self, batch: &BatchTensors, read: bool) -> Result<Step, TrainError> {
         let at = self.state.cursor;
         self.state.cursor.batch += 1;
@@ -210,7 +215,7 @@ impl Trainer {
         }
     }
 
-    /// The update that the batch at `at` completes.
+    /// Makes the update that the batch at `at` completes.
     fn update(&mut self, at: Cursor, loss: Option<f64>, read: bool) -> Result<Step, TrainError> {
         let gradient = self.optimizer.reduce(self.experiment.train.accum_iter);
         let clips = self.experiment.optim.clip_grad_norm.is_some();
@@ -250,13 +255,13 @@ impl Trainer {
         self.state.cursor.batch = 0;
     }
 
-    /// Counts `seconds` of training time.
+    /// Adds `seconds` to the training time.
     pub fn add_seconds(&mut self, seconds: f64) {
         self.state.seconds += seconds;
     }
 }
 
-/// The value of a scalar f32 tensor.
+/// Reads the value of a scalar f32 tensor.
 fn number(scalar: &candle_core::Tensor) -> Result<f64, TrainError> {
     let value = scalar
         .to_scalar::<f32>()

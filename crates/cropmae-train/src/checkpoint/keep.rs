@@ -72,7 +72,6 @@ pub(super) fn commit(new: NewFolder, dir: &Path, at: Cursor) -> Result<(), Train
 /// Calling it again has no effect.
 ///
 /// # Errors
-///
 /// Returns [`TrainError::Io`] if a file cannot be written.
 pub(crate) fn publish(dir: &Path, run: &RunIdentity, at: Cursor) -> Result<(), TrainError> {
     let config = &run.experiment.checkpoint;

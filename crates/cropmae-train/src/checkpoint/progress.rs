@@ -62,8 +62,12 @@ impl Progress {
         struct Version {
             format: u32,
         }
-        let unreadable =
-            |error| damaged(path, format!("cannot parse the metadata entry `{KEY}` ({error})"));
+        let unreadable = |error| {
+            damaged(
+                path,
+                format!("cannot parse the metadata entry `{KEY}` ({error})"),
+            )
+        };
         let Version { format } = serde_json::from_str(json).map_err(unreadable)?;
         if format != FORMAT {
             return Err(TrainError::Format {

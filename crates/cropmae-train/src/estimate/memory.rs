@@ -1,10 +1,12 @@
-//! The memory that a run peaks at on a CPU. What is kept is counted from the shapes; a tenth of the activations
-//! stands for what comes and goes within an operation and for gaps between blocks of memory.
+//! The peak memory of a run on a CPU.
 //!
-//! Gradients are freed after an update and their memory serves the next forward pass, so activations and
-//! gradients count together, at the moment when they are most: the backward pass frees the encoder's
-//! activations block by block while gradients come up, but candle's graph holds the cross-attention decoder's
-//! until it is through.
+//! Tensors that are kept are counted from their shapes. A tenth of the activations is added for temporary values
+//! within operations and for gaps between blocks of memory.
+//!
+//! Gradients are freed after an update, and the next forward pass reuses their memory. The estimate is therefore the
+//! largest sum of activations and gradients at one moment. The backward pass frees the activations of the encoder
+//! block by block while gradients are created, but candle's graph holds those of the cross-attention decoder until
+//! the pass ends.
 
 use candle_core::Device;
 use candle_nn::VarMap;
@@ -13,10 +15,10 @@ use cropmae_model::parameters::is_of_decoder;
 use cropmae_model::{Compute, Execution, FEED_FORWARD_DIM};
 use serde::Serialize;
 
-/// Memory of a program that does nothing yet, in bytes.
+/// The memory of the program before it does any work, in bytes.
 const PROGRAM_BYTES: usize = 32 << 20;
 
-/// Trainable values of a model.
+/// The numbers of trainable values of a model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters {
     pub(super) encoder: usize,
@@ -24,7 +26,7 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Counts `weights` by the names that decoders have.
+    /// Counts `weights`, and tells the decoder from the encoder by the names.
     pub(super) fn of(weights: &VarMap) -> Self {
         let count = |decoder| {
             let parameters = cropmae_model::named_parameters(weights).into_iter();
@@ -42,33 +44,33 @@ impl Parameters {
     }
 }
 
-/// The largest memory of a run, in bytes: on a CPU, 5 % above measured peaks to 4 % below.
+/// The peak memory of a run in bytes. On a CPU it is between 5 % above and 4 % below measured peaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PeakMemory {
-    /// Weights, their moving average and both moments: exact.
+    /// The exact size of the weights, their moving average and both moments.
     pub state_bytes: usize,
-    /// Activations and gradients of an update.
+    /// The size of the activations and gradients of an update.
     pub step_bytes: usize,
-    /// Batches loaded ahead.
+    /// The size of the batches that are loaded ahead.
     pub loader_bytes: usize,
-    /// The program itself.
+    /// The size of the program itself.
     pub program_bytes: usize,
 }
 
 impl PeakMemory {
-    /// All together.
+    /// Returns the sum of all parts.
     pub fn peak_bytes(&self) -> usize {
         self.state_bytes + self.step_bytes + self.loader_bytes + self.program_bytes
     }
 
-    /// Of a run of `experiment`, whose model has so many `parameters`.
+    /// Estimates the peak of a run of `experiment`, whose model has `parameters`.
     pub(super) fn of(experiment: &Experiment, parameters: Parameters) -> Self {
         let copies = 3 + usize::from(experiment.train.ema_decay.is_some());
         let data = &experiment.data;
         let view = experiment.train.batch_size
             * experiment.model.num_patches()
             * experiment.model.patch_values();
-        // Beside those ahead, one is on its way to the model.
+        // In addition to the batches loaded ahead, one is on its way to the model.
         let views = data.views.count() * (data.prefetch_batches + 1);
         Self {
             state_bytes: copies * parameters.all() * size_of::<f32>(),
@@ -79,13 +81,13 @@ impl PeakMemory {
     }
 }
 
-/// Values that the forward pass of one sample leaves for the backward pass.
+/// The numbers of values that the forward pass of one sample keeps for the backward pass.
 struct Activations {
-    /// Of the encoder's blocks; freed one by one in the backward pass.
+    /// Values of the encoder's blocks, which the backward pass frees one by one.
     encoder: usize,
-    /// Of the decoder's layers, as far as they are freed one by one.
+    /// Values of the decoder's layers, if the backward pass frees these one by one.
     decoder: usize,
-    /// All else, in candle's graph.
+    /// All other values, which are in candle's graph.
     graph: usize,
 }
 
@@ -104,8 +106,8 @@ impl Activations {
         );
         let kept = experiment.mask.len_keep(n);
         let recomputed = |layer: usize| layer < recompute_blocks;
-        // A block's two residual sums; what attention and the MLP keep: qkv, attention's output, and the
-        // hidden layer before its activation.
+        // A block keeps its two residual sums, qkv, the output of attention, and the hidden layer before its
+        // activation.
         let block = |layer: usize, width: usize| {
             if recomputed(layer) {
                 2 * width
@@ -122,7 +124,7 @@ impl Activations {
         let (tokens, decoder, layer) = match experiment.method {
             Method::Mae => (kept + 1, blocks(model.depth, model.decoder_depth, dd), 0),
             Method::CropMae | Method::SiamMae => {
-                // In bfloat16 the decoder forms its hidden layers again.
+                // In bfloat16 the decoder computes its hidden layers again.
                 let compute = Execution::from(&experiment.train).compute;
                 let bf16 = compute.available_on(&Device::Cpu) == Compute::Bf16;
                 let hidden = layers.filter(|&layer| !recomputed(layer) && !bf16).count();
@@ -132,8 +134,8 @@ impl Activations {
         Self {
             encoder: tokens * blocks(0, model.depth, d),
             decoder: (n + 1) * decoder,
-            // Pixels; predictions, and their gradient twice; five steps each on the way into the blocks and out
-            // of them.
+            // These are the pixels, the predictions with their gradient twice, and five intermediate results each
+            // before and after the blocks.
             graph: experiment.data.views.count() * n * v
                 + 3 * (n - kept) * v
                 + tokens * 5 * d
@@ -142,7 +144,7 @@ impl Activations {
     }
 }
 
-/// Activations and gradients at the moment when they are most.
+/// Returns the largest number of activations and gradients that exist at one moment.
 fn step_values(experiment: &Experiment, parameters: Parameters) -> usize {
     let of_sample = Activations::of(experiment, experiment.train.recompute_blocks);
     let batch = experiment.train.batch_size;
@@ -150,13 +152,13 @@ fn step_values(experiment: &Experiment, parameters: Parameters) -> usize {
     let through_decoder = all - batch * of_sample.decoder;
     let through_encoder = through_decoder - batch * of_sample.encoder;
     let most = if experiment.train.accum_iter > 1 {
-        // Those of the batches before wait.
+        // The gradients of the previous batches wait for the update.
         all + parameters.all()
     } else {
         all.max(through_decoder + parameters.decoder)
             .max(through_encoder + parameters.all())
     };
-    // What comes and goes does so in blocks that are computed twice, too.
+    // Blocks that are computed twice have temporary values, too.
     most + batch * Activations::of(experiment, 0).all() / 10
 }
 
@@ -164,7 +166,7 @@ fn step_values(experiment: &Experiment, parameters: Parameters) -> usize {
 mod tests {
     use super::*;
 
-    /// By their shapes.
+    /// Counts the parameters of `experiment` from their shapes.
     fn parameters(experiment: &Experiment) -> Parameters {
         let model = &experiment.model;
         let (v, d, dd) = (
@@ -186,7 +188,7 @@ mod tests {
         }
     }
 
-    /// `pretrain` of a published recipe with `overrides`, one batch an update.
+    /// Estimates the memory of a published recipe with `overrides` and one batch per update.
     fn estimate(recipe: &str, overrides: &str) -> PeakMemory {
         let overrides: Vec<String> = ["train.accum_iter=1"]
             .into_iter()
@@ -203,7 +205,7 @@ mod tests {
         let mae = include_str!("../../../../configs/mae_in1k_vits16.toml");
         let wide = "model.embed_dim=768 model.num_heads=12 model.decoder_embed_dim=512 \
             model.decoder_depth=8 model.decoder_num_heads=16";
-        // VmHWM of `pretrain` on imagenette with train.max_steps=5, in MiB; 2026-11-25.
+        // The numbers are VmHWM in MiB of `pretrain` on imagenette with train.max_steps=5, measured on 2026-11-25.
         for (recipe, overrides, measured) in [
             (crops, "train.batch_size=4", 633),
             (crops, "train.batch_size=16", 1468),
@@ -220,7 +222,7 @@ mod tests {
             let ratio = found / f64::from(measured);
             assert!(
                 (0.95..1.06).contains(&ratio),
-                "{overrides}: {found} MiB against {measured}"
+                "{overrides}: found {found} MiB, measured {measured}"
             );
         }
     }

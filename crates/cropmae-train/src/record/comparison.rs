@@ -1,4 +1,4 @@
-//! Whether a run folder holds a run of this experiment.
+//! Checks whether a run folder contains a run of this experiment.
 
 use std::path::Path;
 
@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::TrainError;
 
-/// Keys that may change between two sessions of one run: none of them changes what is computed up to a
-/// given update. `docs/src/training.md` lists them.
+/// The keys that may change between two sessions of a run, because they do not change the result of any update.
+///
+/// `docs/src/training.md` lists them.
 const FREE_KEYS: [&str; 8] = [
     "about",
     "data.max_bad_fraction",
@@ -20,14 +21,14 @@ const FREE_KEYS: [&str; 8] = [
     "eval",
 ];
 
-/// Refuses `found`, the experiment of the run in `dir`, unless it computes what `experiment` does.
+/// Returns an error unless `found`, the experiment of the run in `dir`, computes the same as `experiment`.
 pub(super) fn same_experiment(
     dir: &Path,
     found: &Value,
     experiment: &Experiment,
 ) -> Result<(), TrainError> {
     let expected = serde_json::to_value(experiment).unwrap_or_default();
-    // Keys that a newer version of the program added have their defaults in the older run.
+    // A run of an older version lacks newer keys, which then have their defaults.
     let completed = serde_json::from_value::<Experiment>(found.clone())
         .and_then(serde_json::to_value)
         .unwrap_or_else(|_| found.clone());
@@ -42,7 +43,7 @@ pub(super) fn same_experiment(
     }
 }
 
-/// The first key, in name order, whose values differ, with both values as text.
+/// Returns the first key, in the order of the names, whose values differ, and both values as text.
 fn first_difference(
     key: &str,
     found: &Value,

@@ -1,4 +1,4 @@
-//! One process at a time trains in a run folder.
+//! The lock that lets only one process at a time train in a run folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -9,7 +9,9 @@ use crate::TrainError;
 
 const LOCK: &str = ".lock";
 
-/// Holds `dir` for this process until the file is dropped. Only the process that holds it may remove it.
+/// Locks `dir` for this process until the returned file is dropped.
+///
+/// Only the process that holds the lock may remove the file.
 pub(super) fn lock(dir: &Path, traces: &mut Traces) -> Result<File, TrainError> {
     let path = dir.join(LOCK);
     let open = |new: bool| {
@@ -33,7 +35,7 @@ pub(super) fn lock(dir: &Path, traces: &mut Traces) -> Result<File, TrainError> 
                 dir: dir.to_owned(),
             });
         }
-        // Some network file systems have no locks; training there is still wanted.
+        // Some network file systems have no locks, but training there should still work.
         Err(TryLockError::Error(error)) => {
             tracing::warn!(path = %path.display(), %error, "the run folder cannot be locked");
         }

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: a JSON object for each logged update.
+//! The file `metrics.jsonl`, with one JSON object for each logged update.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -6,18 +6,19 @@ use std::path::PathBuf;
 
 use crate::{StepStats, TrainError};
 
-/// Name of the file.
+/// The name of the file.
 pub(super) const METRICS: &str = "metrics.jsonl";
 
-/// The file, open for further lines.
+/// The open file, to which lines are appended.
 pub(super) struct Metrics {
     path: PathBuf,
     file: File,
 }
 
 impl Metrics {
-    /// Opens or makes the file at `path` and keeps its lines up to `step`; later ones are of updates that the
-    /// checkpoint does not hold and that will run again.
+    /// Opens or creates the file at `path` and keeps its lines up to `step`.
+    ///
+    /// Later lines belong to updates after the checkpoint, which will run again.
     pub(super) fn open(path: PathBuf, step: u64) -> Result<Self, TrainError> {
         let io = |action| TrainError::io(&path, action);
         let text = match std::fs::read_to_string(&path) {
@@ -44,16 +45,16 @@ impl Metrics {
         Ok(Self { path, file })
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub(super) fn add(&mut self, line: &StepStats) -> Result<(), TrainError> {
         let write = TrainError::io(&self.path, "write");
         let mut text = serde_json::to_string(line).map_err(|error| write(error.into()))?;
         text.push('\n');
-        // One system call for each line: a reader never sees half of one.
+        // Each line is one system call, so that a reader never sees half a line.
         self.file.write_all(text.as_bytes()).map_err(write)
     }
 
-    /// Waits until the lines are on the disk.
+    /// Waits until the lines are on disk.
     pub(super) fn sync(&self) -> Result<(), TrainError> {
         self.file
             .sync_data()

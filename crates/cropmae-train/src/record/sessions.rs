@@ -1,4 +1,4 @@
-//! `run.json`: each start of the program in a run folder, and how it ended.
+//! The file `run.json`, which records each start of the program in a run folder and how it ended.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{RunFolder, read_json, write_json};
 use crate::{RunState, TrainError, peak_rss_bytes};
 
-/// The file of sessions.
+/// The name of the file.
 pub(super) const RUN_RECORD: &str = "run.json";
 
-/// What `run.json` holds: everything beside the experiment that a number may depend on.
+/// The content of `run.json`: everything except the experiment that results may depend on.
 #[derive(Debug, Serialize, Deserialize)]
 struct RunRecord {
     experiment_fingerprint: String,
@@ -23,38 +23,38 @@ struct RunRecord {
 /// One start of the program in a run folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// Version of the program.
+    /// The version of the program.
     pub version: String,
-    /// Its revision, where known.
+    /// The revision of the program, if known.
     pub git_revision: Option<String>,
-    /// Where tensors lived.
+    /// The training device.
     pub device: String,
-    /// Threads of the machine.
+    /// The number of threads of the machine.
     pub threads: usize,
-    /// Start of the session, in seconds since 1970.
+    /// The start of the session, in seconds since 1970.
     pub started_unix_s: u64,
-    /// Updates made before it.
+    /// The number of updates made before the session.
     pub from_step: u64,
-    /// How it ended; absent while it runs, and for one that was killed.
+    /// The end of the session. It is absent while the session runs and if it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<SessionEnd>,
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionEnd {
-    /// Updates made by then.
+    /// The number of updates made so far.
     pub step: u64,
-    /// Training time by then, all sessions together, in seconds.
+    /// The training time of all sessions so far, in seconds.
     pub seconds: f64,
-    /// Largest resident set of the process, in bytes, where the system tells.
+    /// The largest resident set of the process in bytes, if the system reports it.
     pub peak_rss_bytes: Option<u64>,
 }
 
-/// The sessions of the run in `dir`, oldest first; none when there is no record of them.
+/// Returns the sessions of the run in `dir`, oldest first. The list is empty if there is no `run.json`.
 ///
 /// # Errors
-/// [`TrainError::Io`] or [`TrainError::Damaged`] when the record cannot be read.
+/// Returns [`TrainError::Io`] or [`TrainError::Damaged`] if `run.json` cannot be read.
 pub fn sessions(dir: &Path) -> Result<Vec<Session>, TrainError> {
     let path = dir.join(RUN_RECORD);
     let Some(value) = read_json(&path)? else {
@@ -64,8 +64,8 @@ pub fn sessions(dir: &Path) -> Result<Vec<Session>, TrainError> {
         .map(|record| record.sessions)
         .map_err(|error| TrainError::Damaged {
             path,
-            problem: format!("not a record of a run ({error})"),
-            remedy: "remove it: only the history of the sessions is lost",
+            problem: format!("expected the sessions of a run ({error})"),
+            remedy: "remove this file, which only loses the history of the sessions",
         })
 }
 
@@ -73,7 +73,7 @@ impl RunFolder {
     /// Adds a session that starts at `state` to `run.json`.
     ///
     /// # Errors
-    /// [`TrainError::Io`].
+    /// Returns [`TrainError::Io`] if the file cannot be written.
     pub fn start_session(&self, state: &RunState, device: &Device) -> Result<(), TrainError> {
         let session = Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -89,10 +89,10 @@ impl RunFolder {
         self.write_sessions(|sessions| sessions.push(session))
     }
 
-    /// Says in `run.json` that the last session has ended at `state`.
+    /// Records in `run.json` that the last session ended at `state`.
     ///
     /// # Errors
-    /// [`TrainError::Io`].
+    /// Returns [`TrainError::Io`] if the file cannot be written.
     pub fn end_session(&self, state: &RunState) -> Result<(), TrainError> {
         let end = SessionEnd {
             step: state.cursor.step,
@@ -107,7 +107,7 @@ impl RunFolder {
     }
 
     fn write_sessions(&self, change: impl FnOnce(&mut Vec<Session>)) -> Result<(), TrainError> {
-        // The sessions before are history: if they cannot be read they are not worth stopping for.
+        // Earlier sessions are only history, so a run continues even if they cannot be read.
         let mut sessions = sessions(&self.dir).unwrap_or_default();
         change(&mut sessions);
         let record = RunRecord {

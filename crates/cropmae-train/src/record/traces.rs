@@ -1,18 +1,18 @@
-//! What a run has put on the disk before its first update. When nothing comes of it, these traces go again,
-//! so that the next try finds the place as the first one did.
+//! Tracks the files that a run creates before its first update. If the run fails until then, they are removed, so that
+//! the next attempt starts from the same state.
 
 use std::path::{Path, PathBuf};
 
-/// Folders and files that this process has made, and that were not there before.
+/// The folders and files that this process created and that did not exist before.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
-    /// Outermost first.
+    /// The folders, outermost first.
     folders: Vec<PathBuf>,
     files: Vec<PathBuf>,
 }
 
 impl Traces {
-    /// Makes the folder `dir` and those above it.
+    /// Creates the folder `dir` and its missing parents.
     pub(super) fn of_folder(dir: &Path) -> std::io::Result<Self> {
         let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let mut folders: Vec<_> = dir.ancestors().take_while(missing).collect();
@@ -25,16 +25,17 @@ impl Traces {
         Ok(traces)
     }
 
-    /// Counts the file `path` among the traces. Only who holds the run folder's lock may do so: others make
-    /// files of the same names.
+    /// Adds the file `path` to the traces.
+    ///
+    /// Only the process that holds the lock of the run folder may call this, because other processes create files
+    /// with the same names.
     pub(super) fn add_file(&mut self, path: PathBuf) {
         self.files.push(path);
     }
 
-    /// Removes the files, newest first, and those folders that are empty then: whatever else came into them
-    /// is not ours.
+    /// Removes the files, newest first, and then the empty folders. A folder with other files in it stays.
     pub(super) fn remove(&self) {
-        // What cannot be removed does no harm: the next session writes it anew.
+        // Leftovers do no harm, because the next session overwrites them.
         for path in self.files.iter().rev() {
             let _ = std::fs::remove_file(path);
         }

@@ -1,4 +1,4 @@
-//! Comparisons at the manifest's tolerances.
+//! Compares results with the reference, with the tolerances of the manifest.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,8 +16,9 @@ pub fn assert_close(what: &str, found: f64, expected: f64, atol: f64, rtol: f64)
     );
 }
 
-/// Whether index `i` of `name` lies in the key part of an attention bias: its gradient is zero in exact
-/// arithmetic, so Adam turns rounding noise into steps there.
+/// Returns `true` if index `i` of the tensor `name` is in the key part of an attention bias.
+///
+/// In exact arithmetic its gradient is zero, so Adam turns rounding errors into steps there.
 pub fn is_key_bias(name: &str, i: usize, len: usize) -> bool {
     (name.ends_with("qkv.bias") || name.ends_with("in_proj_bias"))
         && (len / 3..2 * len / 3).contains(&i)
@@ -42,8 +43,9 @@ pub fn compare_groups(trainer: &Trainer, groups: &Value) {
     }
 }
 
-/// Norms and sums of all weights. The bounds are the sums of what each element may differ by: 1e-6, and
-/// 1e-4 for one in a thousand.
+/// Compares the norms and sums of all weights.
+///
+/// Each element may differ by 1e-6, and one in a thousand by 1e-4. The bounds are the sums of these differences.
 pub fn compare_sums(case: &str, weights: &BTreeMap<String, Tensor>, expected: &Value) {
     for (name, expected) in expected.as_object().unwrap() {
         let values = values(&weights[name]);
@@ -103,7 +105,7 @@ pub fn compare_final(
     }
     assert!(
         loose as f64 <= 1e-3 * all as f64,
-        "{case}: {loose} of {all} weights off by over 1e-6"
+        "{case}: {loose} of {all} final weights differ by more than 1e-6"
     );
     if all > 0 {
         println!("{case}: {loose} of {all} final weights differ by more than 1e-6");

@@ -1,4 +1,4 @@
-//! Where the cases lie, and how they become experiments and batches.
+//! Finds the golden cases and turns them into experiments and batches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub fn committed() -> PathBuf {
     cropmae_fixtures::committed("golden")
 }
 
-/// The first of `names` that is a file below `root` or the committed fixtures.
+/// Returns the first of `names` that is a file below `root` or in the committed fixtures.
 pub fn first_file(root: &Path, names: &[&str]) -> PathBuf {
     let roots = [root.to_owned(), committed()];
     let all = roots
@@ -23,7 +23,7 @@ pub fn first_file(root: &Path, names: &[&str]) -> PathBuf {
     all.into_iter().find(|path| path.is_file()).unwrap()
 }
 
-/// The shape of the model that group b trains; a case's own config may hold it too.
+/// Returns the shape of the model that group b trains, which the config of a case may contain too.
 pub fn shape(root: &Path, config: &Value) -> Value {
     if config["embed_dim"].is_u64() {
         return config.clone();
@@ -49,7 +49,7 @@ pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The experiment behind a case: `shape` is the config in `a_model/meta.json`, `run` the case's own.
+/// Returns the experiment of a case, from the model config `shape` and the config `run` of the case.
 pub fn experiment(shape: &Value, run: &Value, images: usize) -> Experiment {
     let int = |value: &Value| value.as_u64().unwrap() as usize;
     let real = |key: &str| run[key].as_f64().unwrap();
@@ -85,7 +85,7 @@ pub fn experiment(shape: &Value, run: &Value, images: usize) -> Experiment {
         experiment.optim.weight_decay = real("weight_decay");
     }
     experiment.optim.clip_grad_norm = None;
-    // A power of two apart, so the rate comes out exact.
+    // The factor is a power of two, so the rate is exact.
     experiment.optim.blr = real("lr") * 256.0 / experiment.effective_batch() as f64;
     assert_eq!(
         experiment.optim.peak_lr(experiment.effective_batch()),
@@ -105,7 +105,7 @@ pub fn start_weights(path: &Path, experiment: &Experiment) -> VarMap {
     weights.into_vars().unwrap()
 }
 
-/// `images` (B, 2, 3, H, W) and `noise` (B, N) as the loader would give them.
+/// Returns `images` (B, 2, 3, H, W) and `noise` (B, N) in the form that the loader returns.
 pub fn batch(images: &Tensor, noise: &Tensor, patch: usize) -> Batch {
     let (b, _, c, h, w) = images.dims5().unwrap();
     let (rows, columns) = (h / patch, w / patch);

@@ -1,10 +1,12 @@
-//! AdamW training of a tiny model, update by update, against the CropMAE reference implementation:
-//! `fixtures/golden/b_train`, and the same folder of `CROPMAE_SHARED`, which also holds final tensors.
+//! Compares each update of a tiny model with the CropMAE reference implementation.
+//!
+//! The cases are in `fixtures/golden/b_train` and in the same folder of `CROPMAE_SHARED`, which also contains final
+//! tensors.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![allow(
     clippy::print_stdout,
-    reason = "tells what was compared, and what was skipped"
+    reason = "shows what was compared and what was skipped"
 )]
 
 mod compare;
@@ -21,7 +23,7 @@ use serde_json::Value;
 use compare::{assert_close, compare_final, compare_groups, compare_moments, compare_sums};
 use fixtures::{batch, committed, experiment, first_file, json, shape, start_weights, tensors};
 
-/// Runs one case; gives the worst distance of a loss from the reference's.
+/// Runs one case and returns the largest difference of a loss from that of the reference.
 fn replay(root: &Path, case: &str) -> f64 {
     let folder = root.join("b_train");
     let expected = json(&folder.join(format!("{case}.json")));

@@ -1,4 +1,4 @@
-//! The moving average of the weights.
+//! Tests of the moving average of the weights.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use cropmae_train::{HookError, Observer, Trainer, pretrain};
 
 use crate::support::{Noise, experiment, options, tensor_bits};
 
-/// Averages by hand what each epoch leaves, one update long.
+/// Averages the weights after each epoch, which is one update, without the code under test.
 struct ByHand {
     decay: f64,
     averages: BTreeMap<String, Vec<f32>>,
@@ -68,7 +68,7 @@ fn averages_follow_the_weights_by_the_documented_rule() {
     let source = Noise::new(&experiment, 2);
     pretrain(&experiment, &source, &options(dir.path()), &mut by_hand).unwrap();
     assert_eq!(by_hand.updates, 12);
-    // It is a weight file of its own, and not the weights.
+    // The averages are in a separate weight file and differ from the weights.
     let load = |name: &str| {
         let file = weights::load(&dir.path().join(name), Part::Whole, &Device::Cpu).unwrap();
         let vars = file.into_vars().unwrap();

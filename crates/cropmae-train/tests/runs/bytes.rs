@@ -1,4 +1,4 @@
-//! Pixels that come as bytes and are normalized on the training device train as normalized ones do.
+//! Tests that bytes that are normalized on the training device give the same updates as normalized pixels.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use cropmae_train::{BatchSource, DatasetSource, Step, Trainer};
 
 use crate::support::{experiment, images, tensor_bits};
 
-/// Weights by name, as bits.
+/// The weights by name, as bits.
 type Weights = Vec<(String, Vec<u32>)>;
 
 fn weights(trainer: &Trainer) -> Weights {
@@ -24,7 +24,7 @@ fn weights(trainer: &Trainer) -> Weights {
 #[test]
 fn an_update_on_bytes_is_the_one_on_normalized_pixels() {
     let images = images();
-    // Rates that move every weight within one update.
+    // These rates change every weight within one update.
     let experiment = experiment(&["warmup_epochs=0", "blr=0.1"]);
     let dataset = Arc::new(Dataset::open(images.path(), &experiment.data).unwrap());
     let run = |pixels| {
@@ -69,7 +69,7 @@ fn an_update_on_bytes_is_the_one_on_normalized_pixels() {
         .filter(|(before, after)| before == after);
     let still: Vec<&String> = still.map(|((name, _), _)| name).collect();
     assert_eq!(still, ["decoder_pos_embed", "pos_embed"], "fixed");
-    // The operations are the same in the same order, so on the CPU every bit is.
+    // The operations and their order are the same, so on the CPU all bits are the same.
     let on_bytes = run(Pixels::Bytes);
     assert_eq!(on_bytes.0, before);
     assert_eq!(on_bytes.1, steps);

@@ -1,4 +1,4 @@
-//! What a run computes and records.
+//! Tests of what a run computes and records.
 
 use cropmae_config::{Experiment, Method, Views};
 use cropmae_train::{RepeatFirstBatch, TrainError, checkpoint, pretrain};
@@ -6,9 +6,9 @@ use cropmae_train::{RepeatFirstBatch, TrainError, checkpoint, pretrain};
 use crate::support::{Noise, Recorder, bits, experiment, finished, metrics, options};
 
 #[test]
-fn one_batch_is_learnt_by_heart() {
+fn one_batch_is_memorized() {
     let dir = tempfile::tempdir().unwrap();
-    // Random targets have full rank: a decoder narrower than a patch could not learn them.
+    // Random targets have full rank, so a decoder narrower than a patch could not learn them.
     let settings = [
         "dropout=0",
         "decoder_width=64",
@@ -77,7 +77,7 @@ fn a_run_reports_and_records_itself() {
         "run.json",
     ];
     assert_eq!(files, expected);
-    // The weights are those that the caller saw, and any reader of weights can read them.
+    // Any reader of weight files can read the weights.
     let part = cropmae_model::weights::Part::Encoder;
     let path = checkpoint::last_weights(dir.path());
     cropmae_model::weights::load(&path, part, &candle_core::Device::Cpu).unwrap();

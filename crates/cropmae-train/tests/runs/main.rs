@@ -1,4 +1,4 @@
-//! Whole runs of a tiny model on noise.
+//! Tests of whole runs of a tiny model on noise.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,12 +1,12 @@
-//! The rate that is reported is the one that moved the weights.
+//! Tests that the reported learning rate is the one that changed the weights.
 
 use candle_core::Device;
 use cropmae_train::{Cursor, checkpoint, pretrain};
 
 use crate::support::{Noise, Recorder, bits, experiment, metrics, options};
 
-/// Largest change of any weight between the checkpoints after `steps` and after `steps + 1` updates, and
-/// the rate that the last one reported.
+/// Returns the largest change of any weight between the checkpoints after `steps` and after `steps + 1` updates, and
+/// the reported rate of the last update.
 fn largest_change(settings: &[&str], steps: u64) -> (f64, f64) {
     let weights_after = |steps: u64| {
         let dir = tempfile::tempdir().unwrap();
@@ -38,15 +38,15 @@ fn largest_change(settings: &[&str], steps: u64) -> (f64, f64) {
 
 #[test]
 fn a_rate_of_zero_moves_nothing() {
-    // In the reference's order the second update runs with the first rate of the warm-up, zero.
+    // In the order of the reference, the second update has the first rate of the warm-up, which is zero.
     let (change, told) = largest_change(&["compat=true", "accum_iter=1"], 1);
     assert_eq!((change, told), (0.0, 0.0));
 }
 
 #[test]
 fn an_update_moves_the_weights_by_its_rate() {
-    // One update after another with nearly the same gradient moves a weight by the rate: m / sqrt(v) is
-    // then 1. With betas of 0 it is exactly 1 for every weight with a gradient.
+    // Updates with nearly the same gradient change a weight by the rate, because m / sqrt(v) is then 1. With betas
+    // of 0 it is exactly 1 for every weight with a gradient.
     for compat in ["compat=false", "compat=true"] {
         let settings = [compat, "accum_iter=1", "betas=0", "decay=0", "blr=0.064"];
         for steps in [2, 7, 12] {
@@ -54,7 +54,7 @@ fn an_update_moves_the_weights_by_its_rate() {
             assert!(told > 0.0);
             assert!(
                 (change / told - 1.0).abs() < 1e-3,
-                "{change} at a rate of {told}"
+                "the largest change is {change} at a rate of {told}"
             );
         }
     }

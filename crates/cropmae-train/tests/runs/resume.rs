@@ -1,4 +1,4 @@
-//! A run that is stopped and continued computes what an uninterrupted one does.
+//! Tests that a run that is stopped and continued has the results of an uninterrupted one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use cropmae_train::{DatasetSource, Outcome, TrainError, pretrain};
 
 use crate::support::{Noise, Recorder, bits, experiment, finished, images, metrics, options};
 
-/// Stops after each number of updates or in the middle of one, goes on, and compares with one go.
+/// Stops and continues a run, after updates and in the middle of them, and compares it with an uninterrupted one.
 fn resume_is_exact(setting: &str) {
     let experiment = experiment(&[setting]);
     let source = Noise::new(&experiment, 5);
@@ -110,7 +110,7 @@ fn a_raised_flag_stops_after_one_batch_with_a_checkpoint() {
     options.stop.store(true, Ordering::Relaxed);
     let source = Noise::new(&experiment, 5);
     let outcome = pretrain(&experiment, &source, &options, &mut ()).unwrap();
-    // One batch is half an update: its gradients are in the checkpoint.
+    // One batch is half an update, so its gradients are in the checkpoint.
     assert!(matches!(outcome, Outcome::Interrupted(at) if (at.step, at.batch) == (0, 1)));
     assert!(
         bits(dir.path())

@@ -1,4 +1,4 @@
-//! A tiny experiment, and batches of noise that are the same each time they are asked for.
+//! A tiny experiment, and reproducible batches of noise.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use cropmae_train::{
 };
 use rand::Rng;
 
-/// A model of 16 patches with dropout, three epochs, one update per two batches, a line for each update.
+/// Returns an experiment on 16 patches with dropout, three epochs, two batches per update, and a line per update.
 pub fn experiment(overrides: &[&str]) -> Experiment {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
     let mut experiment = Experiment::demo(&[]).unwrap();
@@ -67,7 +67,7 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
     experiment
 }
 
-/// A folder of 26 images.
+/// Creates a folder of 26 images.
 pub fn images() -> tempfile::TempDir {
     let images = tempfile::tempdir().unwrap();
     for i in 0..26u32 {
@@ -80,11 +80,11 @@ pub fn images() -> tempfile::TempDir {
     images
 }
 
-/// Noise; each batch is a function of its epoch and index alone.
+/// A source of noise. Each batch is a function of its epoch and index.
 pub struct Noise {
     pub experiment: Experiment,
     pub batches: usize,
-    /// Epoch and batch that hold a NaN.
+    /// The epoch and the index of a batch that contains a NaN.
     pub broken: Option<(u64, usize)>,
 }
 
@@ -125,7 +125,7 @@ impl Noise {
                 .flat_map(|(_, view, _)| view.clone())
                 .collect(),
         ];
-        // The masked view comes last; a single one is masked itself.
+        // The masked view is last, and a single view is masked itself.
         views.drain(..2 - self.experiment.data.views.count());
         if self.broken == Some((epoch, index)) {
             views.last_mut().unwrap()[7] = f32::NAN;
@@ -168,7 +168,7 @@ pub fn options(dir: &Path) -> PretrainOptions {
     }
 }
 
-/// Records what a run says, and raises the stop flag after `stop_after` updates or batches.
+/// Records the events of a run, and sets the stop flag after the given number of updates.
 #[derive(Default)]
 pub struct Recorder {
     pub steps: Vec<StepStats>,
@@ -195,7 +195,7 @@ impl Observer for Recorder {
     }
 }
 
-/// All tensors of the checkpoint in `dir`, weights, averages and moments, as bits.
+/// Returns the bits of all tensors of the newest checkpoint in `dir`: weights, averages and moments.
 pub fn bits(dir: &Path) -> Vec<(String, Vec<u32>)> {
     let checkpoint = checkpoint::load(dir, &Device::Cpu).unwrap().unwrap();
     let named = |prefix: &str, vars: &VarMap| -> Vec<(String, Vec<u32>)> {
@@ -219,7 +219,7 @@ pub fn tensor_bits(tensor: &Tensor) -> Vec<u32> {
     flat.iter().map(|x| x.to_bits()).collect()
 }
 
-/// `metrics.jsonl` without its clocks.
+/// Returns the lines of `metrics.jsonl` without the measured times.
 pub fn metrics(dir: &Path) -> Vec<(u64, u64, u64, u64, u64)> {
     std::fs::read_to_string(dir.join("metrics.jsonl"))
         .unwrap()

@@ -1,4 +1,4 @@
-//! What is left of a run that fails.
+//! Tests of the files that a failed run leaves.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use cropmae_train::{
 
 use crate::support::{Noise, bits, experiment, finished, metrics, options};
 
-/// Noise whose first epoch ends with an unreadable file.
+/// A source of noise that ends with an unreadable file.
 struct Broken {
     noise: Noise,
     good_batches: usize,
@@ -35,7 +35,7 @@ impl BatchSource for Broken {
     }
 }
 
-/// Writes a file into the run folder before the first update, and takes it away when told to.
+/// Writes a file into the run folder before the first update, and removes it on undo.
 struct Writer<'a>(&'a Path);
 
 impl Observer for Writer<'_> {
@@ -58,7 +58,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Fails after `good_batches` in `run`, where two batches make an update.
+/// Trains in `run` until the source fails after `good_batches`. Two batches make an update.
 fn fail(run: &Path, good_batches: usize) {
     let experiment = experiment(&[]);
     let source = Broken {
@@ -69,7 +69,7 @@ fn fail(run: &Path, good_batches: usize) {
     assert!(matches!(error, TrainError::Data(_)), "{error}");
 }
 
-/// Goes through with the data mended, and expects what a run in a folder of its own gives.
+/// Trains in `run` with intact data, and expects the results of a run in a new folder.
 fn succeed(run: &Path) {
     let experiment = experiment(&[]);
     let source = Noise::new(&experiment, 5);
@@ -99,7 +99,7 @@ fn what_was_there_before_stays() {
     std::fs::write(run.path().join("notes.txt"), "mine").unwrap();
     fail(run.path(), 1);
     assert_eq!(names(run.path()), ["notes.txt"]);
-    // As a session leaves it that was killed before its first update.
+    // A session that was killed before its first update leaves only this file.
     std::fs::write(run.path().join("config.json"), config()).unwrap();
     fail(run.path(), 1);
     assert_eq!(names(run.path()), ["config.json", "notes.txt"]);
