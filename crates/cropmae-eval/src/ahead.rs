@@ -1,18 +1,20 @@
-//! Work that runs one item ahead of whoever uses its results.
+//! Runs work one item ahead of the use of its results.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// The results of some work on items, in order. The work runs in a thread of its own, one item ahead of the caller, so
-/// that memory is bounded however many items there are. It ends with its current item when this is dropped.
+/// An iterator over the results of work on items, in order.
+///
+/// The work runs in a separate thread, one item ahead of the caller, so the memory does not depend on the number of
+/// items. If the iterator is dropped, the thread ends after its current item.
 pub(crate) struct Ahead<R> {
     results: Receiver<R>,
     worker: Option<JoinHandle<()>>,
 }
 
 impl<R: Send + 'static> Ahead<R> {
-    /// Starts to work on `items`.
+    /// Starts the work on `items`.
     pub fn new<T: Send + 'static>(
         items: Vec<T>,
         mut work: impl FnMut(T) -> R + Send + 'static,
@@ -21,7 +23,7 @@ impl<R: Send + 'static> Ahead<R> {
         let worker = thread::spawn(move || {
             for item in items {
                 if send.send(work(item)).is_err() {
-                    break; // nobody listens any more
+                    break; // the iterator was dropped
                 }
             }
         });

@@ -1,4 +1,4 @@
-//! What a video benchmark is.
+//! The interface of a video benchmark.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -11,68 +11,69 @@ use crate::report::Scores;
 use crate::run::Run;
 use crate::sequence::SequenceFiles;
 
-/// A video benchmark: where its files are, what they must hold, and how predictions are scored.
+/// A video benchmark, which knows the layout of its data set, checks the files, and scores predictions.
 ///
-/// A new benchmark is a file in `benchmarks/`, which is declared and listed in [`benchmarks`](crate::benchmarks).
+/// To add a benchmark, create a file in `benchmarks/`, and declare and list it in [`benchmarks`](crate::benchmarks).
 pub trait Benchmark: Debug + Sync {
-    /// Its name on the command line and in reports, in lowercase.
+    /// Returns the name on the command line and in reports, in lowercase.
     fn name(&self) -> &'static str;
 
-    /// Its folder where several benchmarks lie beside each other: the name in uppercase.
+    /// Returns the name of the folder in a folder of several benchmarks, which is the name in uppercase.
     fn folder(&self) -> String {
         self.name().to_uppercase()
     }
 
-    /// What it is and what it measures, in one line.
+    /// Returns one line about the benchmark and its measures.
     fn about(&self) -> &'static str;
 
-    /// The reference's settings.
+    /// Returns the settings of the reference.
     fn protocol(&self) -> Protocol;
 
-    /// The sequences of the data set at `root`.
+    /// Returns the sequences of the data set at `root`.
     ///
     /// # Errors
-    /// [`EvalError::Layout`] if the data set is not there.
+    /// Returns [`EvalError::Layout`] if the data set is missing.
     fn list(&self, root: &Path) -> Result<SequenceList, EvalError>;
 
-    /// The files of a sequence of the data set at `root`.
+    /// Returns the files of a sequence of the data set at `root`.
     ///
     /// # Errors
-    /// [`EvalError::Layout`] if there are none.
+    /// Returns [`EvalError::Layout`] if the files are missing.
     fn files(&self, root: &Path, sequence: &str) -> Result<SequenceFiles, EvalError>;
 
-    /// Follows and scores all sequences of `run`: one entry for each setting. Implementations call [`Run::score`] with
-    /// their [`Truth`](crate::run::Truth).
+    /// Evaluates all sequences of `run` and returns the scores for each setting.
+    ///
+    /// Implementations call [`Run::score`] with their [`Truth`](crate::run::Truth).
     ///
     /// # Errors
-    /// As [`Run::score`].
+    /// Returns the errors of [`Run::score`].
     fn score(&self, run: &mut Run<'_>) -> Result<Vec<Box<dyn Scores>>, EvalError>;
 
-    /// Checks the annotations of a sequence whose frames were checked already.
+    /// Checks the annotations of a sequence whose frames are already checked.
     fn check(&self, files: &SequenceFiles, found: &mut Findings);
 
-    /// What the complete download holds.
+    /// Returns the contents of the complete download.
     fn official(&self) -> Official;
 }
 
-/// The sequences of a data set, and where they were listed.
+/// The sequences of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceList {
-    /// The file or folder that lists them.
+    /// The file or folder that lists the sequences.
     pub source: PathBuf,
-    /// Their names, in the order of the list.
+    /// The names of the sequences, in the order of the list.
     pub names: Vec<String>,
 }
 
-/// What the complete download of a benchmark holds.
+/// The contents of the complete download of a benchmark.
 #[derive(Debug, Clone, Copy)]
 pub struct Official {
-    /// What the benchmark calls the evaluated part.
+    /// The name of the part that is evaluated.
     pub part: &'static str,
-    /// The number of sequences in it.
+    /// The number of sequences in this part.
     pub sequences: usize,
-    /// A remark on where that number is from; empty if it is the download itself.
+    /// A remark on the source of that number, or an empty text if it was counted in the download.
     pub source: &'static str,
-    /// Sequences and how many frames they have, where that is known.
+    /// The sequences and their numbers of frames, as far as they are known.
     pub frames: &'static [(&'static str, usize)],
 }

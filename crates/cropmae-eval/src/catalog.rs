@@ -1,4 +1,4 @@
-//! What a data set holds: the sequences of its list, and their files.
+//! Lists the sequences of a data set and their files.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,14 @@ pub(crate) struct Catalog {
     pub list: PathBuf,
     /// The sequences, in the order of the list.
     pub sequences: Vec<Sequence>,
-    /// Whether these are all sequences of the official list.
+    /// `true` if these are all sequences of the official list.
     pub official: bool,
 }
 
 impl Catalog {
-    /// Lists the data set at `root`: by the official list, or the one of [`EvalOptions::list`], cut down to
-    /// [`EvalOptions::sequences`] and [`EvalOptions::max_sequences`].
+    /// Lists the data set at `root`, by the official list or by [`EvalOptions::list`].
+    ///
+    /// [`EvalOptions::sequences`] and [`EvalOptions::max_sequences`] limit the list.
     pub fn open(
         benchmark: &dyn Benchmark,
         root: &Path,
@@ -52,7 +53,7 @@ impl Catalog {
         })
     }
 
-    /// Identifies the data by the names and sizes of the sequences' frames and annotations.
+    /// Returns a fingerprint of the data from the names and sizes of the frames and annotations.
     pub fn fingerprint(&self) -> String {
         let files = self.sequences.iter().flat_map(|it| it.identity(&self.root));
         let relative = |path: PathBuf| match path.strip_prefix(&self.root) {
@@ -63,7 +64,7 @@ impl Catalog {
     }
 }
 
-/// The listed sequences that were asked for, in the order of the list.
+/// Returns the requested sequences, in the order of the list.
 fn select(list: &SequenceList, wanted: Option<&[String]>) -> Result<Vec<String>, EvalError> {
     let Some(wanted) = wanted else {
         return Ok(list.names.clone());

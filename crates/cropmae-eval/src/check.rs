@@ -1,4 +1,4 @@
-//! Verifies a download: every file is there, can be read and is what its benchmark expects.
+//! Verifies that all files of a download exist, can be read and have the content that their benchmark expects.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::findings::Findings;
 use crate::options::EvalOptions;
 use crate::report::Failure;
 
-/// What a check of a data set found.
+/// The result of a check of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DataCheck {
     /// The name of the benchmark.
@@ -25,26 +25,28 @@ pub struct DataCheck {
     pub sequences: usize,
     /// The number of frames found.
     pub frames: usize,
-    /// The number of masks, or files of joints, found.
+    /// The number of masks or files of joints found.
     pub annotations: usize,
-    /// Sequences by the height and width of their frames.
+    /// The number of sequences for each height and width of their frames.
     pub sizes: BTreeMap<String, usize>,
-    /// Masks by how they are stored.
+    /// The number of masks for each way of storing them.
     pub masks: BTreeMap<String, usize>,
-    /// [`TaskReport::data_fingerprint`](crate::TaskReport::data_fingerprint) of an evaluation of this data.
+    /// The [`TaskReport::data_fingerprint`](crate::TaskReport::data_fingerprint) of an evaluation of this data.
     pub fingerprint: String,
-    /// What must be fixed, by sequence. An evaluation would leave these sequences out, or compare with
-    /// nobody's numbers.
+    /// The problems that must be fixed, by sequence. An evaluation would leave these sequences out, or its scores would
+    /// not be comparable with others.
     pub problems: Vec<Failure>,
-    /// What is worth knowing and harmless, by sequence.
+    /// Harmless observations, by sequence.
     pub remarks: Vec<Failure>,
 }
 
-/// Checks the sequences that an evaluation with these `options` would evaluate; every file is decoded.
-/// `progress(done, total)` counts sequences.
+/// Checks the sequences that an evaluation with these `options` would evaluate, and decodes every file.
+///
+/// `progress(done, total)` is called with numbers of sequences.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the data set is not there; [`EvalError::UnknownSequence`].
+/// Returns [`EvalError::Layout`] if the data set is missing, and [`EvalError::UnknownSequence`] if a requested sequence
+/// is not in its list.
 pub fn check(
     benchmark: &dyn Benchmark,
     data_dir: &Path,
@@ -106,11 +108,12 @@ fn tally<T: std::fmt::Display>(items: impl Iterator<Item = T>) -> BTreeMap<Strin
     tally
 }
 
-/// A sequence whose frames and masks are both cut off looks whole by itself.
+/// Compares the number of frames with the download, because a sequence that lacks its last frames and masks looks
+/// complete.
 fn other_than_official(benchmark: &dyn Benchmark, name: &str, frames: usize) -> Option<String> {
     let official = benchmark.official().frames.iter();
     let (_, official) = official.copied().find(|(known, _)| *known == name)?;
-    // No frame at all is told by the missing folder.
+    // If there are no frames at all, the missing folder is reported instead.
     (frames > 0 && frames != official)
         .then(|| format!("{frames} frames, expected {official} as in the official download"))
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in an evaluation, worded so that the user can fix it.
+//! The errors of an evaluation. Each message says what the user can fix.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,15 @@ use crate::size::Size;
 /// A problem with a data set, a video, a protocol or an encoder.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    /// A file or folder of the data set is not where the official layout has it.
+    /// A file or folder of the official layout is missing.
     #[error("{path}: not found; expected {expected}")]
     Layout {
-        /// What was looked for.
+        /// The missing file or folder.
         path: PathBuf,
-        /// What belongs there.
+        /// A description of what was expected at this path.
         expected: String,
     },
-    /// The system refused to read a file or folder.
+    /// A file or folder cannot be read.
     #[error("{path}: cannot read: {source}")]
     Read {
         /// The file or folder.
@@ -23,7 +23,7 @@ pub enum EvalError {
         /// Why the system refused.
         source: std::io::Error,
     },
-    /// The system refused to write a file or folder.
+    /// A file or folder cannot be written.
     #[error("{path}: cannot write: {source}")]
     Write {
         /// The file or folder.
@@ -31,7 +31,7 @@ pub enum EvalError {
         /// Why the system refused.
         source: std::io::Error,
     },
-    /// A frame or a mask is not a valid image, or of a kind that cannot be used.
+    /// A frame or a mask is not a valid image or has an unsupported format.
     #[error("{path}: not a usable image: {message}")]
     Image {
         /// The image.
@@ -39,10 +39,10 @@ pub enum EvalError {
         /// What is wrong with it.
         message: String,
     },
-    /// An image of a video has another size than the others.
+    /// An image of a video does not have the size of the other images.
     #[error("{path}: {found} pixels (height x width), expected {expected} as in {reference}")]
     Size {
-        /// The odd one.
+        /// The image with the wrong size.
         path: PathBuf,
         /// Its size.
         found: Size,
@@ -51,7 +51,7 @@ pub enum EvalError {
         /// The image that sets the size.
         reference: PathBuf,
     },
-    /// A color mask uses a color that stands for no object.
+    /// A color mask contains a color that belongs to no object.
     #[error(
         "{path}: color (r, g, b) = ({}, {}, {}) is not in the DAVIS palette; expected a palette PNG, \
          a gray PNG of ids, or an RGB PNG in DAVIS colors",
@@ -63,29 +63,29 @@ pub enum EvalError {
         /// The first such color, (r, g, b).
         color: [u8; 3],
     },
-    /// A mask holds an id that its task has no meaning for.
+    /// A mask contains an id that is undefined in its benchmark.
     #[error("{path}: id {found}: expected {expected}")]
     LabelId {
         /// The mask.
         path: PathBuf,
-        /// The offending id.
+        /// The id.
         found: u8,
-        /// What would be accepted.
+        /// A description of the valid ids.
         expected: &'static str,
     },
     /// A video has too few frames to be scored.
     #[error("{path}: {found} frame(s), expected at least {needed}: {reason}")]
     TooShort {
-        /// Folder of the video.
+        /// The folder of the video.
         path: PathBuf,
-        /// Frames found.
+        /// The number of frames found.
         found: usize,
-        /// Frames needed.
+        /// The number of frames needed.
         needed: usize,
-        /// What the metric does with them.
+        /// The reason why fewer frames are not enough.
         reason: &'static str,
     },
-    /// A MATLAB file is damaged or holds something else than expected.
+    /// A MATLAB file is damaged or does not contain what was expected.
     #[error("{path}: not a usable MATLAB 5 file: {message}")]
     Mat {
         /// The file.
@@ -96,55 +96,55 @@ pub enum EvalError {
     /// A value of the protocol is out of range.
     #[error("{field} = {found}: expected {expected}")]
     Protocol {
-        /// Key of the protocol.
+        /// The key of the protocol.
         field: &'static str,
-        /// The offending value.
+        /// The value.
         found: String,
-        /// What would be accepted.
+        /// A description of the valid values.
         expected: &'static str,
     },
-    /// A sequence was asked for that the data set does not list.
+    /// A requested sequence is not in the list of the data set.
     #[error("no sequence {name:?} in {list}: expected one of {known}")]
     UnknownSequence {
-        /// The name as given.
+        /// The requested name.
         name: String,
         /// The list that was searched.
         list: PathBuf,
-        /// The names that exist, comma separated.
+        /// The names in the list, separated by commas.
         known: String,
     },
     /// The encoder failed on a batch of frames.
     #[error("{path}: the encoder failed on the batch that starts with this frame: {message}")]
     Encoder {
-        /// First frame of the batch.
+        /// The first frame of the batch.
         path: PathBuf,
-        /// The encoder's own words.
+        /// The error of the encoder.
         message: String,
     },
-    /// The encoder returned something that cannot be used as features.
+    /// The encoder returned unusable features.
     #[error("{path}: unusable features: {message}")]
     Features {
         /// The frame.
         path: PathBuf,
-        /// What was found and what was expected.
+        /// The difference between what was expected and what was found.
         message: String,
     },
     /// A computation on features failed.
     #[error("{what}: {message}")]
     Numerics {
-        /// What was computed.
+        /// The computation.
         what: &'static str,
-        /// The tensor library's own words.
+        /// The error of the tensor library.
         message: String,
     },
     /// Every sequence failed.
     #[error("none of {listed} sequence(s) could be evaluated; {sequence}: {source}")]
     NothingEvaluated {
-        /// Sequences that were tried.
+        /// The number of sequences that were tried.
         listed: usize,
-        /// The first of them.
+        /// The name of the first one.
         sequence: String,
-        /// Why the first one failed.
+        /// The error of the first one.
         source: Box<EvalError>,
     },
 }

@@ -1,4 +1,4 @@
-//! The entrance: one benchmark, one data set, one encoder, and what is reported.
+//! Evaluates an encoder on a data set and reports the scores.
 
 use std::path::Path;
 
@@ -13,16 +13,17 @@ use crate::options::EvalOptions;
 use crate::report::{TaskReport, compute_of};
 use crate::run::Run;
 
-/// Evaluates `encoder` on the data set at `data_dir`, in its official layout, and writes what
-/// [`EvalOptions::out`] asks for.
+/// Evaluates `encoder` on the data set at `data_dir`, which has the official layout.
 ///
-/// A sequence that cannot be evaluated does not stop the others: it is left out of the scores and named in
-/// [`TaskReport::failures`].
+/// If [`EvalOptions::out`] is set, predictions and the report are written there. A sequence that cannot be evaluated
+/// does not stop the others. It is left out of the scores and listed in [`TaskReport::failures`].
 ///
 /// # Errors
-/// [`EvalError::Protocol`] for an impossible protocol; [`EvalError::Layout`] if the data set is not there;
-/// [`EvalError::UnknownSequence`]; [`EvalError::NothingEvaluated`] if every sequence failed;
-/// [`EvalError::Write`] if the report cannot be written.
+/// - [`EvalError::Protocol`] if a value of the protocol is invalid,
+/// - [`EvalError::Layout`] if the data set is missing,
+/// - [`EvalError::UnknownSequence`] if a requested sequence is not in its list,
+/// - [`EvalError::NothingEvaluated`] if every sequence failed,
+/// - [`EvalError::Write`] if the report cannot be written.
 pub fn evaluate(
     benchmark: &dyn Benchmark,
     data_dir: &Path,
@@ -41,14 +42,14 @@ pub fn evaluate(
     Ok(report)
 }
 
-/// Evaluates `encoder` under several `settings` of the protocol at once, and reports in their order.
+/// Evaluates `encoder` with several `settings` of the protocol at once, and returns the reports in their order.
 ///
-/// Each frame is decoded and encoded once; only what propagates from its features is kept for each setting. Nothing is
-/// written, and the observer sees the predictions of the first setting.
+/// Each frame is decoded and encoded once, and its labels are propagated with each setting. No files are written, and
+/// the observer receives the predictions of the first setting.
 ///
 /// # Errors
-/// As [`evaluate`]; [`EvalError::Protocol`] without a setting, or if the settings disagree on what decides
-/// features (`frame_size`, `feature_block`, `l2_normalise`).
+/// Returns the errors of [`evaluate`], and [`EvalError::Protocol`] if there are no settings or if they differ in a value
+/// that features depend on (`frame_size`, `feature_block`, `l2_normalise`).
 pub fn sweep(
     benchmark: &dyn Benchmark,
     data_dir: &Path,
@@ -61,7 +62,7 @@ pub fn sweep(
     reports(benchmark, data_dir, run, options)
 }
 
-/// Runs a benchmark: a report for each setting.
+/// Runs a benchmark and returns a report for each setting.
 fn reports(
     benchmark: &dyn Benchmark,
     data_dir: &Path,

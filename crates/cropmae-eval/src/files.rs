@@ -1,4 +1,4 @@
-//! Files and folders: listed by name, and written.
+//! Lists and writes files and folders.
 
 mod list;
 mod write;

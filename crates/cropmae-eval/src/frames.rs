@@ -1,9 +1,10 @@
-//! Frames as the encoder sees them: decoded, resized in memory, normalized.
+//! Decodes frames, resizes them in memory and normalizes them for the encoder.
 //!
-//! The reference evaluates privately resized copies of the data sets; here the official files are read and
-//! resized by the rule it uses for sizes: bilinear, half-pixel centers, no antialiasing (`cv2.resize`), on
-//! RGB values in 0..1 (f32). Pixels of baseline JPEGs equal libjpeg's, those of progressive ones may differ by
-//! 1 or 2 levels.
+//! The reference evaluates resized copies of the data sets. Here the official files are read and resized to the sizes
+//! of the reference: bilinear with half-pixel centers and without antialiasing (`cv2.resize`), on RGB values in 0..1
+//! (f32). The pixels of baseline JPEGs equal those of libjpeg. The pixels of progressive and CMYK files may differ by a
+//! few of 255 levels: by at most 2 on the golden files, and by up to 12 on larger progressive files with subsampled
+//! chroma.
 
 use std::path::Path;
 
@@ -15,23 +16,25 @@ use crate::error::EvalError;
 use crate::resize::{bilinear, widen};
 use crate::size::Size;
 
-/// The encoder's memory grows with the cells of the frames that go through it together: these are the most.
+/// The maximum number of cells of the frames that are encoded together, which limits the memory of the encoder.
 const BATCH_CELLS: usize = 8192;
 
-/// The number of frames of `cells` cells that go through the encoder together: 4 of 480x880 with patches of 16, one with
-/// patches of 8.
+/// Returns the number of frames with `cells` cells that are encoded together.
+///
+/// For frames of 480x880 pixels it is 4 with patches of 16 pixels, and 1 with patches of 8 pixels.
 pub(crate) fn batch_len(cells: usize) -> usize {
     (BATCH_CELLS / cells.max(1)).clamp(1, 4)
 }
 
-/// Frames of more are refused: no benchmark has any, and a hostile file may claim them.
+/// The maximum size of a frame. No benchmark has larger frames, but a malicious file may declare any size.
 const MAX_MEGAPIXELS: u32 = 64;
 
-/// Decodes a JPEG or PNG file to RGB as training does: gray is replicated, alpha dropped, EXIF orientation
-/// ignored, a truncated file refused.
+/// Decodes a JPEG or PNG file to RGB in the same way as for training.
+///
+/// Gray values are copied to all channels. Alpha and EXIF orientation are ignored.
 ///
 /// # Errors
-/// [`EvalError::Image`], naming the file.
+/// Returns [`EvalError::Image`] with the path if the file cannot be decoded or is truncated.
 pub fn read_frame(path: &Path) -> Result<RgbImage, EvalError> {
     decode::read(path, MAX_MEGAPIXELS).map_err(|bad| EvalError::Image {
         path: bad.path,
@@ -39,10 +42,10 @@ pub fn read_frame(path: &Path) -> Result<RgbImage, EvalError> {
     })
 }
 
-/// Reads the size of an image file from its header alone.
+/// Reads the size of an image file from its header.
 ///
 /// # Errors
-/// [`EvalError::Image`], naming the file.
+/// Returns [`EvalError::Image`] with the path if the header cannot be read.
 pub(crate) fn read_size(path: &Path) -> Result<Size, EvalError> {
     let (width, height) = image::image_dimensions(path).map_err(|error| EvalError::Image {
         path: path.into(),
@@ -54,15 +57,13 @@ pub(crate) fn read_size(path: &Path) -> Result<Size, EvalError> {
     })
 }
 
-/// Resizes a frame to `size` and scales it to 0..1.
-///
-/// Shape: returns (3, H, W).
+/// Resizes a frame to `size`, scales it to 0..1 and returns it with the shape (3, H, W).
 pub fn resize_frame(frame: &RgbImage, size: Size) -> Vec<f32> {
     let (input_width, input_height) = (frame.width() as usize, frame.height() as usize);
     let columns = bilinear(input_width, size.width);
     let unit: [f32; 256] = std::array::from_fn(|level| level as f32 / 255.0);
     let mut output = vec![0.0; 3 * size.area()];
-    // The two input rows in use, widened; moving down the picture replaces one at a time.
+    // These are the two input rows in use, after the horizontal resize. Each step down replaces at most one of them.
     let mut rows = [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())];
     let load = |rows: &mut [(usize, Vec<f32>); 2], row: usize, keep: usize| {
         if let Some(at) = rows.iter().position(|(loaded, _)| *loaded == row) {
@@ -93,9 +94,7 @@ pub fn resize_frame(frame: &RgbImage, size: Size) -> Vec<f32> {
     output
 }
 
-/// Normalizes values in 0..1 with ImageNet's statistics in place: `(x - mean) / std`.
-///
-/// Shape: `pixels` (3, H, W).
+/// Normalizes `pixels` (3, H, W) with values in 0..1 by the statistics of ImageNet, in place: `(x - mean) / std`.
 pub fn normalize(pixels: &mut [f32]) {
     let area = pixels.len() / 3;
     for (plane, (mean, std)) in pixels.chunks_exact_mut(area).zip(MEAN.into_iter().zip(STD)) {
@@ -105,10 +104,10 @@ pub fn normalize(pixels: &mut [f32]) {
     }
 }
 
-/// Decodes a frame that must have the size `expected`, as `reference` has it.
+/// Decodes a frame that must have the size `expected` of the image `reference`.
 ///
 /// # Errors
-/// As [`read_frame`], and [`EvalError::Size`] for a frame of another size.
+/// Returns the errors of [`read_frame`], and [`EvalError::Size`] if the frame has another size.
 pub(crate) fn read_frame_of(
     path: &Path,
     expected: Size,

@@ -1,10 +1,10 @@
-//! Label maps: reading masks, label sets, soft labels on the feature grid, and back to pixels.
+//! Label maps: masks, sets of classes, soft labels on the feature grid, and their conversion back to pixels.
 //!
-//! As in the reference, frame 0's mask is resized to the encoder's input by nearest neighbour, its distinct
-//! colors are the classes in the order of (blue, green, red), and the one-hot maps are resized bilinearly
-//! to the grid. Predictions go back bilinearly, the largest wins (the first class of equals), and reach the
-//! annotation's size by nearest neighbour. An id that frame 0 does not show, or that vanishes when frame 0
-//! is resized, is therefore never predicted.
+//! As in the reference, the mask of frame 0 is resized to the encoder's input by nearest neighbor. Its distinct colors
+//! are the classes, in the order of (blue, green, red), and the one-hot maps are resized bilinearly to the grid.
+//! Predictions are resized bilinearly to the encoder's input, where the largest value wins (the first class if several
+//! are equal), and then by nearest neighbor to the size of the annotation. An id that is not in frame 0, or that
+//! disappears when frame 0 is resized, is therefore never predicted.
 
 mod map;
 mod mask;

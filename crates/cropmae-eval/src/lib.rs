@@ -2,13 +2,13 @@
 //! classification of images.
 //!
 //! [`evaluate`] reads a data set in its official layout, sends its frames through a
-//! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the
-//! result. Which data set that is, a [`Benchmark`] says; [`benchmarks`] has them all.
+//! [`FeatureExtractor`](cropmae_model::FeatureExtractor), propagates the labels of frame 0 and scores the result. A
+//! [`Benchmark`] describes the data set, and [`benchmarks`] contains all of them.
 //!
-//! The parts stand on their own and work on plain slices: [`propagation`] (the search for sources),
-//! [`labels`] and [`pose`] (labels to and from the feature grid), [`metrics`], [`run`] (the way of a frame from its file
-//! to a score). The formats of the data sets are here for readers and writers alike: [`palette`], [`joints`], [`mat`]
-//! and the layouts in [`benchmarks`].
+//! The parts can be used separately and work on plain slices: [`propagation`] (the search for sources), [`labels`] and
+//! [`pose`] (labels to and from the feature grid), [`metrics`], and [`run`] (from the files of frames to scores). The
+//! formats of the data sets can be read and written: [`palette`], [`joints`], [`mat`] and the layouts in
+//! [`benchmarks`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -24,7 +24,7 @@
 //! for measure in report.scores.headline() {
 //!     println!("{}: {:.1} %", measure.name, measure.in_percent()); // J&F-Mean: ..
 //! }
-//! assert!(report.failures.is_empty(), "a score over some of the sequences compares with nothing");
+//! assert!(report.failures.is_empty(), "a score over only some of the sequences is not comparable");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

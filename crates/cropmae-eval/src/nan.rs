@@ -1,4 +1,4 @@
-//! Serde for numbers that may be NaN: JSON has none, so they are written as null.
+//! Serializes numbers that may be NaN. JSON has no NaN, so it is written as null.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

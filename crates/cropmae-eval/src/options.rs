@@ -1,18 +1,18 @@
-//! What to evaluate, and where the results go.
+//! The options of an evaluation.
 
 use std::path::PathBuf;
 
-/// What to evaluate and where to write.
+/// The choice of sequences to evaluate, and the output folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvalOptions {
-    /// Folder for predictions, `report.json` and tables. Nothing is written when it is absent.
+    /// The folder for predictions, `report.json` and tables. If it is `None`, no files are written.
     pub out: Option<PathBuf>,
-    /// A file of sequence names, one per line, that takes the place of the data set's own list.
+    /// A file with one sequence name per line, which replaces the list of the data set.
     pub list: Option<PathBuf>,
-    /// The sequences of the list that are evaluated; all of them when absent.
+    /// The sequences of the list to evaluate. If it is `None`, all are evaluated.
     pub sequences: Option<Vec<String>>,
-    /// The number of sequences that are evaluated at most: the first ones.
+    /// The maximum number of sequences to evaluate, from the beginning of the list.
     pub max_sequences: Option<usize>,
-    /// SHA-256 of the encoder's weight file, for the report.
+    /// The SHA-256 of the encoder's weight file, for the report.
     pub weights_sha256: Option<String>,
 }

@@ -34,7 +34,7 @@ pub use video::VideoPropagation;
 pub(crate) use video::stretched;
 
 use affinity::QUERIES;
-use grid::Neighbourhood;
+use grid::Neighborhood;
 use search::Search;
 use sketch::Sketch;
 
@@ -92,7 +92,7 @@ pub struct Neighbours {
 /// The search on one grid, with one protocol's radius, k and temperature.
 #[derive(Debug)]
 pub struct Propagator {
-    hood: Neighbourhood,
+    hood: Neighborhood,
     top_k: usize,
     temperature: f32,
 }
@@ -101,7 +101,7 @@ impl Propagator {
     /// Prepares the search for feature maps of `grid`.
     pub fn new(grid: Grid, protocol: &Protocol) -> Self {
         Self {
-            hood: Neighbourhood::new(grid, protocol.radius),
+            hood: Neighborhood::new(grid, protocol.radius),
             top_k: protocol.top_k,
             temperature: protocol.temperature as f32,
         }
@@ -149,9 +149,9 @@ impl Propagator {
         let mut labels = vec![0.0; self.grid().cells() * classes];
         for (cell, mean) in self.search(query, sources, |ranked, weights| {
             let mut mean = vec![0.0; classes];
-            for (neighbour, weight) in ranked.iter().zip(weights) {
-                let source = sources[neighbour.source as usize].labels;
-                let source = &source[neighbour.cell as usize * classes..][..classes];
+            for (neighbor, weight) in ranked.iter().zip(weights) {
+                let source = sources[neighbor.source as usize].labels;
+                let source = &source[neighbor.cell as usize * classes..][..classes];
                 for (sum, label) in mean.iter_mut().zip(source) {
                     *sum += weight * label;
                 }

@@ -1,4 +1,4 @@
-//! Group I: decoding, resizing and normalising of frames.
+//! Group I: decoding, resizing and normalizing of frames.
 
 use cropmae_config::FrameSize;
 

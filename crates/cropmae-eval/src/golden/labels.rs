@@ -31,7 +31,7 @@ fn golden_label_sets_and_soft_labels() {
             let (set, pixels) = LabelSet::of(&mask.map.resize_opencv(size), &mask.palette);
 
             let columns = count(&case["label_set_columns"]);
-            let colours: Vec<u8> = set
+            let colors: Vec<u8> = set
                 .ids
                 .iter()
                 .flat_map(|&id| {
@@ -39,7 +39,7 @@ fn golden_label_sets_and_soft_labels() {
                     [b, g, r][..columns].to_vec()
                 })
                 .collect();
-            assert_eq!(colours, t[&format!("{name}/label_set")].u8(), "{name}");
+            assert_eq!(colors, t[&format!("{name}/label_set")].u8(), "{name}");
             if let Some(ids) = case.get("palette_index_of_each_class") {
                 let ids: Vec<usize> = ids.as_array().unwrap().iter().map(count).collect();
                 assert_eq!(
@@ -88,7 +88,7 @@ fn golden_conversion_to_annotation_ids() {
         for case in meta["davis_conversion"].as_array().unwrap() {
             let path = |key: &str| folder.join(case[key].as_str().unwrap());
             let output = Mask::read(&path("output")).unwrap();
-            // The reference writes its colours as (b, g, r) and swaps them when it converts.
+            // The reference writes its colors as (b, g, r) and swaps them when it converts.
             let input = image::open(path("input")).unwrap().into_rgb8();
             let ids = input
                 .pixels()

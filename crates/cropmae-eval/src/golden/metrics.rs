@@ -42,9 +42,9 @@ fn golden_region_and_boundary() {
                 height: disk.shape[0],
                 width: disk.shape[1],
             };
-            let mut centre = vec![0; size.area()];
-            centre[size.area() / 2] = 1;
-            let found = dilate(&BitMask::of_id(&centre, size, 1), radius);
+            let mut center = vec![0; size.area()];
+            center[size.area() / 2] = 1;
+            let found = dilate(&BitMask::of_id(&center, size, 1), radius);
             assert_eq!(found, BitMask::of_id(&disk.u8(), size, 1), "{name}");
         }
         for case in cases.as_array().unwrap() {
@@ -280,9 +280,9 @@ fn golden_key_point_accuracy() {
                 .collect();
             let expected = numbers(&expected["normaliser_per_clip_per_frame"][index]);
             for ((gt, pred), expected) in gt.iter().zip(&pred).zip(expected) {
-                // Without a joint that counts the normaliser is the box's initial value, and unused.
+                // Without a joint that counts the normalizer is the box's initial value, and unused.
                 if pred.iter().any(|point| point[0] >= 0.0) {
-                    assert_close("normaliser", &[normalizer(gt, pred)], &[expected], 1e-9);
+                    assert_close("normalizer", &[normalizer(gt, pred)], &[expected], 1e-9);
                 }
             }
             let mut one = Pck::default();

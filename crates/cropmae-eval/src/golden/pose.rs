@@ -9,7 +9,7 @@ fn golden_pose_key_points() {
     let mut cases = 0;
     for folder in folders("f_propagation") {
         let t = tensors(&folder.join("pose.safetensors"));
-        let colours = &json(&folder.join("meta.json"))["pose_colours_rgb"];
+        let colors = &json(&folder.join("meta.json"))["pose_colours_rgb"];
         for (name, pred) in t.iter().filter(|(name, _)| name.ends_with("/pred")) {
             let grid = Grid {
                 height: pred.shape[0],
@@ -22,14 +22,14 @@ fn golden_pose_key_points() {
                 let expected = &expected[axis * found.len()..][..found.len()];
                 assert_close(name, &found, expected, 1e-4);
             }
-            // The reference's picture: each joint's colour at its truncated coordinates.
+            // The reference's picture: each joint's color at its truncated coordinates.
             if let Some(expected) = t.get(&name.replace("/pred", "/sharp_rgb")) {
                 let mut picture = vec![0.0; grid.cells() * 3];
                 for (joint, point) in points.iter().enumerate() {
                     if point[0] >= 0.0 {
                         let [x, y] = point.map(|v| (v + 1e-4) as usize);
                         let pixel = &mut picture[(y * grid.width + x) * 3..][..3];
-                        pixel.copy_from_slice(&numbers(&colours[joint + 1]));
+                        pixel.copy_from_slice(&numbers(&colors[joint + 1]));
                     }
                 }
                 assert_eq!(picture, expected.values, "{name}");

@@ -159,8 +159,8 @@ impl<'a> Case<'a> {
             let sources = self.sources(frame, &labels);
             let query = &self.feats[frame + self.context];
             let found = propagator.neighbours(query, &sources);
-            for (cell, neighbours) in found.cells.iter().enumerate() {
-                self.check_cell(frame, cell, neighbours);
+            for (cell, neighbors) in found.cells.iter().enumerate() {
+                self.check_cell(frame, cell, neighbors);
             }
             if frame > 0 {
                 let prediction = propagator.propagate(query, &sources, self.classes);
@@ -171,20 +171,20 @@ impl<'a> Case<'a> {
         predictions
     }
 
-    fn check_cell(&self, frame: usize, cell: usize, neighbours: &[(Neighbour, f32)]) {
+    fn check_cell(&self, frame: usize, cell: usize, neighbors: &[(Neighbour, f32)]) {
         let (top_k, cells) = (self.protocol.top_k, self.grid.cells());
         let atol = if self.protocol.temperature < 0.1 {
             5e-6
         } else {
             2e-6
         };
-        assert_eq!(neighbours.len(), top_k);
-        for (rank, (neighbour, weight)) in neighbours.iter().enumerate() {
+        assert_eq!(neighbors.len(), top_k);
+        for (rank, (neighbor, weight)) in neighbors.iter().enumerate() {
             let at = (frame * top_k + rank) * cells + cell;
             let what = format!("{} frame {frame} cell {cell} rank {rank}", self.name);
             assert_close(&what, &[*weight], &self.t["weights"].values[at..=at], atol);
             if self.comparable.contains(&frame) {
-                let id = neighbour.source as usize * cells + neighbour.cell as usize;
+                let id = neighbor.source as usize * cells + neighbor.cell as usize;
                 assert_eq!(id, self.t["ids"].values[at] as usize, "{what}");
             }
         }
@@ -273,7 +273,7 @@ pub(super) fn run(
     found
 }
 
-fn check_upsampling(case: &Case<'_>, predictions: &[Vec<f32>], colours: &serde_json::Value) {
+fn check_upsampling(case: &Case<'_>, predictions: &[Vec<f32>], colors: &serde_json::Value) {
     let Case {
         name,
         grid,
@@ -326,8 +326,8 @@ fn check_upsampling(case: &Case<'_>, predictions: &[Vec<f32>], colours: &serde_j
             for ((expected, &id), scores) in image {
                 let mut sorted = scores.to_vec();
                 sorted.sort_by(|a, b| b.total_cmp(a));
-                let colour = numbers(&colours[usize::from(id)]);
-                assert!(colour == expected || sorted[0] - sorted[1] < 1e-5, "{name}");
+                let color = numbers(&colors[usize::from(id)]);
+                assert!(color == expected || sorted[0] - sorted[1] < 1e-5, "{name}");
             }
         }
     }

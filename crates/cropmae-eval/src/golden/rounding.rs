@@ -22,7 +22,7 @@ const GRID: Grid = Grid {
     height: 30,
     width: 55,
 };
-/// 8 x 8 mean colours a cell: enough channels for bounds.
+/// 8 x 8 mean colors a cell: enough channels for bounds.
 const POOL: usize = 8;
 const CHANNELS: usize = 3 * POOL * POOL;
 const FRAMES: usize = 5;

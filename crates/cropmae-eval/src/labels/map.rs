@@ -18,7 +18,7 @@ pub struct LabelMap {
 }
 
 impl LabelMap {
-    /// Nearest neighbour, OpenCV's convention: source `floor(i * in / out)`.
+    /// Nearest neighbor, OpenCV's convention: source `floor(i * in / out)`.
     pub fn resize_opencv(&self, size: Size) -> Self {
         self.pick(
             size,
@@ -27,7 +27,7 @@ impl LabelMap {
         )
     }
 
-    /// Nearest neighbour, Pillow's convention: source `floor((i + 0.5) * in / out)`.
+    /// Nearest neighbor, Pillow's convention: source `floor((i + 0.5) * in / out)`.
     pub fn resize_pillow(&self, size: Size) -> Self {
         self.pick(
             size,

@@ -2,7 +2,7 @@
 //! 2004), as davis2017-evaluation computes it, on bits.
 //!
 //! Its boundary is not symmetric: a pixel belongs to it if it differs from its right, lower or lower right
-//! neighbour. A mask that touches the image border has no boundary there.
+//! neighbor. A mask that touches the image border has no boundary there.
 
 use super::BitMask;
 use crate::size::Size;
@@ -35,7 +35,7 @@ pub fn boundary_measure(gt: &BitMask, pred: &BitMask, void: Option<&BitMask>) ->
     2.0 * precision * recall / (precision + recall)
 }
 
-/// Boundary pixels: those that differ from their right, lower or lower right neighbour; the last row looks
+/// Boundary pixels: those that differ from their right, lower or lower right neighbor; the last row looks
 /// only to the right, the last column only down.
 pub(crate) fn boundary(mask: &BitMask) -> BitMask {
     let size = mask.size();
@@ -45,7 +45,7 @@ pub(crate) fn boundary(mask: &BitMask) -> BitMask {
         let below = mask.row((y + 1).min(size.height - 1));
         let last = (row.len() - 1, (size.width - 1) % 64);
         for (i, word) in edges.row_mut(y).iter_mut().enumerate() {
-            // The last column is its own right neighbour, as the last row is its own lower one.
+            // The last column is its own right neighbor, as the last row is its own lower one.
             let right = |row: &[u64]| {
                 let next = row.get(i + 1).map_or(0, |next| next << 63);
                 let edge = if i == last.0 { row[i] & 1 << last.1 } else { 0 };
@@ -90,7 +90,7 @@ pub(crate) fn dilate(mask: &BitMask, radius: usize) -> BitMask {
     wide
 }
 
-/// Sets the left and right neighbour of every set bit of a row.
+/// Sets the left and right neighbor of every set bit of a row.
 fn stretch(row: &mut [u64]) {
     let mut before = 0;
     for i in 0..row.len() {

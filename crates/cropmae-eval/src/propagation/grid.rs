@@ -1,7 +1,7 @@
 //! The feature grid, and which of its cells lie within the radius of which.
 //!
 //! Inside the search cells are numbered along the shorter side of the grid ("lines" of cells). A panel of
-//! neighbouring numbers then covers few lines, and for the usual 30x55 grid and radius 20 whole lines are
+//! neighboring numbers then covers few lines, and for the usual 30x55 grid and radius 20 whole lines are
 //! either inside or outside: 60 % of all pairs are computed where 45 % lie within the radius.
 
 use super::affinity::{PANEL, QUERIES};
@@ -58,7 +58,7 @@ impl Grid {
 
 /// Distances on a grid against one radius.
 #[derive(Debug)]
-pub(super) struct Neighbourhood {
+pub(super) struct Neighborhood {
     pub grid: Grid,
     /// (row, column) in search order.
     positions: Vec<(i32, i32)>,
@@ -68,7 +68,7 @@ pub(super) struct Neighbourhood {
     near: Vec<bool>,
 }
 
-impl Neighbourhood {
+impl Neighborhood {
     pub fn new(grid: Grid, radius: f64) -> Self {
         let positions: Vec<(i32, i32)> = (0..grid.cells())
             .map(|number| grid.row_column(number))
@@ -170,7 +170,7 @@ mod tests {
                 20.0,
             ),
         ] {
-            let hood = Neighbourhood::new(grid, radius);
+            let hood = Neighborhood::new(grid, radius);
             let mut pairs = 0usize;
             for query in 0..grid.cells() {
                 for source in 0..grid.cells() {

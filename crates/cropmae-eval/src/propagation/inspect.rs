@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::PackedFeatures;
 use super::affinity::{PANEL, QUERIES, Tile, affinities};
-use super::grid::{Grid, Neighbourhood};
+use super::grid::{Grid, Neighborhood};
 
 /// Affinities (source cells, query cells) of two frames, row-major.
 pub(crate) fn affinity_matrix(query: &PackedFeatures, source: &PackedFeatures) -> Vec<f32> {
@@ -43,7 +43,7 @@ impl WithSimd for Matrix<'_> {
 
 /// Which pairs of cells, row-major, are within the radius.
 pub(crate) fn within_radius(grid: Grid, radius: f64) -> Vec<bool> {
-    let hood = Neighbourhood::new(grid, radius);
+    let hood = Neighborhood::new(grid, radius);
     let mut within = vec![false; grid.cells() * grid.cells()];
     for query in 0..grid.cells() {
         for source in 0..grid.cells() {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::affinity::{PANEL, QUERIES, Tile, affinities, affinity};
-use super::grid::Neighbourhood;
+use super::grid::Neighborhood;
 use super::sketch::{DIMENSIONS, Sketch};
 use super::top_k::{Neighbour, TopK};
 use super::{Query, Source};
@@ -15,7 +15,7 @@ const FEW: u32 = 32;
 
 /// A search, compiled once per instruction set.
 pub(super) struct Search<'a> {
-    hood: &'a Neighbourhood,
+    hood: &'a Neighborhood,
     top_k: usize,
     query: Query<'a>,
     sources: &'a [Source<'a>],
@@ -28,7 +28,7 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub fn new(
-        hood: &'a Neighbourhood,
+        hood: &'a Neighborhood,
         top_k: usize,
         query: Query<'a>,
         sources: &'a [Source<'a>],
@@ -61,11 +61,11 @@ impl<'a> Search<'a> {
         } else {
             source.unrestricted
         };
-        let neighbour = Neighbour {
+        let neighbor = Neighbour {
             source: index as u32,
             cell: grid.cell(number) as u32,
         };
-        (copies > 0).then_some((copies, neighbour))
+        (copies > 0).then_some((copies, neighbor))
     }
 
     /// Offers the pairs of a block and a panel whose upper bounds beat the k-th best; false if they are too
@@ -112,12 +112,12 @@ impl<'a> Search<'a> {
             for (lane, &bound) in tile[row].iter().enumerate() {
                 let number = panel * PANEL + lane;
                 if bound > top.weakest(slot * QUERIES + row)
-                    && let Some((copies, neighbour)) = self.accept(index, first + row, number)
+                    && let Some((copies, neighbor)) = self.accept(index, first + row, number)
                 {
                     let query = self.query.features.row(first + row);
                     let affinity = affinity(simd, query, source.row(number));
                     if affinity > top.weakest(slot * QUERIES + row) {
-                        top.insert(slot * QUERIES + row, affinity, copies, neighbour);
+                        top.insert(slot * QUERIES + row, affinity, copies, neighbor);
                     }
                 }
             }

@@ -18,7 +18,7 @@ pub(super) struct TopK {
     k: usize,
     /// (queries, k), falling; -inf where nothing was offered yet.
     affinities: Vec<f32>,
-    neighbours: Vec<Neighbour>,
+    neighbors: Vec<Neighbour>,
 }
 
 impl TopK {
@@ -26,7 +26,7 @@ impl TopK {
         Self {
             k,
             affinities: vec![f32::NEG_INFINITY; queries * k],
-            neighbours: vec![Neighbour { source: 0, cell: 0 }; queries * k],
+            neighbors: vec![Neighbour { source: 0, cell: 0 }; queries * k],
         }
     }
 
@@ -35,7 +35,7 @@ impl TopK {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &self.affinities[range.clone()];
         let found = affinities.partition_point(|&a| a > f32::NEG_INFINITY);
-        (&affinities[..found], &self.neighbours[range][..found])
+        (&affinities[..found], &self.neighbors[range][..found])
     }
 
     /// What an affinity must exceed to enter.
@@ -61,9 +61,9 @@ impl TopK {
             }
             for (lane, &affinity) in row.iter().enumerate() {
                 if affinity > self.weakest(first_query + slot)
-                    && let Some((copies, neighbour)) = accept(slot, lane)
+                    && let Some((copies, neighbor)) = accept(slot, lane)
                 {
-                    self.insert(first_query + slot, affinity, copies, neighbour);
+                    self.insert(first_query + slot, affinity, copies, neighbor);
                 }
             }
         }
@@ -71,16 +71,16 @@ impl TopK {
 
     /// Enters an affinity above [`Self::weakest`], as often as its source counts.
     #[inline(never)]
-    pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbour: Neighbour) {
+    pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbor: Neighbour) {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &mut self.affinities[range.clone()];
-        let neighbours = &mut self.neighbours[range];
+        let neighbors = &mut self.neighbors[range];
         let at = affinities.partition_point(|&a| a >= affinity);
         let copies = copies.min(self.k - at);
         affinities[at..].rotate_right(copies);
         affinities[at..at + copies].fill(affinity);
-        neighbours[at..].rotate_right(copies);
-        neighbours[at..at + copies].fill(neighbour);
+        neighbors[at..].rotate_right(copies);
+        neighbors[at..at + copies].fill(neighbor);
     }
 }
 
@@ -95,9 +95,9 @@ mod tests {
         for (cell, affinity) in [0.1, 0.5, 0.3, 0.5, 0.2, 0.9].into_iter().enumerate() {
             top.insert(0, affinity, 1, at(cell as u32));
         }
-        let (affinities, neighbours) = top.ranked(0);
+        let (affinities, neighbors) = top.ranked(0);
         assert_eq!(affinities, [0.9, 0.5, 0.5, 0.3]);
-        assert_eq!(neighbours, [at(5), at(1), at(3), at(2)]);
+        assert_eq!(neighbors, [at(5), at(1), at(3), at(2)]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct JhmdbScores {
 /// PCK at one threshold, in percent, over all clips together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PckAt {
-    /// Share of the normaliser up to which a key point is correct.
+    /// Share of the normalizer up to which a key point is correct.
     pub threshold: f64,
     /// Mean over joints.
     #[serde(with = "nan")]
