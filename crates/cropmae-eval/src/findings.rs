@@ -1,4 +1,4 @@
-//! What a check of one sequence finds.
+//! The results of checking one sequence.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::labels::{Mask, Storage};
 use crate::sequence::SequenceFiles;
 use crate::size::Size;
 
-/// What a check of one sequence found.
+/// The results of checking one sequence.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub(crate) frames: usize,
@@ -46,7 +46,7 @@ impl Findings {
         found
     }
 
-    /// A sequence of which nothing can be checked.
+    /// Creates the findings of a sequence whose files cannot be listed.
     pub(crate) fn unreadable(error: &EvalError) -> Self {
         Self {
             problems: vec![error.to_string()],
@@ -54,17 +54,19 @@ impl Findings {
         }
     }
 
-    /// Adds what must be fixed: an evaluation would leave the sequence out, or compare with nobody's numbers.
+    /// Adds a problem that must be fixed.
+    ///
+    /// An evaluation would leave the sequence out, or its score would not be comparable with others.
     pub fn problem(&mut self, what: impl ToString) {
         self.problems.push(what.to_string());
     }
 
-    /// Adds what is worth knowing and harmless.
+    /// Adds a harmless observation.
     pub fn remark(&mut self, what: impl ToString) {
         self.remarks.push(what.to_string());
     }
 
-    /// Requires that frames are numbered from `first` without a gap.
+    /// Checks that frames are numbered from `first` without a gap.
     pub fn require_numbers(&mut self, files: &SequenceFiles, first: usize) {
         let folder = files.folder.display();
         let number = |path: &PathBuf| stem(path).parse::<usize>().ok();
@@ -86,7 +88,7 @@ impl Findings {
         }
     }
 
-    /// Requires a mask of the right size for every frame. Returns the masks if all of them can be read.
+    /// Checks that every frame has a mask of the right size. Returns the masks if all of them can be read.
     pub fn require_masks(
         &mut self,
         files: &SequenceFiles,

@@ -1,29 +1,29 @@
-//! The joints of a JHMDB puppet, and the files that hold them.
+//! The joints of a JHMDB puppet and their files.
 //!
-//! The order is the data set's: neck, belly, face, then shoulders, hips, elbows, knees, wrists and ankles, of each
-//! pair the right one first.
+//! The order is that of the data set: neck, belly, face, then shoulders, hips, elbows, knees, wrists and ankles. In
+//! each pair, the right joint comes first.
 
 use std::path::Path;
 
 use crate::error::EvalError;
 use crate::mat::{self, Array};
 
-/// Number of joints of a JHMDB puppet.
+/// The number of joints of a JHMDB puppet.
 pub const JOINTS: usize = 15;
 
 /// The joints of one frame at (x, y), in pixels unless stated otherwise. The center of the first pixel is (0, 0).
 pub type Pose<T> = [[T; 2]; JOINTS];
 
-/// Name of the array in `joint_positions.mat`.
+/// The name of the array in `joint_positions.mat`.
 const ARRAY: &str = "pos_img";
 
 /// Reads the joints of every frame of a clip from its `joint_positions.mat`.
 ///
-/// The file holds an array `pos_img` of shape (2, 15, T), in which MATLAB counts pixels from 1.
+/// The file contains an array `pos_img` of shape (2, 15, T), in which pixels are counted from 1.
 ///
 /// # Errors
-/// [`EvalError::Read`] if the system refuses; [`EvalError::Mat`] if the file is damaged, or if the array is missing,
-/// has another shape or holds a value that is not finite.
+/// Returns [`EvalError::Read`] if the file cannot be read, and [`EvalError::Mat`] if it is damaged or if the array is
+/// missing, has another shape or contains a value that is not finite.
 pub fn read(path: &Path) -> Result<Vec<Pose<f64>>, EvalError> {
     let refused = |message: String| EvalError::Mat {
         path: path.into(),
@@ -50,11 +50,12 @@ pub fn read(path: &Path) -> Result<Vec<Pose<f64>>, EvalError> {
     Ok((0..frames).map(pose).collect())
 }
 
-/// Writes the joints of every frame of a clip as a `joint_positions.mat` that [`read`] and MATLAB read. Folders that
-/// are missing are made.
+/// Writes the joints of every frame of a clip as a `joint_positions.mat` for [`read`] and MATLAB.
+///
+/// Missing folders are created.
 ///
 /// # Errors
-/// [`EvalError::Write`] if the system refuses.
+/// Returns [`EvalError::Write`] if the file cannot be written.
 pub fn write(path: &Path, frames: &[Pose<f64>]) -> Result<(), EvalError> {
     let values = frames.as_flattened().as_flattened();
     let array = Array {

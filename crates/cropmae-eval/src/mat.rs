@@ -1,10 +1,11 @@
-//! Real numeric arrays in MATLAB 5 files: what JHMDB's `joint_positions.mat` needs, read and written.
+//! Reads and writes real numeric arrays in MATLAB 5 files, such as `joint_positions.mat` of JHMDB.
 //!
-//! Written from the format's public description (MAT-File Format, Level 5): a header of 128 bytes, then tagged
-//! elements. An array is one element that holds its flags, dimensions, name and values, each padded to 8 bytes.
+//! The implementation follows the public description of the format (MAT-File Format, Level 5). A file has a header of
+//! 128 bytes and then tagged elements. An array is one element with its flags, dimensions, name and values, each padded
+//! to 8 bytes.
 //!
-//! The crate `matfile` (0.5) does not fit: it cannot write, unfolds compressed elements of any size, prints to standard
-//! output, and neither its errors nor its type for arrays say what was found in place of what was asked for.
+//! The crate `matfile` (0.5) is not suitable: it cannot write, decompresses elements of any size, prints to standard
+//! output, and its errors do not say what was found instead of the expected array.
 
 mod read;
 mod write;
@@ -12,19 +13,19 @@ mod write;
 pub use read::read;
 pub use write::{to_bytes, write};
 
-/// A numeric array, first dimension fastest.
+/// A numeric array whose first dimension varies fastest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
-    /// Length of each dimension.
+    /// The length of each dimension.
     pub dims: Vec<usize>,
-    /// Values, column-major.
+    /// The values in column-major order.
     pub values: Vec<f64>,
 }
 
-/// Bytes in front of the first element.
+/// The number of bytes before the first element.
 const HEADER: usize = 128;
 
-/// Types of elements that are not plain numbers, or that the writer uses.
+/// The types of elements that are not plain numbers, or that the writer uses.
 mod kind {
     pub const INT8: u32 = 1;
     pub const INT32: u32 = 5;

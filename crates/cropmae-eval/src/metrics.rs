@@ -1,4 +1,4 @@
-//! The three tasks' measures, on plain masks and points.
+//! The measures of the three video benchmarks, on plain masks and points.
 
 pub(crate) mod boundary;
 mod confusion;

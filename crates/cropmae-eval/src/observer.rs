@@ -1,4 +1,4 @@
-//! What an evaluation tells while it runs, for progress bars and overlays.
+//! Reports the progress of an evaluation, for progress bars and overlays.
 
 use image::RgbImage;
 
@@ -6,44 +6,44 @@ use crate::error::EvalError;
 use crate::joints::Pose;
 use crate::labels::LabelMap;
 
-/// Is told about every sequence and frame, in order. All methods do nothing unless they are implemented.
+/// Receives every sequence and frame, in order. All methods do nothing by default.
 pub trait Observer {
-    /// A sequence begins.
+    /// Called at the beginning of a sequence.
     fn sequence_started(&mut self, sequence: &SequenceInfo<'_>) {
         let _ = sequence;
     }
 
-    /// A frame is predicted.
+    /// Called after a frame was predicted.
     fn frame_done(&mut self, frame: &FrameDone<'_>) {
         let _ = frame;
     }
 
-    /// A sequence is scored, or has failed; the others go on.
+    /// Called after a sequence was scored or failed. The other sequences continue.
     fn sequence_finished(&mut self, sequence: &str, outcome: Result<(), &EvalError>) {
         let _ = (sequence, outcome);
     }
 }
 
-/// An observer that ignores everything.
+/// An observer that ignores all events.
 impl Observer for () {}
 
-/// A sequence about to be evaluated.
+/// A sequence that is being evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceInfo<'a> {
-    /// Its name in the data set's list.
+    /// The name in the list of the data set.
     pub name: &'a str,
-    /// Its place among the sequences of this evaluation, from 0.
+    /// The position in this evaluation, from 0.
     pub index: usize,
-    /// The number of sequences of this evaluation.
+    /// The number of sequences in this evaluation.
     pub sequences: usize,
 }
 
 /// A predicted frame.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameDone<'a> {
-    /// Name of its sequence.
+    /// The name of the sequence.
     pub sequence: &'a str,
-    /// Its place in the sequence, from 0; frame 0 shows the given labels.
+    /// The position in the sequence, from 0. The labels of frame 0 are the given ones.
     pub index: usize,
     /// The number of frames of the sequence.
     pub frames: usize,
@@ -56,13 +56,13 @@ pub struct FrameDone<'a> {
 /// The prediction of one frame.
 #[derive(Debug, Clone, Copy)]
 pub enum Prediction<'a> {
-    /// DAVIS and VIP: an id for every pixel of the annotation.
+    /// An id for every pixel of the annotation (DAVIS and VIP).
     Labels(&'a LabelMap),
-    /// JHMDB: joints at (x, y) in pixels of the frame.
+    /// Joints at (x, y) in pixels of the frame (JHMDB).
     Joints {
-        /// Negative where a joint was lost.
+        /// The predicted joints. The coordinates of lost joints are negative.
         predicted: &'a Pose<f32>,
-        /// Those of the annotation.
+        /// The annotated joints.
         annotated: &'a Pose<f64>,
     },
 }

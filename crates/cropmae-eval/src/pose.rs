@@ -1,20 +1,20 @@
-//! Joints as soft labels: small Gaussians on the feature grid, and key points back from soft maps.
+//! Converts joints to soft labels, which are small Gaussians on the feature grid, and soft labels to key points.
 //!
-//! Channel 0 is the background, 1 where no joint is; channel j + 1 is joint j.
+//! Channel 0 is the background, which is 1 where there is no joint. Channel j + 1 is joint j.
 
 use crate::joints::{JOINTS, Pose};
 use crate::propagation::Grid;
 
-/// Channels of the soft maps: background and joints.
+/// The number of channels of the soft maps, which are the background and the joints.
 pub const POSE_CHANNELS: usize = JOINTS + 1;
 
-/// Standard deviation of a joint's Gaussian, in cells.
+/// The standard deviation of the Gaussian of a joint, in cells.
 const SIGMA: f64 = 0.5;
 
-/// Cells that decide a key point.
+/// The number of cells that determine a key point.
 const STRONGEST: usize = 5;
 
-/// Soft labels (h*w, 16) of joints at (x, y) on the grid, where a cell's center has integer coordinates.
+/// Returns the soft labels (h*w, 16) of joints at (x, y) on the grid. Centers of cells have integer coordinates.
 pub fn joint_maps(joints: &Pose<f64>, grid: Grid) -> Vec<f32> {
     let mut labels = vec![0.0; grid.cells() * POSE_CHANNELS];
     for (joint, &at) in joints.iter().enumerate() {
@@ -30,12 +30,12 @@ pub fn joint_maps(joints: &Pose<f64>, grid: Grid) -> Vec<f32> {
     labels
 }
 
-/// Cells of one joint's Gaussian and their values.
+/// Returns the cells of the Gaussian of a joint and their values.
 ///
-/// The Gaussian is a fixed 4x4 stamp whose peak, 1, is its cell (2, 2); its corner is put at
-/// `trunc(p - 3 sigma)`, so that the peak is the cell nearest to p (from above), not p itself.
+/// The Gaussian is a fixed 4x4 stamp with its peak, 1, in cell (2, 2). Its corner is at `trunc(p - 3 sigma)`, so the
+/// peak is the cell nearest to p (from above), not p itself.
 fn stamp([x, y]: [f64; 2], grid: Grid) -> impl Iterator<Item = (usize, f64)> {
-    // `as` truncates towards zero and turns NaN into 0, a joint far away stays far away.
+    // `as` truncates toward zero and turns NaN into 0. A joint far away stays far away.
     let span = |p: f64| {
         let start = (p - 3.0 * SIGMA) as i64;
         (start, (p + 3.0 * SIGMA + 1.0) as i64)
@@ -52,8 +52,10 @@ fn stamp([x, y]: [f64; 2], grid: Grid) -> impl Iterator<Item = (usize, f64)> {
     })
 }
 
-/// Key points (x, y) on the grid from soft maps (h*w, 16): the mean of the 5 strongest cells, weighted by
-/// their values. A joint whose whole map is zero is at (-1, -1).
+/// Returns the key points (x, y) on the grid from soft maps (h*w, 16).
+///
+/// A key point is the mean of the 5 strongest cells, weighted by their values. If the whole map of a joint is zero, its
+/// key point is (-1, -1).
 pub fn key_points(soft: &[f32], grid: Grid) -> Pose<f32> {
     let cells = soft.as_chunks::<POSE_CHANNELS>().0;
     std::array::from_fn(|joint| {

@@ -1,15 +1,15 @@
-//! Label propagation: each cell of a frame takes the labels of the earlier cells most like it.
+//! Label propagation: each cell of a frame takes the labels of the most similar cells of earlier frames.
 //!
-//! The protocol of Jabri et al. (Space-Time Correspondence as a Contrastive Random Walk, NeurIPS 2020) in
-//! the form in which CropMAE and SiamMAE use it: affinity is the inner product of unit features; sources in
-//! recent frames count only within a radius on the grid, those in frame 0 always; the k strongest over all
-//! sources together vote with softmax weights.
+//! This is the protocol of Jabri et al. (Space-Time Correspondence as a Contrastive Random Walk, NeurIPS 2020) in the
+//! form of CropMAE and SiamMAE. The affinity of two cells is the inner product of their unit features. Sources in recent
+//! frames count only within a radius on the grid, and sources in frame 0 always count. The k strongest of all sources
+//! vote with softmax weights.
 //!
-//! Nothing is approximated, and the affinity matrix is never formed: tiles of 12 queries by 32 sources are
-//! computed in registers, compared with each query's k-th best so far and forgotten. For features of many
-//! channels the tiles hold upper bounds from a few numbers a cell, and affinities are computed only where the
-//! bound beats the k-th best, which leaves the same k. Memory is the packed features and soft labels
-//! of the source frames. Results do not depend on the number of threads.
+//! The result is exact, but the affinity matrix is never stored. Tiles of 12 queries by 32 sources are computed in
+//! registers, compared with the k-th best affinity of each query so far, and discarded. For features with many channels,
+//! the tiles contain upper bounds from a few numbers per cell. Affinities are then computed only if the bound is above
+//! the k-th best, which finds the same k sources. The memory consists of the packed features and the soft labels of the
+//! source frames. Results do not depend on the number of threads.
 
 mod affinity;
 mod features;
@@ -38,27 +38,27 @@ use grid::Neighborhood;
 use search::Search;
 use sketch::Sketch;
 
-/// Query blocks that one task searches for: they share each panel while it is in cache.
+/// The number of query blocks per task. They share each panel while it is in cache.
 const TASK_BLOCKS: usize = 6;
 
-/// A frame whose cells may be chosen as sources.
+/// A frame whose cells can become sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// Its features.
     pub features: &'a PackedFeatures,
     /// Its soft labels (h*w, L), row-major; empty if only neighbours are asked for.
     pub labels: &'a [f32],
-    /// How often it is listed without a radius (frame 0: once).
+    /// The number of times that the frame is listed without a radius (once for frame 0).
     pub unrestricted: usize,
-    /// How often it is listed within the radius: once for a recent frame; for frame 0 as often as the
-    /// padding repeats it. Copies have equal affinities, so they are compared once and counted.
+    /// The number of times that the frame is listed within the radius: once for a recent frame, and for frame 0 as
+    /// often as the padding repeats it. Copies have equal affinities, so they are compared once and counted.
     pub restricted: usize,
-    /// What bounds its affinities.
+    /// The data for upper bounds of its affinities.
     sketch: Option<&'a Sketch>,
 }
 
 impl<'a> Source<'a> {
-    /// A frame that is listed `unrestricted` times without a radius and `restricted` times within it.
+    /// Creates a frame that is listed `unrestricted` times without a radius and `restricted` times within it.
     pub fn new(
         features: &'a PackedFeatures,
         labels: &'a [f32],
@@ -75,21 +75,21 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A frame whose cells look for sources.
+/// A frame whose cells search for sources.
 #[derive(Debug, Clone, Copy)]
 struct Query<'a> {
     features: &'a PackedFeatures,
     sketch: Option<&'a Sketch>,
 }
 
-/// Sources of every cell of a frame.
+/// The sources of every cell of a frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbours {
-    /// Per cell (row-major): its sources with their softmax weights, strongest first.
+    /// The sources of each cell (row-major) with their softmax weights, strongest first.
     pub cells: Vec<Vec<(Neighbour, f32)>>,
 }
 
-/// The search on one grid, with one protocol's radius, k and temperature.
+/// The search for sources on one grid, with the radius, k and temperature of one protocol.
 #[derive(Debug)]
 pub struct Propagator {
     hood: Neighborhood,
@@ -107,12 +107,12 @@ impl Propagator {
         }
     }
 
-    /// The grid this search was prepared for.
+    /// Returns the grid of this search.
     pub fn grid(&self) -> Grid {
         self.hood.grid
     }
 
-    /// The sources that every cell of `query` would average, with their weights.
+    /// Returns the sources that every cell of `query` would average, with their weights.
     pub fn neighbours(&self, query: &PackedFeatures, sources: &[Source<'_>]) -> Neighbours {
         let mut cells = vec![Vec::new(); self.grid().cells()];
         let query = Query {
@@ -131,7 +131,7 @@ impl Propagator {
         Neighbours { cells }
     }
 
-    /// Soft labels (h*w, L), row-major, of `query` from those of its sources.
+    /// Returns the soft labels (h*w, L), row-major, of `query` from the labels of its sources.
     pub fn propagate(
         &self,
         query: &PackedFeatures,
@@ -163,7 +163,7 @@ impl Propagator {
         labels
     }
 
-    /// Finds the sources of every cell and turns each cell's into a `T`, in parallel.
+    /// Finds the sources of every cell and converts them to a `T` per cell, in parallel.
     fn search<T: Send>(
         &self,
         query: Query<'_>,
@@ -191,7 +191,7 @@ impl Propagator {
             .collect()
     }
 
-    /// Softmax of falling `affinities` over the temperature.
+    /// Returns the softmax of `affinities`, in descending order, divided by the temperature.
     fn softmax(&self, affinities: &[f32]) -> Vec<f32> {
         let strongest = affinities.first().map_or(0.0, |a| a / self.temperature);
         let mut weights: Vec<f32> = affinities

@@ -1,4 +1,4 @@
-//! What an evaluation found: `report.json`, and tables with the official toolkits' column names.
+//! The report of an evaluation: `report.json`, and tables with the column names of the official toolkits.
 
 mod measure;
 mod scores;
@@ -18,39 +18,39 @@ pub use measure::{Measure, Unit};
 pub use scores::Scores;
 pub use table::{TOOLKIT_DECIMALS, Table};
 
-/// Everything an evaluation on videos found, and what decided it.
+/// The results of an evaluation on videos, and everything they depend on.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskReport {
     /// The name of the benchmark.
     pub task: String,
-    /// What the encoder calls itself.
+    /// The name of the encoder.
     pub encoder: String,
-    /// SHA-256 of its weight file, where there is one.
+    /// The SHA-256 of its weight file, if there is one.
     pub weights_sha256: Option<String>,
-    /// Type of the operands of its matrix products, as they ran; propagation is f32 with either.
+    /// The type of the operands of the encoder's matrix products. Propagation is always f32.
     #[serde(default)]
     pub compute: ComputeDtype,
-    /// Width and height of a cell of its grid, in pixels.
+    /// The width and height of a cell of the grid, in pixels.
     pub patch_size: usize,
-    /// Sequences by the height and width of the encoder's input: the protocol's, to the nearest multiples of
-    /// the patch size.
+    /// The number of sequences for each height and width of the encoder's input, which are those of the protocol rounded
+    /// to multiples of the patch size.
     pub input_sizes: BTreeMap<String, usize>,
-    /// Identifies the data: SHA-256 over names and sizes of the frames and annotations of all sequences.
+    /// A SHA-256 over the names and sizes of the frames and annotations of all sequences, which identifies the data.
     pub data_fingerprint: String,
-    /// The protocol that was run.
+    /// The protocol of the evaluation.
     pub protocol: Protocol,
-    /// Scores over the sequences that could be evaluated.
+    /// The scores over the sequences that could be evaluated.
     pub scores: Box<dyn Scores>,
-    /// The sequences that are missing from the scores. A number is comparable only if there are none.
+    /// The sequences that are missing from the scores. The scores are comparable only if there are none.
     pub failures: Vec<Failure>,
 }
 
 /// A sequence that could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Its name.
+    /// The name of the sequence.
     pub sequence: String,
-    /// What went wrong, on one line.
+    /// The error message, on one line.
     pub message: String,
 }
 
@@ -58,7 +58,7 @@ impl TaskReport {
     /// Writes `report.json` and the tables into the folder `out`.
     ///
     /// # Errors
-    /// [`EvalError::Write`], naming the file.
+    /// Returns [`EvalError::Write`] with the path if a file cannot be written.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
         replace_json(&out.join("report.json"), self)?;
         let tables = self.scores.tables();
@@ -66,7 +66,7 @@ impl TaskReport {
     }
 }
 
-/// The encoder's number type, as a report names it.
+/// Returns the name of the encoder's number type in a report.
 pub(crate) fn compute_of(encoder: &dyn FeatureExtractor) -> ComputeDtype {
     match encoder.compute() {
         cropmae_model::Compute::F32 => ComputeDtype::F32,

@@ -1,14 +1,14 @@
-//! Checks of settings, shared by the protocols.
+//! Checks of settings for all protocols.
 
 use crate::error::EvalError;
 
-/// Key of a protocol, the value found, whether it will do, and what will.
+/// A key of a protocol, its value, `true` if the value is valid, and a description of the valid values.
 pub(crate) type Check = (&'static str, String, bool, &'static str);
 
-/// Refuses the first value that will not do.
+/// Checks all values.
 ///
 /// # Errors
-/// [`EvalError::Protocol`], naming the key.
+/// Returns [`EvalError::Protocol`] with the key of the first invalid value.
 pub(crate) fn require_all(checks: impl IntoIterator<Item = Check>) -> Result<(), EvalError> {
     match checks.into_iter().find(|(_, _, holds, _)| !holds) {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! OpenCV's two resampling conventions, without antialiasing.
+//! Bilinear and nearest-neighbor resampling without antialiasing, with the conventions of OpenCV and Pillow.
 
 /// Two input positions of an output position, and the weight of the second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,14 +9,16 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// `low + weight * (high - low)`, in OpenCV's order of operations.
+    /// Returns `low * (1 - weight) + high * weight`, in OpenCV's order of operations.
     #[inline(always)]
     pub fn blend(self, low: f32, high: f32) -> f32 {
         low * (1.0 - self.weight) + high * self.weight
     }
 }
 
-/// Bilinear, half-pixel centers, edges clamped: `s = (i + 0.5) * input / output - 0.5`.
+/// Returns the taps of a bilinear resize with half-pixel centers and clamped edges.
+///
+/// The source of position `i` is `(i + 0.5) * input / output - 0.5`.
 pub(crate) fn bilinear(input: usize, output: usize) -> Vec<Tap> {
     let scale = input as f64 / output as f64;
     (0..output)
@@ -32,13 +34,15 @@ pub(crate) fn bilinear(input: usize, output: usize) -> Vec<Tap> {
         .collect()
 }
 
-/// Nearest without half-pixel centers, as OpenCV does it: `floor(i * input / output)`.
+/// Returns the nearest input positions without half-pixel centers, as in OpenCV: `floor(i * input / output)`.
 pub(crate) fn nearest_corner(input: usize, output: usize) -> Vec<usize> {
     (0..output).map(|i| i * input / output).collect()
 }
 
-/// Nearest with half-pixel centers, as Pillow does it: `floor((i + 0.5) * input / output)`, where Pillow
-/// adds up steps in f64. Where the exact position is a whole number its rounding decides, so it is repeated.
+/// Returns the nearest input positions with half-pixel centers, as in Pillow: `floor((i + 0.5) * input / output)`.
+///
+/// Pillow adds up steps in f64. If the exact position is a whole number, the rounding of this sum decides, so it is
+/// reproduced here.
 pub(crate) fn nearest_center(input: usize, output: usize) -> Vec<usize> {
     let step = input as f64 / output as f64;
     let positions = std::iter::successors(Some(step * 0.5), |position| Some(position + step));
@@ -48,7 +52,7 @@ pub(crate) fn nearest_center(input: usize, output: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Horizontal half of a bilinear resize: `row` (w, C) interleaved -> `wide` (C, W) planar.
+/// Does the horizontal part of a bilinear resize: `row` (w, C) interleaved -> `wide` (C, W) planar.
 pub(crate) fn widen(row: &[f32], channels: usize, taps: &[Tap], wide: &mut [f32]) {
     for (channel, plane) in wide.chunks_exact_mut(taps.len()).enumerate() {
         for (value, tap) in plane.iter_mut().zip(taps) {

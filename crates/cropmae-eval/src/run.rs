@@ -1,8 +1,9 @@
-//! One run through the sequences of a benchmark, from the files of frames to scores.
+//! Evaluates the sequences of a benchmark, from the files of frames to scores.
 //!
-//! A frame is decoded, encoded, given labels by propagation, turned into a prediction, and that is written, scored and
-//! shown to the observer. [`Run::score`] goes through the sequences; [`Frames`] gives the frames of one of them with
-//! their features; [`Tracks`] propagates labels under each setting; a [`Truth`] knows what a benchmark makes of them.
+//! Each frame is decoded and encoded, its labels are propagated and turned into a prediction, and the prediction is
+//! written, scored and passed to the observer. [`Run::score`] loops over the sequences, [`Frames`] iterates over the
+//! frames of a sequence with their features, [`Tracks`] propagates labels with each setting, and a [`Truth`] turns them
+//! into the predictions and scores of a benchmark.
 
 mod frames;
 mod settings;
@@ -25,15 +26,15 @@ pub use tracks::{SoftLabels, Tracks};
 pub use truth::Truth;
 pub use video::{Sizes, Video, input_size};
 
-/// An encoder, the settings under which it is evaluated, and the sequences it goes through.
+/// An encoder with the settings and the sequences of its evaluation.
 pub struct Run<'a> {
     pub(crate) encoder: &'a dyn FeatureExtractor,
-    /// At least one. They agree on everything that decides features.
+    /// The settings, at least one. All values that features depend on are the same in all of them.
     pub(crate) settings: &'a [Protocol],
     observer: &'a mut dyn Observer,
-    /// Where the predictions of the first setting go.
+    /// The output folder for the predictions of the first setting.
     pub(crate) out: Option<&'a Path>,
-    /// The sequences that are not evaluated yet.
+    /// The sequences that have not been evaluated yet.
     pub(crate) sequences: Vec<Sequence>,
     pub(crate) sizes: Sizes,
     /// The sequences that could not be evaluated.
@@ -41,7 +42,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run without sequences that writes nothing.
+    /// Creates a run without sequences and without an output folder.
     pub(crate) fn new(
         encoder: &'a dyn FeatureExtractor,
         settings: &'a [Protocol],
@@ -59,11 +60,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Follows every sequence and sums up the scores of those that work, for each setting. `sum_up` gets them in the
-    /// order of the list.
+    /// Evaluates every sequence and combines the scores for each setting.
+    ///
+    /// `sum_up` receives the scores of the sequences that did not fail, in the order of the list.
     ///
     /// # Errors
-    /// [`EvalError::NothingEvaluated`] if every sequence failed.
+    /// Returns [`EvalError::NothingEvaluated`] if every sequence failed.
     pub fn score<T: Truth, S: Scores>(
         &mut self,
         sum_up: impl Fn(Vec<T::Score>) -> S,
@@ -112,7 +114,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes through the frames of one sequence: its scores under each setting.
+    /// Evaluates the frames of one sequence and returns its scores with each setting.
     fn follow<T: Truth>(&mut self, mut truth: T) -> Result<Vec<T::Score>, EvalError> {
         let first = &self.settings[0];
         let encoding = Encoding::new(self.encoder, first);

@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 
 use crate::error::EvalError;
 
-/// The files of one sequence as they lie there, not yet checked against each other.
+/// The files of one sequence, which are not yet compared with each other.
 #[derive(Debug, Clone)]
 pub struct SequenceFiles {
-    /// Folder of the frames.
+    /// The folder of the frames.
     pub folder: PathBuf,
     /// The frames, in the order of their numbers.
     pub frames: Vec<PathBuf>,
-    /// One mask for each frame, or one file with the joints of all frames.
+    /// The masks, one for each frame, or one file with the joints of all frames.
     pub annotations: Vec<PathBuf>,
 }
 
 impl SequenceFiles {
-    /// Refuses a sequence with fewer than `needed` frames.
+    /// Checks that the sequence has at least `needed` frames.
     ///
     /// # Errors
-    /// [`EvalError::TooShort`], naming the folder and the `reason`.
+    /// Returns [`EvalError::TooShort`] with the folder and the `reason` if it has fewer.
     pub fn require_frames(&self, needed: usize, reason: &'static str) -> Result<(), EvalError> {
         if self.frames.len() >= needed {
             return Ok(());
@@ -33,17 +33,17 @@ impl SequenceFiles {
     }
 }
 
-/// A sequence of a data set's list. Its files may be missing, which concerns this sequence alone.
+/// A sequence in the list of a data set. Missing files only affect this sequence.
 #[derive(Debug)]
 pub(crate) struct Sequence {
-    /// Its name in the list.
+    /// The name in the list.
     pub name: String,
-    /// Its files.
+    /// The files of the sequence.
     pub files: Result<SequenceFiles, EvalError>,
 }
 
 impl Sequence {
-    /// Files that identify the sequence below `root`. One whose files cannot be listed counts by its name.
+    /// Returns the files below `root` that identify the sequence, or its name if the files cannot be listed.
     pub fn identity(&self, root: &Path) -> Vec<PathBuf> {
         match &self.files {
             Ok(files) => [&files.frames[..], &files.annotations].concat(),

@@ -1,20 +1,20 @@
-//! Height and width in pixels.
+//! The height and width of an image.
 
 use std::fmt;
 
 use image::RgbImage;
 
-/// Height and width of an image in pixels, displayed as `480x854`.
+/// The height and width of an image in pixels, displayed as `480x854`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
-    /// Columns.
+    /// The number of columns.
     pub width: usize,
 }
 
 impl Size {
-    /// The size of a picture.
+    /// Returns the size of an image.
     pub fn of(picture: &RgbImage) -> Self {
         Self {
             height: picture.height() as usize,
@@ -22,7 +22,7 @@ impl Size {
         }
     }
 
-    /// Number of pixels.
+    /// Returns the number of pixels.
     pub fn area(self) -> usize {
         self.height * self.width
     }

@@ -1,7 +1,7 @@
-//! Image classification with frozen features: k nearest neighbours and a linear probe.
+//! Image classification with frozen features, by k nearest neighbors and by a linear probe.
 //!
-//! Layout: `train/<class>/<image>` and `val/<class>/<image>`, as ImageNet is unpacked. Every image becomes
-//! one vector, computed once; both measures work on the same vectors.
+//! The layout is `train/<class>/<image>` and `val/<class>/<image>`, as in ImageNet. Each image is encoded once as a
+//! vector, and both measures use the same vectors.
 
 mod dataset;
 mod features;
@@ -24,67 +24,67 @@ use crate::require::require_all;
 use dataset::ClassFolders;
 use features::Vectors;
 
-/// Which measures to take.
+/// The measures to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measures {
-    /// k nearest neighbours.
+    /// `true` to classify by k nearest neighbors.
     pub neighbours: bool,
-    /// The linear probe.
+    /// `true` to train a linear probe.
     pub linear: bool,
 }
 
-/// What was found, and what decided it.
+/// The accuracies, and everything they depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassesReport {
-    /// What the encoder calls itself.
+    /// The name of the encoder.
     pub encoder: String,
-    /// SHA-256 of its weight file, where there is one.
+    /// The SHA-256 of its weight file, if there is one.
     pub weights_sha256: Option<String>,
-    /// Type of the operands of its matrix products, as they ran; what follows is not affected.
+    /// The type of the operands of the encoder's matrix products. All other computations are f32.
     #[serde(default)]
     pub compute: ComputeDtype,
-    /// Identifies the data: SHA-256 over names and sizes of all images.
+    /// A SHA-256 over the names and sizes of all images, which identifies the data.
     pub data_fingerprint: String,
-    /// The protocol that was run.
+    /// The protocol of the evaluation.
     pub protocol: ClassesProtocol,
-    /// Names of the classes.
+    /// The names of the classes.
     pub classes: Vec<String>,
-    /// Images that vote and train.
+    /// The number of images that vote or that the probe is trained on.
     pub train_images: usize,
-    /// Images that are scored.
+    /// The number of images that are scored.
     pub val_images: usize,
-    /// Accuracy of k nearest neighbours, for each k.
+    /// The accuracy of k nearest neighbors, for each k.
     pub neighbours: Vec<NeighboursScore>,
     /// Accuracy of the linear probe.
     pub linear: Option<LinearScore>,
-    /// Images that could not be read; they neither vote nor count.
+    /// The images that could not be read. They neither vote nor count.
     pub failures: Vec<Failure>,
 }
 
-/// Accuracy of k nearest neighbours.
+/// The accuracy of k nearest neighbors for one k.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NeighboursScore {
-    /// Neighbours that vote.
+    /// The number of neighbors that vote.
     pub k: usize,
-    /// Share of the scored images whose class wins.
+    /// The share of scored images that are classified correctly.
     pub top1: f64,
 }
 
 /// Accuracy of the linear probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearScore {
-    /// Share of the scored images whose class is the strongest.
+    /// The share of scored images that are classified correctly.
     pub top1: f64,
-    /// The same over the images that it was trained on.
+    /// The share of training images that are classified correctly.
     pub train_top1: f64,
-    /// Loss it was trained to.
+    /// The loss at the end of training.
     pub loss: f64,
-    /// Iterations that took.
+    /// The number of iterations of the training.
     pub iterations: usize,
 }
 
 impl ClassesReport {
-    /// The numbers that a table shows.
+    /// Returns the numbers that a table shows.
     pub fn headline(&self) -> Vec<Measure> {
         let neighbours = self.neighbours.iter();
         let neighbours =
@@ -97,7 +97,7 @@ impl ClassesReport {
     /// Writes `report.json`, `top1.csv` and `top1.json` into the folder `out`.
     ///
     /// # Errors
-    /// [`EvalError::Write`], naming the file.
+    /// Returns [`EvalError::Write`] with the path if a file cannot be written.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
         replace_json(&out.join("report.json"), self)?;
         let rows = self.headline().into_iter();
@@ -112,13 +112,17 @@ impl ClassesReport {
     }
 }
 
-/// Classifies `data_dir/val` by `data_dir/train`. `progress(done, total)` counts images.
+/// Classifies the images in `data_dir/val` by those in `data_dir/train`.
 ///
-/// Nothing is random: the probe starts from zero and sees all images in every step.
+/// `progress(done, total)` is called with numbers of images. There is no randomness: the probe starts from zero and
+/// uses all images in every step.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the folders are not there; [`EvalError::Protocol`]; [`EvalError::Encoder`];
-/// [`EvalError::Image`] if an image of every class or all of `val` cannot be read; [`EvalError::Write`].
+/// - [`EvalError::Layout`] if the folders are missing,
+/// - [`EvalError::Protocol`] if a value of the protocol is invalid,
+/// - [`EvalError::Encoder`] if the encoder fails,
+/// - [`EvalError::Image`] if no image of `train` or of `val` can be read,
+/// - [`EvalError::Write`] if the report cannot be written.
 pub fn evaluate_classes(
     data_dir: &Path,
     encoder: &dyn FeatureExtractor,

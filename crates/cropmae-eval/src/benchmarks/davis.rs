@@ -1,11 +1,11 @@
 //! DAVIS-2017, semi-supervised (Pont-Tuset et al., arXiv 1704.00675).
 //!
-//! Layout of the official 480p download: `ImageSets/2017/val.txt`, `JPEGImages/480p/<sequence>/00000.jpg`,
-//! `Annotations/480p/<sequence>/00000.png`. Frames may have any width; they are resized in memory.
+//! The official 480p download contains `ImageSets/2017/val.txt`, `JPEGImages/480p/<sequence>/00000.jpg` and
+//! `Annotations/480p/<sequence>/00000.png`. Frames can have any width and are resized in memory.
 //!
-//! As in davis2017-evaluation: the objects are 1 up to the highest id of frame 0, the first and the last
-//! frame are not scored, 255 (void) is background. Masks without a palette that hold nothing but 0 and 255
-//! are DAVIS-2016's, where 255 is the one object.
+//! As in davis2017-evaluation, the objects are numbered from 1 to the highest id in frame 0, the first and the last
+//! frame are not scored, and 255 (void) is background. Masks without a palette that contain only 0 and 255 come from
+//! DAVIS-2016, where 255 is the only object.
 
 mod official;
 mod scores;
@@ -30,7 +30,7 @@ use crate::sequence::SequenceFiles;
 
 pub use scores::{DavisObject, DavisScores, DavisSequence};
 
-/// DAVIS-2017 val, semi-supervised: object masks, J&F.
+/// The semi-supervised task of DAVIS-2017 val: object masks, scored by J&F.
 #[derive(Debug, Clone, Copy)]
 pub struct Davis;
 
@@ -48,7 +48,7 @@ pub const LAYOUT: MaskLayout = MaskLayout {
     ],
 };
 
-/// Pixels that belong to nothing.
+/// The id of pixels that belong to no object and not to the background.
 const VOID: u8 = 255;
 
 impl Benchmark for Davis {
@@ -96,7 +96,7 @@ impl Benchmark for Davis {
     }
 }
 
-/// Reads a mask of DAVIS-2017, or of DAVIS-2016 as object 1.
+/// Reads a mask of DAVIS-2017. The object of a DAVIS-2016 mask becomes object 1.
 fn read_mask(path: &Path) -> Result<Mask, EvalError> {
     let mut mask = Mask::read(path)?;
     let binary = mask.map.ids.iter().all(|&id| id == 0 || id == VOID);
@@ -109,13 +109,13 @@ fn read_mask(path: &Path) -> Result<Mask, EvalError> {
     Ok(mask)
 }
 
-/// As many as the highest id of frame 0's mask says.
+/// Returns the number of objects, which is the highest id in the mask of frame 0.
 fn objects(first: &LabelMap) -> usize {
     let highest = first.ids.iter().filter(|&&id| id != VOID).max();
     usize::from(highest.copied().unwrap_or(0))
 }
 
-/// Checks the objects of frame 0, void and the palettes.
+/// Checks the objects of frame 0, void pixels and palettes.
 fn check_objects(files: &SequenceFiles, masks: &[Mask], found: &mut Findings) {
     let objects = objects(&masks[0].map);
     if objects == 0 {
@@ -188,7 +188,7 @@ impl Truth for DavisTruth {
     fn predict(&self, soft: &[f32]) -> LabelMap {
         let hard = self.masks.hard_labels(soft);
         let mut prediction = hard.resize_opencv(self.masks.video.original);
-        // Void may be propagated, but the toolkit refuses ids that are no object's.
+        // Void may be propagated, but the toolkit rejects ids that belong to no object.
         for id in &mut prediction.ids {
             *id = if *id == VOID { 0 } else { *id };
         }
@@ -220,22 +220,22 @@ impl Truth for DavisTruth {
     }
 }
 
-/// Whether a frame counts: all but the first and the last one.
+/// Returns `true` if a frame is scored, which excludes the first and the last one.
 fn is_scored(index: usize, frames: usize) -> bool {
     (1..frames - 1).contains(&index)
 }
 
-/// J and F of every object of a sequence, frame by frame.
+/// The scores J and F of every object and frame of a sequence.
 pub(crate) struct SequenceScore {
     name: String,
-    /// The number of frames, those included that are not scored.
+    /// The number of frames, including those that are not scored.
     frames: usize,
-    /// J and F per scored frame, for each object.
+    /// The scores J and F per scored frame, for each object.
     objects: Vec<(Vec<f64>, Vec<f64>)>,
 }
 
 impl SequenceScore {
-    /// Nothing scored yet. `first` is the mask of frame 0.
+    /// Creates the scores before the first scored frame. `first` is the mask of frame 0.
     pub fn new(name: &str, frames: usize, first: &LabelMap) -> Self {
         Self {
             name: name.to_owned(),
@@ -257,7 +257,7 @@ impl SequenceScore {
         });
     }
 
-    /// The sequence's entry in the report.
+    /// Returns the entry of the sequence in the report.
     pub fn finish(self) -> DavisSequence {
         let objects = self.objects.into_iter().zip(1..);
         DavisSequence {

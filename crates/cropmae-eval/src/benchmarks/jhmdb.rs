@@ -1,8 +1,8 @@
-//! JHMDB, propagation of 15 joints (Jhuang et al., ICCV 2013).
+//! JHMDB, the propagation of 15 joints (Jhuang et al., ICCV 2013).
 //!
-//! Layout of the official downloads: `Rename_Images/<action>/<clip>/00001.png`,
+//! The official downloads contain `Rename_Images/<action>/<clip>/00001.png`,
 //! `joint_positions/<action>/<clip>/joint_positions.mat`, and `splits/<action>_test_split1.txt` with lines
-//! `<clip>.avi 2` for test clips. Without a `splits` folder every clip with joint positions is evaluated.
+//! `<clip>.avi 2` for test clips. If there is no `splits` folder, every clip with joint positions is evaluated.
 
 mod layout;
 mod predictions;
@@ -32,7 +32,7 @@ use scores::ClipScore;
 pub use layout::{frame, frames_of, joint_positions};
 pub use scores::{JhmdbClip, JhmdbScores, PckAt};
 
-/// JHMDB split 1: 15 joints, PCK.
+/// The test clips of JHMDB's split 1: 15 joints, scored by PCK.
 #[derive(Debug, Clone, Copy)]
 pub struct Jhmdb;
 
@@ -68,7 +68,7 @@ impl Benchmark for Jhmdb {
         }
     }
 
-    /// The number is written down from memory: 268 of 928 clips in 21 actions.
+    /// The number, 268 of 928 clips in 21 actions, was not compared with the download.
     fn official(&self) -> Official {
         Official {
             part: "JHMDB's test split 1",
@@ -156,7 +156,7 @@ impl Truth for JhmdbTruth {
     }
 }
 
-/// The joints of a clip, as many as it has frames.
+/// Reads the joints of all frames of a clip.
 fn clip_joints(files: &SequenceFiles) -> Result<Vec<Pose<f64>>, EvalError> {
     let annotation = &files.annotations[0];
     let joints = joints::read(annotation)?;
@@ -174,7 +174,7 @@ fn clip_joints(files: &SequenceFiles) -> Result<Vec<Pose<f64>>, EvalError> {
     })
 }
 
-/// Takes joints from pixels of the frame to cells of the grid, in the reference's order of operations.
+/// Converts joints from pixels of the frame to cells of the grid, in the reference's order of operations.
 pub(crate) fn to_grid(
     joints: &Pose<f64>,
     original: Size,
@@ -192,7 +192,9 @@ pub(crate) fn to_grid(
     })
 }
 
-/// Takes joints from cells of the grid to pixels of the frame, without a half-pixel shift. Lost joints stay negative.
+/// Converts joints from cells of the grid to pixels of the frame, without a half-pixel shift.
+///
+/// Lost joints stay negative.
 pub(crate) fn to_pixels(points: &Pose<f32>, grid: Grid, original: Size) -> Pose<f32> {
     points.map(|[x, y]| {
         [

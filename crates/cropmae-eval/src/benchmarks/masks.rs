@@ -1,4 +1,4 @@
-//! What the benchmarks with a mask for every frame share.
+//! The common parts of the benchmarks with a mask for every frame.
 
 use std::path::{Path, PathBuf};
 
@@ -9,48 +9,48 @@ use crate::labels::{LabelMap, LabelSet, Mask};
 use crate::run::{Sizes, SoftLabels, Video};
 use crate::sequence::SequenceFiles;
 
-/// Where a data set with a mask for every frame keeps its files, below its root.
+/// The layout of a data set with a mask for every frame, relative to its root.
 ///
-/// Frames and masks are `FOLDER/SEQUENCE/NUMBER.jpg` and `.png`.
+/// The files of frames and masks are `FOLDER/SEQUENCE/NUMBER.jpg` and `.png`.
 #[derive(Debug, Clone, Copy)]
 pub struct MaskLayout {
     /// The file that lists the sequences, one name per line.
     pub list: &'static str,
-    /// The folder of folders of frames.
+    /// The folder that contains a folder of frames for each sequence.
     pub frames: &'static str,
-    /// The folder of folders of masks.
+    /// The folder that contains a folder of masks for each sequence.
     pub masks: &'static str,
-    /// Digits of a frame's number in the names of its files.
+    /// The number of digits of a frame's number in file names.
     pub digits: usize,
-    /// Number of a sequence's first frame.
+    /// The number of the first frame of a sequence.
     pub first: usize,
-    /// What a message calls the list, the folder of folders of masks, and the masks in one of these.
+    /// The descriptions of the list, of the folder of all masks, and of the masks of a sequence in messages.
     pub called: [&'static str; 3],
 }
 
 impl MaskLayout {
-    /// The file that lists the sequences.
+    /// Returns the path of the file that lists the sequences.
     pub fn list_file(&self, root: &Path) -> PathBuf {
         root.join(self.list)
     }
 
-    /// The folder that holds the frames of a sequence.
+    /// Returns the folder that contains the frames of a sequence.
     pub fn frames_of(&self, root: &Path, sequence: &str) -> PathBuf {
         root.join(self.frames).join(sequence)
     }
 
-    /// The folder that holds the masks of a sequence.
+    /// Returns the folder that contains the masks of a sequence.
     pub fn masks_of(&self, root: &Path, sequence: &str) -> PathBuf {
         root.join(self.masks).join(sequence)
     }
 
-    /// The file of a sequence's frame; `index` counts from 0.
+    /// Returns the path of frame `index` (from 0) of a sequence.
     pub fn frame(&self, root: &Path, sequence: &str, index: usize) -> PathBuf {
         let name = self.number(index) + ".jpg";
         self.frames_of(root, sequence).join(name)
     }
 
-    /// The file of the mask of a sequence's frame; `index` counts from 0.
+    /// Returns the path of the mask of frame `index` (from 0) of a sequence.
     pub fn mask(&self, root: &Path, sequence: &str, index: usize) -> PathBuf {
         let name = self.number(index) + ".png";
         self.masks_of(root, sequence).join(name)
@@ -60,7 +60,7 @@ impl MaskLayout {
         format!("{:0digits$}", self.first + index, digits = self.digits)
     }
 
-    /// The official list in the data set at `root`, and its names.
+    /// Reads the official list of the data set at `root`.
     pub(crate) fn list(&self, root: &Path) -> Result<SequenceList, EvalError> {
         let [list_called, folders_called, _] = self.called;
         let list = self.list_file(root);
@@ -78,7 +78,7 @@ impl MaskLayout {
         })
     }
 
-    /// The files of a sequence. Their names need not be those of a download, only alike.
+    /// Returns the files of a sequence. Frames and masks must have the same names, but not necessarily official ones.
     pub(crate) fn files(&self, root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
         let [_, _, masks_called] = self.called;
         let folder = self.frames_of(root, name);
@@ -95,13 +95,13 @@ impl MaskLayout {
     }
 }
 
-/// Reads a mask as its benchmark understands it.
+/// A function that reads a mask in the way of its benchmark.
 pub(super) type ReadMask = fn(&Path) -> Result<Mask, EvalError>;
 
 /// The masks of one sequence.
 pub(super) struct Masks {
     pub video: Video,
-    /// The file of each frame's mask.
+    /// The path of the mask of each frame.
     pub files: Vec<PathBuf>,
     /// The mask of frame 0.
     pub first: Mask,
@@ -113,8 +113,9 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// Pairs frames with masks and reads the first one. `needed` is the number of frames that the benchmark needs, and
-    /// why.
+    /// Pairs frames with masks and reads the first mask.
+    ///
+    /// `needed` is the number of frames that the benchmark needs and the reason for it.
     pub fn open(
         name: &str,
         files: SequenceFiles,
@@ -139,7 +140,7 @@ impl Masks {
         Ok(masks)
     }
 
-    /// The soft labels of frame 0.
+    /// Returns the soft labels of frame 0.
     pub fn first_labels(&self) -> SoftLabels {
         let (classes, pixels) = classes(&self.first, &self.video);
         SoftLabels {
@@ -156,7 +157,7 @@ impl Masks {
         Ok(())
     }
 
-    /// The strongest class of every pixel of the encoder's input, from soft labels (h*w, L).
+    /// Returns the strongest class of every pixel of the encoder's input, from soft labels (h*w, L).
     pub fn hard_labels(&self, soft: &[f32]) -> LabelMap {
         let Video { grid, input, .. } = self.video;
         self.classes.hard_labels(soft, grid, input)
@@ -175,7 +176,7 @@ impl Masks {
     }
 }
 
-/// The classes of frame 0's mask at the size of the encoder's input, and the class of each of its pixels.
+/// Returns the classes of the mask of frame 0 and the class of each pixel, at the size of the encoder's input.
 fn classes(first: &Mask, video: &Video) -> (LabelSet, Vec<u8>) {
     LabelSet::of(&first.map.resize_opencv(video.input), &first.palette)
 }

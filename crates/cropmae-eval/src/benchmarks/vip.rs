@@ -1,8 +1,8 @@
-//! VIP, propagation of human parts (Zhou et al., ACM MM 2018).
+//! VIP, the propagation of human parts (Zhou et al., ACM MM 2018).
 //!
-//! Layout of the official download: `lists/val_videos.txt`, `Images/<video>/000000000001.jpg`,
-//! `Annotations/Category_ids/<video>/000000000001.png` with part ids 0 to 19 as gray levels or palette
-//! indices, 255 where a later frame is not annotated. Every frame counts, frame 0 included.
+//! The official download contains `lists/val_videos.txt`, `Images/<video>/000000000001.jpg` and
+//! `Annotations/Category_ids/<video>/000000000001.png`. The masks store the part ids 0 to 19 as gray levels or palette
+//! indices. Pixels of later frames that are not annotated are 255. All frames are scored, including frame 0.
 
 mod scores;
 
@@ -26,7 +26,7 @@ use crate::sequence::SequenceFiles;
 use scores::VideoScore;
 pub use scores::{VipScores, VipVideo};
 
-/// VIP val: human parts, mean IoU.
+/// The task of VIP val: human parts, scored by mean IoU.
 #[derive(Debug, Clone, Copy)]
 pub struct Vip;
 
@@ -75,8 +75,8 @@ impl Benchmark for Vip {
         }
     }
 
-    /// The number is that of the data set's page (sysu-hcp.net/lip, section 2.3): 304 train, 50 val, 50 test. It was
-    /// not compared with the download.
+    /// The number comes from the page of the data set (sysu-hcp.net/lip, section 2.3: 304 train, 50 val, 50 test). It
+    /// was not compared with the download.
     fn official(&self) -> Official {
         Official {
             part: "VIP val",
@@ -87,7 +87,7 @@ impl Benchmark for Vip {
     }
 }
 
-/// Whether an id is a part's.
+/// Returns `true` if an id is a part.
 fn is_part(id: u8) -> bool {
     usize::from(id) < VIP_CLASSES
 }
@@ -113,7 +113,7 @@ struct VipTruth {
 }
 
 impl VipTruth {
-    /// The error for an id that the benchmark has no meaning for.
+    /// Returns the error for an id that is undefined in the benchmark.
     fn unknown(&self, found: u8, expected: &'static str) -> EvalError {
         EvalError::LabelId {
             path: self.masks.files[0].clone(),
@@ -162,7 +162,7 @@ impl Truth for VipTruth {
     }
 
     fn predict(&self, soft: &[f32]) -> LabelMap {
-        // Pillow's convention on the way back: the reference's evaluation resizes the mask it reads.
+        // The evaluation of the reference resizes the mask that it reads with Pillow's convention.
         let hard = self.masks.hard_labels(soft);
         hard.resize_pillow(self.masks.video.original)
     }

@@ -1,15 +1,17 @@
-//! Lists what a data set holds.
+//! Lists the files and folders of a data set.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::EvalError;
 
-/// Lists the files of a folder that have one of the `extensions`, in the order of their names. Digits count as numbers:
-/// frames taken from a video may be called `2.png` and `10.png`.
+/// Lists the files of a folder that have one of the `extensions`, sorted by name.
+///
+/// Digits are compared as numbers, because extracted frames may have names such as `2.png` and `10.png`.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
+/// Returns [`EvalError::Layout`] if the folder does not exist or contains no such file, and [`EvalError::Read`] if it
+/// cannot be read.
 pub(crate) fn list_files(
     folder: &Path,
     extensions: &[&str],
@@ -32,7 +34,7 @@ pub(crate) fn list_files(
         let wanted = path
             .extension()
             .is_some_and(|found| extensions.iter().any(|e| found.eq_ignore_ascii_case(e)));
-        // Dot files are other systems' side files ("._00000.jpg"), not frames.
+        // Some systems create dot files such as "._00000.jpg" that are not frames.
         let hidden = path
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -47,10 +49,11 @@ pub(crate) fn list_files(
     Ok(files)
 }
 
-/// Lists the names of the folders inside a folder, in order.
+/// Lists the sorted names of the folders in a folder.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the folder does not exist or holds none; [`EvalError::Read`].
+/// Returns [`EvalError::Layout`] if the folder does not exist or contains no folder, and [`EvalError::Read`] if it
+/// cannot be read.
 pub(crate) fn list_folders(parent: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
     let entries = std::fs::read_dir(parent).map_err(|_| EvalError::Layout {
         path: parent.into(),
@@ -72,7 +75,7 @@ pub(crate) fn list_folders(parent: &Path, expected: &str) -> Result<Vec<String>,
     Ok(names)
 }
 
-/// Splits a name into text and numbers in turn, for sorting.
+/// Splits a name into alternating texts and numbers, for sorting.
 fn natural(name: &str) -> impl Iterator<Item = (&str, u128)> {
     let mut rest = name;
     std::iter::from_fn(move || {
@@ -90,17 +93,17 @@ fn natural(name: &str) -> impl Iterator<Item = (&str, u128)> {
     })
 }
 
-/// The file name without its extension, by which frames and annotations are paired.
+/// Returns the file name without its extension, by which frames and annotations are paired.
 pub(crate) fn stem(path: &Path) -> &str {
     path.file_stem()
         .and_then(|stem| stem.to_str())
         .unwrap_or_default()
 }
 
-/// Checks that every frame has an annotation of the same name and no annotation is left over.
+/// Checks that every frame has an annotation with the same name and every annotation has a frame.
 ///
 /// # Errors
-/// [`EvalError::Layout`], naming the first file that is missing.
+/// Returns [`EvalError::Layout`] with the first missing file.
 pub(crate) fn require_pairs(frames: &[PathBuf], annotations: &[PathBuf]) -> Result<(), EvalError> {
     unpaired(frames, annotations)
         .into_iter()
@@ -108,7 +111,7 @@ pub(crate) fn require_pairs(frames: &[PathBuf], annotations: &[PathBuf]) -> Resu
         .map_or(Ok(()), Err)
 }
 
-/// One [`EvalError::Layout`] for every frame without an annotation and every annotation without a frame.
+/// Returns an [`EvalError::Layout`] for every frame without an annotation and every annotation without a frame.
 pub(crate) fn unpaired(frames: &[PathBuf], annotations: &[PathBuf]) -> Vec<EvalError> {
     let missing = |from: &[PathBuf], to: &[PathBuf], what: &str| -> Vec<EvalError> {
         let names: BTreeSet<&str> = to.iter().map(|path| stem(path)).collect();
@@ -129,10 +132,10 @@ pub(crate) fn unpaired(frames: &[PathBuf], annotations: &[PathBuf]) -> Vec<EvalE
     errors
 }
 
-/// Reads the names in a list file, one per line. A name must be a plain relative path.
+/// Reads the names in a list file, one per line. A name must be a relative path without `..`.
 ///
 /// # Errors
-/// [`EvalError::Layout`] if the file cannot be read, holds no name, or holds a name that leads elsewhere.
+/// Returns [`EvalError::Layout`] if the file cannot be read, contains no name, or contains a name that is no such path.
 pub(crate) fn read_list(path: &Path, expected: &str) -> Result<Vec<String>, EvalError> {
     let text = std::fs::read_to_string(path).map_err(|_| EvalError::Layout {
         path: path.into(),
@@ -144,7 +147,7 @@ pub(crate) fn read_list(path: &Path, expected: &str) -> Result<Vec<String>, Eval
         .filter(|line| !line.is_empty())
         .map(String::from)
         .collect();
-    // Names become paths below the data set and below the output folder: none may lead out of them.
+    // Names become paths in the data set and in the output folder, and must not point outside of them.
     let plain = |name: &&String| {
         Path::new(name.as_str())
             .components()

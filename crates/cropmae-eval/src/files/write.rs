@@ -1,4 +1,4 @@
-//! Writes files, and the folders in which they lie.
+//! Writes files, and creates their folders.
 
 use std::fs;
 use std::path::Path;
@@ -10,27 +10,27 @@ use crate::error::EvalError;
 /// Writes one of the many files of a data set or of a prediction.
 ///
 /// # Errors
-/// [`EvalError::Write`], naming the file.
+/// Returns [`EvalError::Write`] with the path if the file cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
     make_folder(path)
         .and_then(|()| fs::write(path, bytes))
         .map_err(|source| failed(path, source))
 }
 
-/// Writes a file of a report, which is there as a whole or not at all.
+/// Writes a file of a report, which is never visible half-written.
 ///
 /// # Errors
-/// [`EvalError::Write`], naming the file.
+/// Returns [`EvalError::Write`] with the path if the file cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
     make_folder(path)
         .and_then(|()| cropmae_files::write(path, bytes))
         .map_err(|source| failed(path, source))
 }
 
-/// Writes `value` as indented JSON, as [`replace`] does.
+/// Writes `value` as indented JSON with [`replace`].
 ///
 /// # Errors
-/// As [`replace`].
+/// Returns the errors of [`replace`].
 pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), EvalError> {
     let json = serde_json::to_vec_pretty(value).map_err(|error| failed(path, error.into()))?;
     replace(path, &json)

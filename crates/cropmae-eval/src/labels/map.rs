@@ -1,4 +1,4 @@
-//! Ids of the pixels of an image: resized, and written as PNG.
+//! Maps of the ids of pixels, which can be resized and written as PNG.
 
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use crate::palette::Palette;
 use crate::resize::{nearest_center, nearest_corner};
 use crate::size::Size;
 
-/// Ids of the pixels of an image.
+/// The ids of the pixels of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelMap {
     /// Height and width.
     pub size: Size,
-    /// (H, W) ids.
+    /// The ids (H, W).
     pub ids: Vec<u8>,
 }
 
 impl LabelMap {
-    /// Nearest neighbor, OpenCV's convention: source `floor(i * in / out)`.
+    /// Resizes the map by nearest neighbor with OpenCV's convention: the source is `floor(i * in / out)`.
     pub fn resize_opencv(&self, size: Size) -> Self {
         self.pick(
             size,
@@ -27,7 +27,7 @@ impl LabelMap {
         )
     }
 
-    /// Nearest neighbor, Pillow's convention: source `floor((i + 0.5) * in / out)`.
+    /// Resizes the map by nearest neighbor with Pillow's convention: the source is `floor((i + 0.5) * in / out)`.
     pub fn resize_pillow(&self, size: Size) -> Self {
         self.pick(
             size,
@@ -45,18 +45,18 @@ impl LabelMap {
         Self { size, ids }
     }
 
-    /// Writes the ids as a palette PNG, the format of DAVIS. Folders that are missing are made.
+    /// Writes the ids as a palette PNG, the format of DAVIS. Missing folders are created.
     ///
     /// # Errors
-    /// [`EvalError::Write`] if the system refuses.
+    /// Returns [`EvalError::Write`] if the file cannot be written.
     pub fn write_palette(&self, path: &Path, palette: &Palette) -> Result<(), EvalError> {
         self.write(path, Some(palette))
     }
 
-    /// Writes the ids as a gray PNG, the format of VIP. Folders that are missing are made.
+    /// Writes the ids as a gray PNG, the format of VIP. Missing folders are created.
     ///
     /// # Errors
-    /// [`EvalError::Write`] if the system refuses.
+    /// Returns [`EvalError::Write`] if the file cannot be written.
     pub fn write_gray(&self, path: &Path) -> Result<(), EvalError> {
         self.write(path, None)
     }

@@ -1,4 +1,4 @@
-//! Masks as they are stored: palette, gray and color PNGs.
+//! Reads masks that are stored as palette, gray or color PNGs.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -8,18 +8,18 @@ use crate::error::EvalError;
 use crate::palette::Palette;
 use crate::size::Size;
 
-/// A label map as stored: ids and the colors they have in the file.
+/// A label map with the colors that its ids have in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
     /// The ids.
     pub map: LabelMap,
-    /// Their colors.
+    /// The colors of the ids.
     pub palette: Palette,
-    /// How the file stores them.
+    /// The way in which the file stores the ids.
     pub storage: Storage,
 }
 
-/// How a PNG stores ids.
+/// The way in which a PNG stores ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Storage {
     /// As indices of its palette.
@@ -41,11 +41,14 @@ impl std::fmt::Display for Storage {
 }
 
 impl Mask {
-    /// Reads a palette PNG (ids are its indices), a gray PNG (ids are its levels) or an RGB PNG (colors
-    /// of the DAVIS palette, the lowest id of a color).
+    /// Reads a mask from a PNG.
+    ///
+    /// The ids are the indices of a palette PNG, the levels of a gray PNG, or for an RGB PNG the lowest ids that have
+    /// its colors in the DAVIS palette.
     ///
     /// # Errors
-    /// [`EvalError::Read`], [`EvalError::Image`] or [`EvalError::UnknownColor`], naming the file.
+    /// Returns [`EvalError::Read`], [`EvalError::Image`] or [`EvalError::UnknownColor`] with the path if the mask cannot
+    /// be read.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
             path: path.into(),
@@ -79,10 +82,10 @@ impl Mask {
     }
 }
 
-/// Masks that unfold to more bytes are refused.
+/// The maximum number of bytes of a decoded mask.
 const MAX_BYTES: usize = 1 << 28;
 
-/// Samples of a PNG: one id a pixel with its palette, or three colors a pixel.
+/// The decoded values of a PNG: one id per pixel and the palette, or three values per pixel.
 struct Decoded {
     size: Size,
     samples: Vec<u8>,
@@ -152,7 +155,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, png::DecodingError> {
     })
 }
 
-/// Indices of 1, 2 or 4 bits, most significant first; each line starts on a byte.
+/// Unpacks indices of 1, 2 or 4 bits, the most significant first. Each line starts at a byte.
 fn unpack(samples: &[u8], line_size: usize, width: usize, depth: usize) -> Vec<u8> {
     let per_byte = 8 / depth;
     samples
@@ -166,7 +169,7 @@ fn unpack(samples: &[u8], line_size: usize, width: usize, depth: usize) -> Vec<u
         .collect()
 }
 
-/// Ids of `colors`, or the first one that has none.
+/// Returns the ids of `colors`, or the first color that has none as an error.
 fn color_ids(colors: &[[u8; 3]], palette: &Palette) -> Result<Vec<u8>, [u8; 3]> {
     let mut last = ([0; 3], 0);
     colors

@@ -1,4 +1,4 @@
-//! Classes, their soft labels on the feature grid, and the way back to ids.
+//! The classes of a video, their soft labels on the feature grid, and the conversion back to ids.
 
 use rayon::prelude::*;
 
@@ -8,16 +8,17 @@ use crate::propagation::Grid;
 use crate::resize::{Tap, bilinear, widen};
 use crate::size::Size;
 
-/// The classes that are propagated: frame 0's distinct colors.
+/// The classes that are propagated, which are the distinct colors of frame 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSet {
-    /// Annotation id of each class, in the order of (blue, green, red).
+    /// The annotation id of each class. Classes are sorted by their colors (blue, green, red).
     pub ids: Vec<u8>,
 }
 
 impl LabelSet {
-    /// Classes of frame 0's mask at the encoder's input size, and its pixels' classes (H, W). Ids that
-    /// share a color are one class and become the lowest of them.
+    /// Returns the classes of frame 0's mask at the size of the encoder's input, and the class of each pixel (H, W).
+    ///
+    /// Ids with the same color are one class, which gets the lowest of these ids.
     pub fn of(map: &LabelMap, palette: &Palette) -> (Self, Vec<u8>) {
         let mut present = [false; 256];
         for &id in &map.ids {
@@ -45,7 +46,7 @@ impl LabelSet {
         (Self { ids: classes }, pixels)
     }
 
-    /// One-hot maps of `pixels` (H, W) resized bilinearly to the grid -> (h*w, L).
+    /// Returns the one-hot maps of `pixels` (H, W), resized bilinearly to the grid: (h*w, L).
     pub fn soft_labels(&self, pixels: &[u8], size: Size, grid: Grid) -> Vec<f32> {
         let classes = self.ids.len();
         let (rows, columns) = (
@@ -69,7 +70,7 @@ impl LabelSet {
         labels
     }
 
-    /// The id of the strongest class of every pixel, from `soft` (h*w, L) resized bilinearly to `size`.
+    /// Returns the id of the strongest class of each pixel, from `soft` (h*w, L) resized bilinearly to `size`.
     pub fn hard_labels(&self, soft: &[f32], grid: Grid, size: Size) -> LabelMap {
         let wide = WideLabels::new(soft, self.ids.len(), grid, size);
         let mut ids = vec![0; size.area()];
@@ -92,7 +93,7 @@ impl LabelSet {
     }
 }
 
-/// Soft labels after the horizontal half of their resize to pixels.
+/// Soft labels after the horizontal part of their resize to pixels.
 pub(crate) struct WideLabels {
     /// (h, L, W)
     planes: Vec<f32>,
@@ -119,7 +120,7 @@ impl WideLabels {
         }
     }
 
-    /// One class on one row of pixels.
+    /// Returns the values of one class on one row of pixels.
     pub fn row(&self, y: usize, class: usize, values: &mut [f32]) {
         let tap = self.rows[y];
         let plane =

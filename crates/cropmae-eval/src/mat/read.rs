@@ -1,8 +1,8 @@
 //! Reads arrays that may be compressed with zlib.
 //!
-//! It skips what JHMDB does not need: cells, structs, strings, sparse and complex arrays. Sizes come from the file and
-//! are never trusted: nothing is allocated before the bytes are there, and a compressed element may not unfold to more
-//! than 64 MiB.
+//! Cells, structs, strings, sparse and complex arrays are not supported, because JHMDB does not use them. Sizes in the
+//! file are not trusted: memory is only allocated for bytes that exist, and a compressed element must not decompress to
+//! more than 64 MiB.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,14 +10,14 @@ use std::path::Path;
 use super::{Array, HEADER, kind};
 use crate::error::EvalError;
 
-/// Compressed elements that unfold to more are refused.
+/// The maximum size of a decompressed element.
 const MAX_UNFOLDED: u64 = 64 << 20;
 
-/// Reads the array called `name` from a MATLAB 5 file.
+/// Reads the array `name` from a MATLAB 5 file.
 ///
 /// # Errors
-/// [`EvalError::Read`] if the system refuses; [`EvalError::Mat`] if the file is damaged or has no numeric array of
-/// that name.
+/// Returns [`EvalError::Read`] if the file cannot be read, and [`EvalError::Mat`] if it is damaged or contains no
+/// numeric array with this name.
 pub fn read(path: &Path, name: &str) -> Result<Array, EvalError> {
     let bytes = std::fs::read(path).map_err(|source| EvalError::Read {
         path: path.into(),
@@ -32,7 +32,7 @@ pub fn read(path: &Path, name: &str) -> Result<Array, EvalError> {
 fn find_array(bytes: &[u8], name: &str) -> Result<Array, String> {
     let header = bytes
         .get(..HEADER)
-        .ok_or("shorter than its 128-byte header: copy it again")?;
+        .ok_or("expected a header of 128 bytes, but the file is shorter: copy it again")?;
     let big_endian = match &header[126..] {
         b"IM" => false,
         b"MI" => true,
@@ -85,14 +85,14 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("damaged compressed element: {error}"))?;
     if unfolded.len() as u64 > MAX_UNFOLDED {
         return Err(format!(
-            "a compressed element unfolds to more than {} MiB",
+            "a compressed element is larger than {} MiB",
             MAX_UNFOLDED >> 20
         ));
     }
     Ok(unfolded)
 }
 
-/// One tagged piece of data.
+/// A tagged element.
 struct Element<'a> {
     kind: u32,
     bytes: &'a [u8],
@@ -124,12 +124,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next element; data are padded to 8 bytes, except those of compressed elements.
+    /// Reads the next element. Data are padded to 8 bytes, except in compressed elements.
     fn element(&mut self) -> Result<Element<'a>, String> {
         let tag = self.take(8)?;
         let found = self.word(tag);
         if found >> 16 != 0 {
-            // Small element: its length, type and up to 4 bytes of data share the tag.
+            // In a small element, the tag contains the length, the type and up to 4 bytes of data.
             let length = (found >> 16) as usize;
             let bytes = tag[4..]
                 .get(..length)
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The matrix element's array if it is called `wanted`; otherwise its name is noted.
+/// Returns the array of a matrix element if its name is `wanted`. Otherwise the name is recorded.
 fn matrix(
     bytes: &[u8],
     big_endian: bool,
@@ -191,7 +191,7 @@ fn matrix(
     Ok(Some(Array { dims, values }))
 }
 
-/// Values of a data element; MATLAB stores doubles in any narrower type that holds them.
+/// Returns the values of a data element. MATLAB stores doubles in any narrower type that can represent them.
 fn numbers(element: &Element<'_>, big_endian: bool) -> Option<Vec<f64>> {
     fn read<const N: usize>(
         bytes: &[u8],
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A file with one small array of doubles.
+    /// Returns a file with one small array of doubles.
     fn file(name: &str) -> Vec<u8> {
         let array = Array {
             dims: vec![2, 3],

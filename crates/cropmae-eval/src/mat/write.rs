@@ -1,4 +1,4 @@
-//! Writes one uncompressed array of doubles.
+//! Writes an uncompressed array of doubles.
 
 use std::path::Path;
 
@@ -6,25 +6,25 @@ use super::{Array, HEADER, kind};
 use crate::error::EvalError;
 use crate::files;
 
-/// Class of an array of doubles.
+/// The class of an array of doubles.
 const DOUBLE_CLASS: u32 = 6;
 
-/// Writes a file that holds `array` under `name`. Folders that are missing are made.
+/// Writes a file that contains `array` under `name`. Missing folders are created.
 ///
 /// # Errors
-/// [`EvalError::Write`] if the system refuses.
+/// Returns [`EvalError::Write`] if the file cannot be written.
 ///
 /// # Panics
-/// As [`to_bytes`].
+/// Panics in the same cases as [`to_bytes`].
 pub fn write(path: &Path, name: &str, array: &Array) -> Result<(), EvalError> {
     files::write(path, &to_bytes(name, array))
 }
 
-/// The bytes of a little-endian file that holds `array` under `name`.
+/// Returns the bytes of a little-endian file that contains `array` under `name`.
 ///
 /// # Panics
-/// If `array` has another number of values than its dimensions ask for, or 512 MiB of them or more, which the format
-/// has no room for.
+/// Panics if the number of values does not match the dimensions of `array`, or if the values take 512 MiB or more, which
+/// the format does not support.
 pub fn to_bytes(name: &str, array: &Array) -> Vec<u8> {
     let Array { dims, values } = array;
     assert_eq!(
@@ -74,7 +74,7 @@ fn bytes_of<T, const N: usize>(
 mod tests {
     use super::*;
 
-    /// Type, data and what follows the element at the front.
+    /// Returns the type and the data of the first element, and the rest.
     fn split(bytes: &[u8]) -> (u32, &[u8], &[u8]) {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let length = word(4) as usize;
@@ -82,7 +82,7 @@ mod tests {
         (word(0), &bytes[8..8 + length], &bytes[next..])
     }
 
-    /// The reader accepts more than MATLAB does, so elements are looked at one by one.
+    /// The reader accepts more than MATLAB does, so the test checks each element.
     #[test]
     fn elements_are_those_of_the_format() {
         let array = Array {

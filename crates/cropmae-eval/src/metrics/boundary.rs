@@ -1,22 +1,23 @@
-//! Contour accuracy F: precision and recall of boundary pixels within a tolerance (Martin et al., PAMI
-//! 2004), as davis2017-evaluation computes it, on bits.
+//! The contour accuracy F: precision and recall of boundary pixels within a tolerance (Martin et al., PAMI 2004).
 //!
-//! Its boundary is not symmetric: a pixel belongs to it if it differs from its right, lower or lower right
-//! neighbor. A mask that touches the image border has no boundary there.
+//! The result is that of davis2017-evaluation, but computed on bits. The boundary is not symmetric: a pixel belongs to
+//! it if it differs from its right, lower or lower right neighbor. A mask that touches the border of the image has no
+//! boundary there.
 
 use super::BitMask;
 use crate::size::Size;
 
-/// Tolerance as a share of the image diagonal.
+/// The tolerance as a share of the image diagonal.
 const BOUND: f64 = 0.008;
 
-/// Radius of the tolerance disk, in pixels.
+/// Returns the radius of the tolerance disk in pixels.
 pub fn dilation_radius(size: Size) -> usize {
     (BOUND * (size.height as f64).hypot(size.width as f64)).ceil() as usize
 }
 
-/// F = 2pr / (p + r) of the boundaries; `void` pixels count as background in both masks. With one boundary
-/// empty it is 0, with both empty 1.
+/// Returns F = 2pr / (p + r) of the boundaries, where `void` pixels are background in both masks.
+///
+/// If one boundary is empty, F is 0. If both are empty, it is 1.
 pub fn boundary_measure(gt: &BitMask, pred: &BitMask, void: Option<&BitMask>) -> f64 {
     if let Some(void) = void {
         return boundary_measure(&gt.without(void), &pred.without(void), None);
@@ -35,8 +36,9 @@ pub fn boundary_measure(gt: &BitMask, pred: &BitMask, void: Option<&BitMask>) ->
     2.0 * precision * recall / (precision + recall)
 }
 
-/// Boundary pixels: those that differ from their right, lower or lower right neighbor; the last row looks
-/// only to the right, the last column only down.
+/// Returns the boundary pixels, which differ from their right, lower or lower right neighbor.
+///
+/// The last row is only compared to the right, and the last column only downwards.
 pub(crate) fn boundary(mask: &BitMask) -> BitMask {
     let size = mask.size();
     let mut edges = BitMask::empty(size);
@@ -58,7 +60,7 @@ pub(crate) fn boundary(mask: &BitMask) -> BitMask {
     edges
 }
 
-/// Pixels within `radius` of a set pixel: those at (dx, dy) with dx2 + dy2 <= radius2.
+/// Returns the pixels within `radius` of a set pixel, at (dx, dy) with dx² + dy² <= radius².
 pub(crate) fn dilate(mask: &BitMask, radius: usize) -> BitMask {
     let size = mask.size();
     let mut wide = BitMask::empty(size);
@@ -70,7 +72,7 @@ pub(crate) fn dilate(mask: &BitMask, radius: usize) -> BitMask {
         if mask.row(y).iter().all(|&word| word == 0) {
             continue;
         }
-        // From the narrowest row of the disk to the widest, so that each stretch continues the last.
+        // Go from the narrowest row of the disk to the widest, so that each stretch continues the previous one.
         stretched.copy_from_slice(mask.row(y));
         let mut reach = 0;
         for dy in (0..=radius).rev() {
@@ -90,7 +92,7 @@ pub(crate) fn dilate(mask: &BitMask, radius: usize) -> BitMask {
     wide
 }
 
-/// Sets the left and right neighbor of every set bit of a row.
+/// Sets the left and right neighbors of every set bit of a row.
 fn stretch(row: &mut [u64]) {
     let mut before = 0;
     for i in 0..row.len() {

@@ -1,11 +1,11 @@
-//! Confusion matrix of part ids and its mean IoU, as VIP's evaluation computes them.
+//! The confusion matrix of part ids and its mean IoU, computed as in VIP's evaluation.
 
 use serde::{Deserialize, Serialize};
 
-/// Part classes of VIP, background included.
+/// The number of part classes of VIP, including the background.
 pub const VIP_CLASSES: usize = 20;
 
-/// Pixels by annotated class (row) and predicted class (column), over any number of frames and videos.
+/// The numbers of pixels by annotated class (row) and predicted class (column), over any frames and videos.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     /// (20, 20), row-major.
@@ -21,14 +21,13 @@ impl Default for Confusion {
 }
 
 impl Confusion {
-    /// Counts one frame; pixels annotated 20 or above (255: void) are ignored.
+    /// Counts one frame. Pixels with annotation 20 or above are ignored (255 is void).
     ///
-    /// A prediction of 20 is accepted and lands in the next row's column 0, as in the reference, whose bins
-    /// are `20 gt + pred`.
+    /// As in the reference, whose bins are `20 gt + pred`, a prediction of 20 counts in column 0 of the next row.
     ///
     /// # Errors
-    /// The offending value if a prediction is above 20, or 20 where the annotation is 19 and there is no
-    /// next row; nothing is counted then.
+    /// Returns the invalid value if a prediction is above 20, or is 20 where the annotation is 19 and there is no next
+    /// row. Nothing is counted in this case.
     pub fn add(&mut self, gt: &[u8], pred: &[u8]) -> Result<(), u8> {
         let mut counts = [0u64; VIP_CLASSES * VIP_CLASSES + 1];
         for (&gt, &pred) in gt.iter().zip(pred) {
@@ -48,14 +47,14 @@ impl Confusion {
         Ok(())
     }
 
-    /// Adds another matrix.
+    /// Adds the counts of another matrix.
     pub fn merge(&mut self, other: &Self) {
         for (total, count) in self.counts.iter_mut().zip(&other.counts) {
             *total += count;
         }
     }
 
-    /// Intersection over union of each class; none where a class is neither annotated nor predicted.
+    /// Returns the intersection over union of each class, or `None` if a class is neither annotated nor predicted.
     pub fn iou(&self) -> [Option<f64>; VIP_CLASSES] {
         std::array::from_fn(|class| {
             let row: u64 = self.counts[class * VIP_CLASSES..][..VIP_CLASSES]
@@ -68,14 +67,14 @@ impl Confusion {
         })
     }
 
-    /// Mean IoU over the classes that have one; NaN if none has.
+    /// Returns the mean IoU over the classes that have one, or NaN if none has.
     pub fn mean_iou(&self) -> f64 {
         let iou = self.iou();
         let known = iou.iter().flatten();
         known.clone().sum::<f64>() / known.count() as f64
     }
 
-    /// Rows of the matrix.
+    /// Returns the rows of the matrix.
     pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
         self.counts.chunks_exact(VIP_CLASSES)
     }

@@ -1,8 +1,8 @@
-//! Binary masks, 64 pixels a word.
+//! Binary masks with 64 pixels per word.
 
 use crate::size::Size;
 
-/// A binary mask. Rows start on a word; the bits beyond the last column are 0.
+/// A binary mask. Each row starts at a word, and the bits beyond the last column are 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BitMask {
     size: Size,
@@ -11,7 +11,7 @@ pub struct BitMask {
 }
 
 impl BitMask {
-    /// An empty mask.
+    /// Creates an empty mask.
     pub fn empty(size: Size) -> Self {
         let words_per_row = size.width.div_ceil(64);
         Self {
@@ -21,7 +21,7 @@ impl BitMask {
         }
     }
 
-    /// The pixels (H, W) that hold `id`.
+    /// Returns the mask of the pixels (H, W) that equal `id`.
     pub fn of_id(ids: &[u8], size: Size, id: u8) -> Self {
         let mut mask = Self::empty(size);
         let lines = ids.chunks_exact(size.width);
@@ -35,23 +35,23 @@ impl BitMask {
         mask
     }
 
-    /// Height and width.
+    /// Returns the height and width.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// Set pixels.
+    /// Returns the number of set pixels.
     pub fn count(&self) -> u64 {
         self.words.iter().map(|w| u64::from(w.count_ones())).sum()
     }
 
-    /// Pixels set in both.
+    /// Returns the number of pixels that are set in both masks.
     pub fn count_and(&self, other: &Self) -> u64 {
         let words = self.words.iter().zip(&other.words);
         words.map(|(a, b)| u64::from((a & b).count_ones())).sum()
     }
 
-    /// The mask without the pixels of `other`.
+    /// Returns the mask without the pixels of `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let words = self.words.iter().zip(&other.words).map(|(a, b)| a & !b);

@@ -1,11 +1,11 @@
-//! Percentage of correct key points (Yang and Ramanan, PAMI 2013), as JHMDB's evaluation computes it.
+//! The percentage of correct key points (Yang and Ramanan, PAMI 2013), computed as in JHMDB's evaluation.
 
 use crate::joints::{JOINTS, Pose};
 
-/// Distances, in units of the normalizer, up to which a key point is correct.
+/// The distances, in units of the normalizer, up to which a key point is correct.
 pub const THRESHOLDS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
-/// Counts over any number of clips.
+/// The counts of key points over any number of clips.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pck {
     /// Key points that count, by joint.
@@ -24,8 +24,8 @@ impl Pck {
 
     /// Counts one frame of annotated and predicted (x, y), in pixels of the clip.
     ///
-    /// A joint counts unless its predicted x is negative. Distances are divided by 0.6 times the diagonal
-    /// of the box around the annotated joints that count.
+    /// A joint is scored unless its predicted x is negative. Distances are divided by 0.6 times the diagonal of the box
+    /// around the annotated joints that are scored.
     pub fn add_frame(&mut self, gt: &Pose<f64>, pred: &Pose<f32>) {
         let normalizer = normalizer(gt, pred);
         for (joint, (gt, pred)) in gt.iter().zip(pred).enumerate() {
@@ -41,7 +41,7 @@ impl Pck {
         }
     }
 
-    /// Adds another clip's counts.
+    /// Adds the counts of another clip.
     pub fn merge(&mut self, other: &Self) {
         for (total, items) in self.items.iter_mut().zip(other.items) {
             *total += items;
@@ -56,7 +56,9 @@ impl Pck {
         }
     }
 
-    /// Percentage of each joint at the `threshold`-th of [`THRESHOLDS`]; none for a joint that never counts.
+    /// Returns the percentage of each joint at the `threshold`-th of [`THRESHOLDS`].
+    ///
+    /// It is `None` for a joint that is never scored.
     pub fn per_joint(&self, threshold: usize) -> [Option<f64>; JOINTS] {
         std::array::from_fn(|joint| {
             let items = self.items[joint];
@@ -64,7 +66,7 @@ impl Pck {
         })
     }
 
-    /// Mean percentage over the joints that have one; NaN if none has.
+    /// Returns the mean percentage over the joints that have one, or NaN if none has.
     pub fn mean(&self, threshold: usize) -> f64 {
         let joints = self.per_joint(threshold);
         let known = joints.iter().flatten();
@@ -77,7 +79,7 @@ impl Pck {
     }
 }
 
-/// 0.6 times the diagonal of the box around the annotated joints whose predicted x is not negative.
+/// Returns 0.6 times the diagonal of the box around the annotated joints whose predicted x is not negative.
 pub(crate) fn normalizer(gt: &Pose<f64>, pred: &Pose<f32>) -> f64 {
     let extent = |axis: usize| {
         let counted = gt.iter().zip(pred).filter(|(_, pred)| pred[0] >= 0.0);

@@ -1,8 +1,8 @@
-//! Region similarity J: intersection over union (Perazzi et al., CVPR 2016).
+//! The region similarity J, which is the intersection over union (Perazzi et al., CVPR 2016).
 
 use super::BitMask;
 
-/// |pred & gt| / |pred | gt|, `void` pixels left out; 1 if both are empty.
+/// Returns |pred & gt| / |pred | gt| without `void` pixels, or 1 if both masks are empty.
 pub fn jaccard(gt: &BitMask, pred: &BitMask, void: Option<&BitMask>) -> f64 {
     if let Some(void) = void {
         return jaccard(&gt.without(void), &pred.without(void), None);

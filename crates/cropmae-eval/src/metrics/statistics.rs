@@ -1,28 +1,28 @@
-//! Mean, recall and decay of a measure over a sequence, as davis2017-evaluation computes them.
+//! Mean, recall and decay of a measure over a sequence, computed as in davis2017-evaluation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::nan;
 
-/// One object's measure over the scored frames of its sequence.
+/// The statistics of a measure of one object over the scored frames of its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// Mean over frames, those without a value left out.
+    /// The mean over the frames that have a value.
     #[serde(with = "nan")]
     pub mean: f64,
-    /// Share of frames above 0.5; frames without a value count as below.
+    /// The share of frames above 0.5. Frames without a value count as below.
     #[serde(with = "nan")]
     pub recall: f64,
-    /// Mean of the first quarter minus mean of the last; NaN if either has no value.
+    /// The mean of the first quarter minus the mean of the last quarter, or NaN if one of them has no value.
     #[serde(with = "nan")]
     pub decay: f64,
 }
 
 impl Statistics {
-    /// Statistics of one value a frame; NaN stands for no value.
+    /// Computes the statistics of one value per frame, where NaN means no value.
     ///
-    /// The quarters share their edges, and the toolkit keeps edges in 8 bits: beyond 256 frames they wrap
-    /// around, which may leave the last quarter empty. Reproduced, since it is in every published decay.
+    /// The quarters share their edges. The toolkit stores the edges in 8 bits, so they wrap around beyond 256 frames,
+    /// and the last quarter can be empty. This is reproduced here, because all published decays contain it.
     pub fn of(values: &[f64]) -> Self {
         let above = values.iter().filter(|&&v| v > 0.5).count();
         let last = values.len().saturating_sub(1) as f64;
@@ -38,9 +38,9 @@ impl Statistics {
         }
     }
 
-    /// Mean of each statistic over objects.
+    /// Returns the mean of each statistic over objects.
     pub fn mean_of<'a>(objects: impl Iterator<Item = &'a Self> + Clone) -> Self {
-        // As the toolkit does, a plain mean here: an object without a decay leaves none for the set.
+        // As in the toolkit, this is a plain mean, so one object without a decay makes the result NaN.
         let average = |field: fn(&Self) -> f64| {
             let count = objects.clone().count() as f64;
             objects.clone().map(field).sum::<f64>() / count
@@ -53,7 +53,7 @@ impl Statistics {
     }
 }
 
-/// Mean of the values that are not NaN; NaN if there is none.
+/// Returns the mean of the values that are not NaN, or NaN if there is none.
 fn mean(values: &[f64]) -> f64 {
     let known = values.iter().filter(|v| !v.is_nan());
     known.clone().sum::<f64>() / known.count() as f64

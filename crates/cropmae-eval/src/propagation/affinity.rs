@@ -1,23 +1,22 @@
-//! Affinities of a block of query cells with a panel of source cells: the inner product over channels.
+//! Affinities of a block of query cells with a panel of source cells, which are inner products over channels.
 //!
-//! One register tile of a matrix product. Features are packed once per frame into the order in which the
-//! tile reads them (a frame is a source 20 times), so nothing is repacked, transposed or written out as a
-//! matrix: the tile's 12 x 32 values go straight to the top-k. Every value is one chain of multiply-adds
-//! over the channels, so it does not depend on the width of the machine's vectors where they are fused
-//! (all but x86 without AVX2).
+//! This is one register tile of a matrix product. Features are packed once per frame in the order in which the tile
+//! reads them, because a frame is a source 20 times. The 12 x 32 values of the tile go directly to the top k, so nothing
+//! is packed again, transposed or stored as a matrix. Every value is one chain of multiply-adds over the channels. It
+//! does not depend on the width of the vectors where multiply-adds are fused (all but x86 without AVX2).
 
 use pulp::Simd;
 
-/// Source cells of a panel: two AVX-512, four AVX or eight NEON vectors.
+/// The number of source cells of a panel: two AVX-512, four AVX or eight NEON vectors.
 pub(super) const PANEL: usize = 32;
 
-/// Query cells of a block: with two vectors of sources 24 accumulators, which fit 32 registers.
+/// The number of query cells of a block. With two vectors of sources there are 24 accumulators, which fit 32 registers.
 pub(super) const QUERIES: usize = 12;
 
-/// Affinities of one block with one panel.
+/// The affinities of one block with one panel.
 pub(super) type Tile = [[f32; PANEL]; QUERIES];
 
-/// `queries` (C, 12), `panel` (C, 32) -> `tile` (12, 32).
+/// Computes `tile` (12, 32) from `queries` (C, 12) and `panel` (C, 32).
 #[inline(always)]
 pub(super) fn affinities<S: Simd>(
     simd: S,
@@ -29,13 +28,13 @@ pub(super) fn affinities<S: Simd>(
     if S::F32_LANES == 16 || cfg!(target_arch = "aarch64") {
         rows::<S, QUERIES>(simd, queries, 0, panel, tile);
     } else {
-        // AVX has 16 registers: half the rows at a time.
+        // AVX has only 16 registers, so compute half the rows at a time.
         rows::<S, HALF>(simd, queries, 0, panel, tile);
         rows::<S, HALF>(simd, queries, HALF, panel, tile);
     }
 }
 
-/// `ROWS` rows of the tile from `first` on, two vectors of sources at a time.
+/// Computes `ROWS` rows of the tile, starting at `first`, with two vectors of sources at a time.
 #[inline(always)]
 fn rows<S: Simd, const ROWS: usize>(
     simd: S,
@@ -63,7 +62,7 @@ fn rows<S: Simd, const ROWS: usize>(
     }
 }
 
-/// Affinity of one pair: in 64 chains whatever the width of the machine's vectors, joined pairwise.
+/// Returns the affinity of one pair, as a pairwise sum of 64 chains for any width of vectors.
 #[inline(always)]
 pub(super) fn affinity<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     const CHAINS: usize = 64;

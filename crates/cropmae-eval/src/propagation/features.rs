@@ -1,4 +1,4 @@
-//! One frame's features, normalized and packed for the search.
+//! Normalizes and packs the features of one frame for the search.
 
 use rayon::prelude::*;
 
@@ -6,31 +6,30 @@ use super::affinity::PANEL;
 use super::grid::Grid;
 use super::panels::Panels;
 
-/// Features of one frame, packed for the search.
+/// The features of one frame, packed for the search.
 #[derive(Debug, Clone)]
 pub struct PackedFeatures {
     pub(super) grid: Grid,
-    /// For products of many cells with many.
+    /// The features for products of many cells with many cells.
     pub(super) panels: Panels,
-    /// For products of single cells: (h*w, C) in search order.
+    /// The features (h*w, C) in search order, for products of single cells.
     rows: Vec<f32>,
 }
 
 impl PackedFeatures {
-    /// Scales each of the `features` (h*w, C), row-major, to unit length, so that affinities are cosines,
-    /// and packs them.
+    /// Packs `features` (h*w, C), row-major, each scaled to unit length, so that affinities are cosines.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// Returns the errors of [`Self::new`].
     pub fn normalized(features: &[f32], grid: Grid, channels: usize) -> Result<Self, String> {
         Self::new(features, grid, channels, true)
     }
 
-    /// Packs `features` (h*w, C), row-major, each scaled to unit length if `l2_normalize`.
+    /// Packs `features` (h*w, C), row-major, each scaled to unit length if `l2_normalize` is true.
     ///
     /// # Errors
-    /// What was found and what was expected: another number of values than `grid` and `channels` make, or
-    /// a cell (row-major index) with a value that is not finite.
+    /// Returns a message if the number of values does not match `grid` and `channels`, or if a cell (row-major index)
+    /// has a value that is not finite.
     pub fn new(
         features: &[f32],
         grid: Grid,
@@ -76,12 +75,12 @@ impl PackedFeatures {
         Ok(Self { grid, panels, rows })
     }
 
-    /// Channels C of a cell.
+    /// Returns the number of channels C.
     pub fn channels(&self) -> usize {
         self.panels.channels()
     }
 
-    /// Features (C) of a cell in search order.
+    /// Returns the features (C) of a cell, whose number is in search order.
     pub(super) fn row(&self, number: usize) -> &[f32] {
         &self.rows[number * self.channels()..][..self.channels()]
     }

@@ -1,23 +1,23 @@
-//! The feature grid, and which of its cells lie within the radius of which.
+//! The feature grid, and the pairs of its cells that are within a radius of each other.
 //!
-//! Inside the search cells are numbered along the shorter side of the grid ("lines" of cells). A panel of
-//! neighboring numbers then covers few lines, and for the usual 30x55 grid and radius 20 whole lines are
-//! either inside or outside: 60 % of all pairs are computed where 45 % lie within the radius.
+//! The search numbers the cells along the shorter side of the grid ("lines" of cells). A panel of neighboring numbers
+//! then covers few lines, and for the usual 30x55 grid and radius 20, whole lines are either inside or outside. 60 % of
+//! all pairs are computed, and 45 % are within the radius.
 
 use super::affinity::{PANEL, QUERIES};
 use crate::size::Size;
 
-/// Height and width of a feature map in cells (patches).
+/// The height and width of a feature map in cells (patches).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Rows of cells.
+    /// The number of rows of cells.
     pub height: usize,
-    /// Columns of cells.
+    /// The number of columns of cells.
     pub width: usize,
 }
 
 impl Grid {
-    /// The cells of an encoder's input.
+    /// Returns the grid of an encoder's input.
     pub fn of(input: Size, patch_size: usize) -> Self {
         Self {
             height: input.height / patch_size,
@@ -25,12 +25,12 @@ impl Grid {
         }
     }
 
-    /// Number of cells.
+    /// Returns the number of cells.
     pub fn cells(self) -> usize {
         self.height * self.width
     }
 
-    /// Row and column of the `number`-th cell in search order.
+    /// Returns the row and column of the `number`-th cell in search order.
     fn row_column(self, number: usize) -> (usize, usize) {
         if self.width > self.height {
             (number % self.height, number / self.height)
@@ -39,32 +39,32 @@ impl Grid {
         }
     }
 
-    /// Row-major index of the `number`-th cell in search order.
+    /// Returns the row-major index of the `number`-th cell in search order.
     pub(super) fn cell(self, number: usize) -> usize {
         let (row, column) = self.row_column(number);
         row * self.width + column
     }
 
-    /// Panels of source cells.
+    /// Returns the number of panels of source cells.
     pub(super) fn panels(self) -> usize {
         self.cells().div_ceil(PANEL)
     }
 
-    /// Blocks of query cells.
+    /// Returns the number of blocks of query cells.
     pub(super) fn blocks(self) -> usize {
         self.cells().div_ceil(QUERIES)
     }
 }
 
-/// Distances on a grid against one radius.
+/// The cells of a grid that are within one radius of each other.
 #[derive(Debug)]
 pub(super) struct Neighborhood {
     pub grid: Grid,
-    /// (row, column) in search order.
+    /// The row and column of each cell, in search order.
     positions: Vec<(i32, i32)>,
     /// Squared distances below this are within the radius.
     limit: i64,
-    /// (blocks, panels): whether any pair of the two can be within the radius.
+    /// The pairs (blocks, panels) of which any cells can be within the radius.
     near: Vec<bool>,
 }
 
@@ -74,7 +74,7 @@ impl Neighborhood {
             .map(|number| grid.row_column(number))
             .map(|(row, column)| (row as i32, column as i32))
             .collect();
-        // Squared grid distances are integers, so d2 < r2 is the same as d2 < ceil(r2), without rounding.
+        // Squared grid distances are integers, so d² < r² is the same as d² < ceil(r²), without rounding.
         let limit = (radius * radius).ceil() as i64;
         let boxes =
             |size: usize| -> Vec<Bounds> { positions.chunks(size).map(Bounds::of).collect() };
@@ -91,12 +91,12 @@ impl Neighborhood {
         }
     }
 
-    /// Whether any query of `block` may have a cell of `panel` within the radius.
+    /// Returns `true` if any query of `block` may have a cell of `panel` within the radius.
     pub fn near(&self, block: usize, panel: usize) -> bool {
         self.near[block * self.grid.panels() + panel]
     }
 
-    /// Whether two cells, in search order, are within the radius: strictly closer than it.
+    /// Returns `true` if the distance of two cells, in search order, is less than the radius.
     pub fn within(&self, query: usize, source: usize) -> bool {
         let (a, b) = (self.positions[query], self.positions[source]);
         distance2(a.0 - b.0, a.1 - b.1) < self.limit
@@ -107,7 +107,7 @@ fn distance2(rows: i32, columns: i32) -> i64 {
     i64::from(rows) * i64::from(rows) + i64::from(columns) * i64::from(columns)
 }
 
-/// Smallest box around some cells.
+/// The smallest box around some cells.
 struct Bounds {
     rows: (i32, i32),
     columns: (i32, i32),

@@ -1,4 +1,4 @@
-//! What the search never writes out, written out for tests.
+//! Computes for tests what the search never stores.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,7 +6,7 @@ use super::PackedFeatures;
 use super::affinity::{PANEL, QUERIES, Tile, affinities};
 use super::grid::{Grid, Neighborhood};
 
-/// Affinities (source cells, query cells) of two frames, row-major.
+/// Returns the affinities (source cells, query cells) of two frames, row-major.
 pub(crate) fn affinity_matrix(query: &PackedFeatures, source: &PackedFeatures) -> Vec<f32> {
     Arch::new().dispatch(Matrix { query, source })
 }
@@ -41,7 +41,7 @@ impl WithSimd for Matrix<'_> {
     }
 }
 
-/// Which pairs of cells, row-major, are within the radius.
+/// Returns for each pair of cells, row-major, whether it is within the radius.
 pub(crate) fn within_radius(grid: Grid, radius: f64) -> Vec<bool> {
     let hood = Neighborhood::new(grid, radius);
     let mut within = vec![false; grid.cells() * grid.cells()];

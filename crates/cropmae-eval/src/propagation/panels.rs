@@ -1,4 +1,4 @@
-//! Values of a frame's cells in the order in which the search reads them.
+//! Stores the values of a frame's cells in the order in which the search reads them.
 
 use super::affinity::{PANEL, QUERIES};
 use super::grid::Grid;
@@ -12,7 +12,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// All zero.
+    /// Creates panels of zeros.
     pub fn zeros(grid: Grid, channels: usize) -> Self {
         Self {
             grid,
@@ -21,18 +21,18 @@ impl Panels {
         }
     }
 
-    /// Channels C of a cell.
+    /// Returns the number of channels C.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// (C, 32) of the panel.
+    /// Returns the values (C, 32) of a panel.
     pub fn panel(&self, index: usize) -> &[[f32; PANEL]] {
         let length = self.channels * PANEL;
         self.values[index * length..][..length].as_chunks().0
     }
 
-    /// Query blocks (blocks, C, 12), the last one padded with zeros.
+    /// Returns the query blocks (blocks, C, 12), the last one padded with zeros.
     pub fn queries(&self, blocks: std::ops::Range<usize>) -> Vec<[f32; QUERIES]> {
         let mut queries = vec![[0.0; QUERIES]; blocks.len() * self.channels];
         for (block, rows) in blocks.zip(queries.chunks_mut(self.channels)) {

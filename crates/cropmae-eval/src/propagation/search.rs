@@ -1,4 +1,4 @@
-//! The search of one task: a run of query blocks against all sources.
+//! Searches all sources for a run of query blocks, which is one task.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::sketch::{DIMENSIONS, Sketch};
 use super::top_k::{Neighbour, TopK};
 use super::{Query, Source};
 
-/// Pairs of a tile above which its affinities are computed all at once.
+/// The number of pairs of a tile above which all of its affinities are computed at once.
 const FEW: u32 = 32;
 
 /// A search, compiled once per instruction set.
@@ -48,7 +48,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// How often a source's cell counts for a query, and which it is; none for padding and beyond the radius.
+    /// Returns the source cell for a query and how often it counts, or `None` for padding and beyond the radius.
     #[inline(always)]
     fn accept(&self, index: usize, query: usize, number: usize) -> Option<(usize, Neighbour)> {
         let grid = self.hood.grid;
@@ -68,8 +68,9 @@ impl<'a> Search<'a> {
         (copies > 0).then_some((copies, neighbor))
     }
 
-    /// Offers the pairs of a block and a panel whose upper bounds beat the k-th best; false if they are too
-    /// many to be looked at one by one, and nothing is done then.
+    /// Offers the pairs of a block and a panel whose upper bounds are above the k-th best affinity.
+    ///
+    /// Returns `false` without any effect if there are too many pairs to compute one by one.
     #[inline(always)]
     fn offer_promising<S: Simd>(
         &self,
@@ -99,7 +100,7 @@ impl<'a> Search<'a> {
             for (bound, source_tail) in bounds.iter_mut().zip(tails) {
                 *bound += tail * source_tail;
             }
-            // No early exit, so that it becomes vector code.
+            // There is no early exit, so that the compiler vectorizes the loop.
             *count = bounds
                 .iter()
                 .fold(0u32, |n, &bound| n + u32::from(bound > weakest));
@@ -135,7 +136,7 @@ impl WithSimd for Search<'_> {
         let channels = self.query.features.channels();
         let mut top = TopK::new(self.blocks.len() * QUERIES, self.top_k);
         let mut tile: Tile = [[0.0; PANEL]; QUERIES];
-        // From the queries' own place on: what is near is most alike, and a high k-th best early saves work.
+        // Start at the position of the queries. Near cells are the most similar, and a high k-th best early saves work.
         let home = self.blocks.start * QUERIES / PANEL;
         for (index, source) in self.sources.iter().enumerate() {
             let sketches = self.query.sketch.zip(source.sketch);

@@ -1,14 +1,14 @@
-//! Upper bounds of affinities from a few numbers a cell, so that most affinities need not be computed.
+//! Upper bounds of affinities from a few numbers per cell, so that most affinities need not be computed.
 //!
-//! Features of a video lie close to a space of few dimensions. With an orthonormal basis V of such a space,
-//! a cell's features x are `V Vᵀ x` and a rest of length `tail`, and by Cauchy and Schwarz
+//! The features of a video are close to a space of few dimensions. With an orthonormal basis V of such a space, the
+//! features x of a cell are the sum of `V Vᵀ x` and a rest of length `tail`. By the Cauchy-Schwarz inequality,
 //!
 //! ```text
 //! q · s  <=  (Vᵀ q) · (Vᵀ s) + tail(q) tail(s)
 //! ```
 //!
-//! A pair whose bound does not beat the query's k-th best so far cannot enter it: that is exact, whatever V
-//! is. V decides only how many pairs are left; on a ViT's features about one in 300.
+//! A pair whose bound is not above the k-th best affinity of the query cannot be among the top k. This is exact for any
+//! V, which only determines how many pairs remain. On the features of a ViT it is about one in 300.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -17,22 +17,23 @@ use super::affinity::{PANEL, QUERIES, Tile, affinities};
 use super::features::PackedFeatures;
 use super::panels::Panels;
 
-/// Blocks of basis vectors.
+/// The number of blocks of basis vectors.
 const BLOCKS: usize = 5;
-/// Dimensions of the space.
+/// The number of dimensions of the space.
 pub(super) const DIMENSIONS: usize = BLOCKS * QUERIES;
-/// With fewer channels or cells a bound costs more than it saves.
+/// The minimum number of channels and of cells. With fewer, a bound costs more than it saves.
 const MIN_CHANNELS: usize = 3 * DIMENSIONS;
 const MIN_CELLS: usize = 256;
-/// Cells of frame 0 that the basis is fitted to.
+/// The number of cells of frame 0 that the basis is fitted to.
 const SAMPLES: usize = 512;
-/// Rounds of the fit; more change little.
+/// The number of rounds of the fit. More rounds change little.
 const ROUNDS: usize = 2;
-/// Added to the squared tails, as a share of the squared length: more than what rounding can hide in an
-/// inner product of 1024 terms of either side (1024 / 2^24).
+/// The share of the squared length that is added to the squared tails.
+///
+/// It is larger than the possible rounding error of an inner product of 1024 terms on each side (1024 / 2^24).
 const SLACK: f32 = 1e-4;
 
-/// An orthonormal basis of the space in which a video's features nearly lie.
+/// An orthonormal basis of a space that nearly contains the features of a video.
 #[derive(Debug)]
 pub(super) struct Basis {
     /// (blocks, C, 12)
@@ -41,7 +42,7 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    /// Fitted to a frame by a few rounds of subspace iteration; none where bounds do not pay.
+    /// Fits a basis to a frame by subspace iteration, or returns `None` if bounds would not save time.
     pub fn of(features: &PackedFeatures) -> Option<Self> {
         let (cells, channels) = (features.grid.cells(), features.channels());
         if cells < MIN_CELLS || channels < MIN_CHANNELS {
@@ -53,7 +54,7 @@ impl Basis {
         let start = (0..DIMENSIONS).map(|i| samples[i * samples.len() / DIMENSIONS]);
         let mut vectors = orthonormal(start.map(to_f64).collect());
         for _ in 0..ROUNDS {
-            // The second moment of the samples, times each vector.
+            // Multiply the second moment of the samples by each vector.
             let times = |vector: &Vec<f64>| {
                 let mut product = vec![0.0; channels];
                 for sample in &samples {
@@ -80,7 +81,7 @@ impl Basis {
     }
 }
 
-/// Gram and Schmidt, twice; a vector that depends on those before becomes zero.
+/// Applies the Gram-Schmidt process twice. A vector that depends on the previous ones becomes zero.
 fn orthonormal(mut vectors: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     for index in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(index);
@@ -116,17 +117,17 @@ fn dot_f64(row: &[f32], vector: &[f64]) -> f64 {
     row.iter().zip(vector).map(|(&a, b)| f64::from(a) * b).sum()
 }
 
-/// A frame's coordinates in the space, and what is left.
+/// The coordinates of a frame in the space, and the lengths of the rests.
 #[derive(Debug)]
 pub(super) struct Sketch {
     /// (P, 60, 32)
     pub coordinates: Panels,
-    /// Length of the rest of each cell in search order, padded to whole panels.
+    /// The length of the rest of each cell in search order, padded to whole panels.
     tails: Vec<f32>,
 }
 
 impl Sketch {
-    /// The sketch of a frame.
+    /// Returns the sketch of a frame.
     pub fn of(features: &PackedFeatures, basis: &Basis) -> Self {
         let mut coordinates = Panels::zeros(features.grid, DIMENSIONS);
         let mut tails = vec![0.0; features.grid.panels() * PANEL];
@@ -146,18 +147,18 @@ impl Sketch {
         Self { coordinates, tails }
     }
 
-    /// Tails of a panel's cells.
+    /// Returns the tails of the cells of a panel.
     pub fn tails(&self, panel: usize) -> &[f32; PANEL] {
         &self.tails.as_chunks().0[panel]
     }
 
-    /// Tail of a cell in search order.
+    /// Returns the tail of a cell in search order.
     pub fn tail(&self, number: usize) -> f32 {
         self.tails[number]
     }
 }
 
-/// One panel onto the basis.
+/// Projects one panel onto the basis.
 struct Project<'a> {
     basis: &'a Basis,
     /// (C, 32)

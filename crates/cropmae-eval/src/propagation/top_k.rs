@@ -1,22 +1,23 @@
-//! The k strongest sources of each query, kept while affinities stream by.
+//! Keeps the k strongest sources of each query during the search.
 
 use super::affinity::Tile;
 
-/// One source cell.
+/// A source cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Position of the source frame in the list of sources.
+    /// The position of the source frame in the list of sources.
     pub source: u32,
-    /// Row-major index of the cell.
+    /// The row-major index of the cell.
     pub cell: u32,
 }
 
-/// The `k` strongest sources of a run of queries, strongest first. Of equal affinities the first offered
-/// wins, so that the result depends on the order of sources alone.
+/// The `k` strongest sources of a run of queries, strongest first.
+///
+/// Of equal affinities, the first one wins, so the result only depends on the order of sources.
 #[derive(Debug)]
 pub(super) struct TopK {
     k: usize,
-    /// (queries, k), falling; -inf where nothing was offered yet.
+    /// The affinities (queries, k) in descending order, filled up with -inf.
     affinities: Vec<f32>,
     neighbors: Vec<Neighbour>,
 }
@@ -30,7 +31,7 @@ impl TopK {
         }
     }
 
-    /// Affinities and sources of a query, strongest first; fewer than k if fewer were offered.
+    /// Returns the affinities and sources of a query, strongest first. There are fewer than k if fewer were offered.
     pub fn ranked(&self, query: usize) -> (&[f32], &[Neighbour]) {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &self.affinities[range.clone()];
@@ -38,14 +39,16 @@ impl TopK {
         (&affinities[..found], &self.neighbors[range][..found])
     }
 
-    /// What an affinity must exceed to enter.
+    /// Returns the value that an affinity must exceed to be among the top k.
     #[inline(always)]
     pub fn weakest(&self, query: usize) -> f32 {
         self.affinities[(query + 1) * self.k - 1]
     }
 
-    /// Offers a tile: `accept(query in tile, lane)` says how often the source counts, and which it is; it is
-    /// asked only about affinities that would enter.
+    /// Offers a tile of affinities.
+    ///
+    /// `accept(query in tile, lane)` returns how often the source counts and the source. It is called only for affinities
+    /// that would be among the top k.
     #[inline(always)]
     pub fn offer(
         &mut self,
@@ -55,7 +58,7 @@ impl TopK {
     ) {
         for (slot, row) in tile.iter().enumerate() {
             let weakest = self.weakest(first_query + slot);
-            // Almost every row fails here; the fold has no early exit so that it becomes vector code.
+            // Almost every row fails here. The fold has no early exit, so that the compiler vectorizes it.
             if !row.iter().fold(false, |any, &a| any | (a > weakest)) {
                 continue;
             }
@@ -69,7 +72,7 @@ impl TopK {
         }
     }
 
-    /// Enters an affinity above [`Self::weakest`], as often as its source counts.
+    /// Inserts an affinity above [`Self::weakest`], as often as its source counts.
     #[inline(never)]
     pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbor: Neighbour) {
         let range = query * self.k..(query + 1) * self.k;

@@ -1,4 +1,4 @@
-//! One video's propagation: the long-term frames, the recent frames, and their soft labels.
+//! The propagation through one video, with its long-term frames, its recent frames and their soft labels.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Grid, PackedFeatures, Propagator, Query, Source};
 #[derive(Debug)]
 struct KeyFrame {
     features: Arc<PackedFeatures>,
-    /// Present if the video's affinities are bounded.
+    /// The sketch, if upper bounds are used in this video.
     sketch: Option<Sketch>,
     labels: Vec<f32>,
 }
@@ -36,33 +36,33 @@ impl KeyFrame {
 struct LongTerm {
     /// The frame.
     frame: usize,
-    /// Present once the video has come to it.
+    /// The labeled frame, once the propagation has reached it.
     kept: Option<Arc<KeyFrame>>,
 }
 
 /// Propagates labels through a video frame by frame.
 ///
-/// It keeps frame 0, the `context_frames` frames before the current one and the long-term frames. The
-/// reference puts copies of frame 0 in front of the video; here frame 0 is counted as often as its copies
-/// are within the context: at frame t `max(0, context_frames + 1 - t)` times within the radius, and without
-/// a radius once for every long-term frame that is frame 0 or not in use yet.
+/// It keeps frame 0, the `context_frames` frames before the current one, and the long-term frames. The reference puts
+/// copies of frame 0 in front of the video. Here, frame 0 is counted as often as its copies are in the context. At frame
+/// t it counts `max(0, context_frames + 1 - t)` times within the radius, and without a radius once for every long-term
+/// frame that is frame 0 or not in use yet.
 #[derive(Debug)]
 pub struct VideoPropagation {
     propagator: Propagator,
-    /// For sketches of all frames, fitted to frame 0.
+    /// The basis for the sketches of all frames, fitted to frame 0.
     basis: Option<Basis>,
     classes: usize,
     context: usize,
     first: KeyFrame,
-    /// Entries of the long-term list that are frame 0 itself.
+    /// The number of entries of the long-term list that are frame 0.
     first_kept: usize,
     long_term: Vec<LongTerm>,
-    /// Oldest first, at most `context`, without frame 0.
+    /// The recent frames, oldest first, without frame 0. There are at most `context`.
     recent: VecDeque<Arc<KeyFrame>>,
-    /// The next frame.
+    /// The number of the next frame.
     next: usize,
-    /// What the caller sees of the newest frame, and of frame 0 as a long-term source, where that is not
-    /// what propagates: stretched to 0..1.
+    /// The soft labels that the caller receives for the newest frame, and of frame 0 as a long-term source, if they
+    /// differ from those that are propagated because they are stretched to 0..1.
     stretched: Option<Stretched>,
 }
 
@@ -73,7 +73,7 @@ struct Stretched {
 }
 
 impl VideoPropagation {
-    /// Starts with frame 0's features and soft labels (h*w, L), L = `classes`.
+    /// Starts with the features and the soft labels (h*w, L) of frame 0, where L is `classes`.
     pub fn new(
         protocol: &Protocol,
         features: impl Into<Arc<PackedFeatures>>,
@@ -110,12 +110,12 @@ impl VideoPropagation {
         }
     }
 
-    /// Grid of the feature maps.
+    /// Returns the grid of the feature maps.
     pub fn grid(&self) -> Grid {
         self.propagator.grid()
     }
 
-    /// Frame 0's soft labels (h*w, L): its own prediction.
+    /// Returns the soft labels (h*w, L) of frame 0, which are its prediction.
     pub fn first_labels(&self) -> &[f32] {
         match &self.stretched {
             Some(stretched) => &stretched.first,
@@ -123,7 +123,7 @@ impl VideoPropagation {
         }
     }
 
-    /// Soft labels (h*w, L) of the next frame, which becomes a source for those after it.
+    /// Returns the soft labels (h*w, L) of the next frame, which becomes a source for later frames.
     pub fn advance(&mut self, features: impl Into<Arc<PackedFeatures>>) -> &[f32] {
         let features = features.into();
         let sketch = self
@@ -162,18 +162,18 @@ impl VideoPropagation {
         }
     }
 
-    /// Whether affinities are bounded before they are computed.
+    /// Returns `true` if upper bounds are computed before affinities.
     #[cfg(test)]
     pub(crate) fn is_bounded(&self) -> bool {
         self.basis.is_some()
     }
 
-    /// What the next frame takes its labels from.
+    /// Returns the sources of the next frame.
     fn sources(&self) -> Vec<Source<'_>> {
         let in_use = |long_term: &&LongTerm| self.next >= long_term.frame + self.context;
         let waiting = self.long_term.len() - self.long_term.iter().filter(in_use).count();
         let mut sources = Vec::with_capacity(2 + self.long_term.len() + self.recent.len());
-        // Newest first: they are the most alike, and a high k-th best early saves work.
+        // The newest frames come first. They are the most similar, and a high k-th best early saves work.
         let recent = self.recent.iter().rev().take(self.context);
         sources.extend(recent.map(|frame| frame.source(&frame.labels, 0, 1)));
         let kept = self.long_term.iter().filter(in_use);
@@ -184,7 +184,7 @@ impl VideoPropagation {
         match &self.stretched {
             None => sources.push(self.first.source(&self.first.labels, unrestricted, copies)),
             Some(stretched) => {
-                // As in the reference, where only the long-term copy is stretched in place.
+                // As in the reference, only the long-term copy is stretched in place.
                 sources.push(self.first.source(&stretched.first, unrestricted, 0));
                 sources.push(self.first.source(&self.first.labels, 0, copies));
             }
@@ -194,8 +194,9 @@ impl VideoPropagation {
     }
 }
 
-/// In every cell the smallest label subtracted and the largest made 1; a cell whose labels are all equal
-/// becomes 0.
+/// Subtracts the smallest label in every cell and scales the largest to 1.
+///
+/// If all labels of a cell are equal, they become 0.
 pub(crate) fn stretched(labels: &[f32], classes: usize) -> Vec<f32> {
     let mut stretched = labels.to_vec();
     for cell in stretched.chunks_exact_mut(classes) {

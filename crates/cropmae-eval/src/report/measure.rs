@@ -1,39 +1,39 @@
-//! Numbers with their unit.
+//! Numbers with their units.
 
-/// How the value of a measure is meant.
+/// The unit of a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// A share of 1.
+    /// A share from 0 to 1.
     Share,
-    /// A share of 100.
+    /// A percentage.
     Percent,
 }
 
-/// A number that a paper's table shows.
+/// A number in the table of a paper.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measure {
-    /// The name under which the official evaluation prints it.
+    /// The name that the official evaluation prints.
     pub name: String,
-    /// Its value; NaN where nothing could be measured.
+    /// The value, or NaN if it could not be measured.
     pub value: f64,
-    /// How the value is meant.
+    /// The unit of the value.
     pub unit: Unit,
 }
 
 impl Measure {
-    /// A measure whose value is a share of 1.
+    /// Creates a measure whose value is a share from 0 to 1.
     pub fn share(name: impl Into<String>, value: f64) -> Self {
         let (name, unit) = (name.into(), Unit::Share);
         Self { name, value, unit }
     }
 
-    /// A measure whose value is a share of 100.
+    /// Creates a measure whose value is a percentage.
     pub fn percent(name: impl Into<String>, value: f64) -> Self {
         let (name, unit) = (name.into(), Unit::Percent);
         Self { name, value, unit }
     }
 
-    /// The value in percent, as papers print it.
+    /// Returns the value in percent, as in papers.
     pub fn in_percent(&self) -> f64 {
         match self.unit {
             Unit::Share => 100.0 * self.value,

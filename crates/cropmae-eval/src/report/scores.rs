@@ -1,4 +1,4 @@
-//! The scores of a benchmark, whichever it is.
+//! The scores of any benchmark.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -7,18 +7,18 @@ use super::{Measure, Table};
 
 /// The scores of one benchmark.
 ///
-/// In a report they stand under the benchmark's name: `{"davis": {..}}`.
+/// In a report, their key is the name of the benchmark: `{"davis": {..}}`.
 #[typetag::serde]
 pub trait Scores: Any + Debug + Send + Sync + Same {
-    /// The numbers that a paper's table shows, the main one first.
+    /// Returns the numbers in the table of a paper, the main one first.
     fn headline(&self) -> Vec<Measure>;
 
-    /// The tables that are written beside a report.
+    /// Returns the tables that are written next to a report.
     fn tables(&self) -> Vec<Table>;
 }
 
 impl dyn Scores {
-    /// The scores of a certain benchmark; none if they are another's.
+    /// Returns the scores as those of a particular benchmark, or `None` if they belong to another one.
     pub fn downcast_ref<T: Scores>(&self) -> Option<&T> {
         (self as &dyn Any).downcast_ref()
     }
@@ -30,17 +30,17 @@ impl PartialEq for dyn Scores {
     }
 }
 
-/// Lets a struct that holds boxed scores derive `PartialEq`: the derived code would move the box without this
-/// (rust-lang/rust issue 31740).
+/// Lets a struct with boxed scores derive `PartialEq`. Without this, the derived code would move the box (rust-lang/rust
+/// issue 31740).
 impl PartialEq<&Self> for Box<dyn Scores> {
     fn eq(&self, other: &&Self) -> bool {
         **self == ***other
     }
 }
 
-/// Equality of values whose types may differ.
+/// Compares values whose types may differ.
 pub trait Same {
-    /// Whether `other` is of the same type and equal.
+    /// Returns `true` if `other` has the same type and is equal.
     fn same(&self, other: &dyn Any) -> bool;
 }
 

@@ -1,4 +1,4 @@
-//! Tables of scores, as CSV for people and spreadsheets and as JSON for programs.
+//! Writes tables of scores as CSV and JSON.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,21 +8,21 @@ use serde_json::{Map, Value};
 use crate::error::EvalError;
 use crate::files::{replace, replace_json};
 
-/// Decimals of the official toolkits' tables.
+/// The number of decimals in the tables of the official toolkits.
 pub const TOOLKIT_DECIMALS: usize = 3;
 
-/// Rows of scores under column names.
+/// A table of scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The name of its files, without extension.
+    /// The name of the files, without an extension.
     pub file: &'static str,
-    /// What the names of rows are; none in a table of a single row.
+    /// The header of the names of rows, or `None` in a table with a single row.
     pub key: Option<&'static str>,
-    /// Decimals of a score in the CSV file.
+    /// The number of decimals of a score in the CSV file.
     pub decimals: usize,
     /// The names of the columns of scores.
     pub columns: Vec<String>,
-    /// The rows: a name and a score for each column, which may be missing.
+    /// The rows, with a name and a score for each column. A score may be missing.
     pub rows: Vec<(String, Vec<Option<f64>>)>,
 }
 
@@ -30,14 +30,14 @@ impl Table {
     /// Writes `FILE.csv` and `FILE.json` into the folder `out`.
     ///
     /// # Errors
-    /// [`EvalError::Write`], naming the file.
+    /// Returns [`EvalError::Write`] with the path if a file cannot be written.
     pub fn write(&self, out: &Path) -> Result<(), EvalError> {
         let file = |extension| out.join(format!("{}.{extension}", self.file));
         replace(&file("csv"), self.csv().as_bytes())?;
         replace_json(&file("json"), &self.json())
     }
 
-    /// The table as comma-separated values. A missing score is an empty field.
+    /// Returns the table as comma-separated values. A missing score is an empty field.
     pub fn csv(&self) -> String {
         let key = self.key.map(str::to_owned);
         let header: Vec<String> = key.into_iter().chain(self.columns.clone()).collect();
@@ -59,13 +59,14 @@ impl Table {
         text
     }
 
-    /// The table as a list of rows, each an object with the names of the columns as keys. Scores are not rounded, and a
-    /// missing one is null.
+    /// Returns the table as a list of rows, which are objects with the names of the columns as keys.
+    ///
+    /// Scores are not rounded, and a missing score is null.
     pub fn json(&self) -> Value {
         let row = |(name, scores): &(String, Vec<Option<f64>>)| {
             let key = self.key.map(|key| (key.to_owned(), name.clone().into()));
             let scores = self.columns.iter().cloned().zip(scores);
-            // What is not a number becomes null.
+            // NaN becomes null.
             let scores = scores.map(|(column, score)| (column, Value::from(*score)));
             Value::Object(key.into_iter().chain(scores).collect::<Map<_, _>>())
         };

@@ -1,7 +1,7 @@
-//! Frames to features: decoded ahead, encoded in small batches, packed for the search.
+//! Decodes frames ahead, encodes them in small batches, and packs their features for the search.
 //!
-//! This is the only file of the run that touches tensors. The encoder and whoever uses the frames take turns on the
-//! calling thread: each fills all cores by itself.
+//! This is the only file of the run that uses tensors. The encoder and the consumer of the frames take turns on the
+//! calling thread, because each of them uses all cores.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::error::EvalError;
 use crate::frames::{batch_len, normalize, read_frame_of, resize_frame};
 use crate::propagation::PackedFeatures;
 
-/// What decides the features of a frame.
+/// The options that features depend on.
 #[derive(Clone, Copy)]
 pub struct Encoding<'a> {
     encoder: &'a dyn FeatureExtractor,
@@ -29,25 +29,25 @@ pub struct Encoding<'a> {
 /// A decoded frame and its features.
 #[derive(Debug)]
 pub struct Frame {
-    /// Its place in the video, from 0.
+    /// The position in the video, from 0.
     pub index: usize,
-    /// The frame as it was decoded.
+    /// The decoded frame.
     pub picture: RgbImage,
-    /// Its features, packed for the search.
+    /// The features, packed for the search.
     pub features: PackedFeatures,
 }
 
-/// Frames that go through the encoder together.
+/// Frames that are encoded together.
 #[derive(Debug)]
 pub struct Batch {
-    /// The place of the first one in the video.
+    /// The position of the first frame in the video.
     first: usize,
     pictures: Vec<RgbImage>,
     /// (B, 3, H, W)
     pixels: Vec<f32>,
 }
 
-/// Frames with their features as the encoder gave them.
+/// Frames with the features that the encoder returned.
 #[derive(Debug)]
 pub struct Encoded {
     first: usize,
@@ -57,7 +57,7 @@ pub struct Encoded {
 }
 
 impl Video {
-    /// Places of the frames that go through the encoder together.
+    /// Returns the positions of the frames that are encoded together.
     pub fn batches(&self) -> Vec<Range<usize>> {
         let (count, length) = (self.frames.len(), batch_len(self.grid.cells()));
         let starts = (0..count).step_by(length);
@@ -69,7 +69,8 @@ impl Video {
     /// Decodes, resizes and normalizes frames, in parallel.
     ///
     /// # Errors
-    /// [`EvalError::Image`], naming the file; [`EvalError::Size`] for a frame of another size than the first.
+    /// Returns [`EvalError::Image`] with the path if a frame cannot be decoded, and [`EvalError::Size`] if a frame does not
+    /// have the size of the first one.
     pub fn load(&self, batch: Range<usize>) -> Result<Batch, EvalError> {
         let load = |path: &PathBuf| {
             let picture = read_frame_of(path, self.original, &self.frames[0])?;
@@ -92,7 +93,7 @@ impl Video {
 }
 
 impl<'a> Encoding<'a> {
-    /// Features of `encoder` as the protocol asks for them.
+    /// Returns the features of `encoder` with the options of the protocol.
     pub fn new(encoder: &'a dyn FeatureExtractor, protocol: &Protocol) -> Self {
         Self {
             encoder,
@@ -101,10 +102,11 @@ impl<'a> Encoding<'a> {
         }
     }
 
-    /// Sends a batch of frames through the encoder.
+    /// Encodes a batch of frames.
     ///
     /// # Errors
-    /// [`EvalError::Encoder`]; [`EvalError::Features`] if the features have another shape than the grid.
+    /// Returns [`EvalError::Encoder`] if the encoder fails, and [`EvalError::Features`] if the shape of the features does
+    /// not match the grid.
     pub fn encode(&self, video: &Video, batch: Batch) -> Result<Encoded, EvalError> {
         let Batch {
             first,
@@ -155,7 +157,7 @@ impl<'a> Encoding<'a> {
     /// Packs the features of each frame of a batch.
     ///
     /// # Errors
-    /// [`EvalError::Features`] for a value that is not finite.
+    /// Returns [`EvalError::Features`] if a value is not finite.
     pub fn pack(&self, video: &Video, encoded: Encoded) -> Result<Vec<Frame>, EvalError> {
         let channels = self.encoder.dim();
         let rows = encoded.rows.chunks_exact(video.grid.cells() * channels);
@@ -179,8 +181,9 @@ impl<'a> Encoding<'a> {
     }
 }
 
-/// The frames of a video with their features, in order. Decoding runs one batch ahead of the encoder, so memory is
-/// bounded by a few batches however long the video is.
+/// An iterator over the frames of a video with their features, in order.
+///
+/// Decoding runs one batch ahead of the encoder, so the memory is limited to a few batches for any length of the video.
 pub struct Frames<'a> {
     video: &'a Video,
     encoding: Encoding<'a>,
@@ -189,7 +192,7 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// Starts to decode `video`.
+    /// Starts the decoding of `video`.
     pub fn of(video: &'a Video, encoding: Encoding<'a>) -> Self {
         let decoded = video.clone();
         Self {
@@ -200,7 +203,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Encodes the next batch that is decoded; none at the end of the video.
+    /// Encodes the next decoded batch, or returns `None` at the end of the video.
     fn next_batch(&mut self) -> Result<Option<Vec<Frame>>, EvalError> {
         let Some(batch) = self.batches.next() else {
             return Ok(None);

@@ -1,14 +1,14 @@
-//! Refuses settings that cannot be run.
+//! Validates the settings of a run.
 
 use cropmae_config::{FrameSize, Protocol};
 
 use crate::error::EvalError;
 use crate::require::require_all;
 
-/// Refuses settings that cannot be run, or not together. Returns the first of them.
+/// Validates `settings`, which must be usable together, and returns the first of them.
 ///
 /// # Errors
-/// [`EvalError::Protocol`] for the first value out of range.
+/// Returns [`EvalError::Protocol`] with the first invalid value.
 pub(super) fn validate(settings: &[Protocol]) -> Result<&Protocol, EvalError> {
     let features = |p: &Protocol| (p.frame_size, p.feature_block, p.l2_normalise);
     match settings {
@@ -19,7 +19,7 @@ pub(super) fn validate(settings: &[Protocol]) -> Result<&Protocol, EvalError> {
         _ => Err(EvalError::Protocol {
             field: "settings",
             found: settings.len().to_string(),
-            expected: "at least one, alike in frame_size, feature_block and l2_normalise",
+            expected: "at least one, all with the same frame_size, feature_block and l2_normalise",
         }),
     }
 }
@@ -53,9 +53,9 @@ fn validate_one(protocol: &Protocol) -> Result<(), EvalError> {
         ),
         (
             "context_frames",
-            "0 without a long-term frame".into(),
+            "0 without long-term frames".into(),
             sources > 0,
-            "a frame to take labels from",
+            "at least one source frame",
         ),
         (
             "feature_block",

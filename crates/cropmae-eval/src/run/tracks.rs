@@ -1,4 +1,4 @@
-//! Labels on their way through one video, under each setting.
+//! Propagates labels through one video with each setting.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use cropmae_config::Protocol;
 
 use crate::propagation::{PackedFeatures, VideoPropagation};
 
-/// Soft labels of one frame.
+/// The soft labels of one frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoftLabels {
-    /// (h*w, L) values, row-major.
+    /// The values (h*w, L), row-major.
     pub values: Vec<f32>,
     /// The number L of classes.
     pub classes: usize,
 }
 
-/// The labels of frame 0 on their way through a video, under each of some settings.
+/// The propagation of the labels of frame 0 through a video, with each setting.
 #[derive(Debug)]
 pub struct Tracks<'a> {
     settings: &'a [Protocol],
     first: SoftLabels,
-    /// One for each setting; none before frame 0.
+    /// The propagations, one for each setting. There are none before frame 0.
     videos: Vec<VideoPropagation>,
 }
 
 impl<'a> Tracks<'a> {
-    /// Starts before frame 0, whose labels are `first`.
+    /// Creates the propagation before frame 0, whose labels are `first`.
     pub fn new(settings: &'a [Protocol], first: SoftLabels) -> Self {
         Self {
             settings,
@@ -34,7 +34,7 @@ impl<'a> Tracks<'a> {
         }
     }
 
-    /// The soft labels (h*w, L) of the next frame under each setting; of frame 0 at the first call.
+    /// Returns the soft labels (h*w, L) of the next frame with each setting. The first call returns those of frame 0.
     pub fn advance(&mut self, features: PackedFeatures) -> Vec<&[f32]> {
         let features = Arc::new(features);
         if self.videos.is_empty() {

@@ -1,4 +1,4 @@
-//! What a benchmark knows of one sequence.
+//! The interface of a benchmark for one sequence.
 
 use std::path::Path;
 
@@ -7,48 +7,48 @@ use crate::error::EvalError;
 use crate::observer::Prediction;
 use crate::sequence::SequenceFiles;
 
-/// The annotations of one sequence, and how predictions are made and compared with them.
+/// The annotations of one sequence, which turn soft labels into predictions and score them.
 ///
-/// A run opens it, propagates [`first_labels`](Self::first_labels), comes to one frame after another with
-/// [`advance`](Self::advance), and calls the methods below that for every setting.
+/// A run opens it, propagates [`first_labels`](Self::first_labels), calls [`advance`](Self::advance) for each frame, and
+/// then calls the methods below that for each setting.
 pub trait Truth: Sized {
-    /// What is predicted for a frame.
+    /// The prediction of a frame.
     type Prediction;
 
-    /// The scores of the sequence under one setting.
+    /// The scores of the sequence with one setting.
     type Score;
 
-    /// Reads what must be known in advance. `sizes` settles the sizes of the video.
+    /// Reads the annotations that are needed in advance. `sizes` determines the sizes of the video.
     ///
     /// # Errors
-    /// If the files do not fit each other or cannot be scored.
+    /// Returns an error if the files do not match each other or cannot be scored.
     fn open(name: &str, files: SequenceFiles, sizes: &mut Sizes) -> Result<Self, EvalError>;
 
-    /// The frames.
+    /// Returns the frames.
     fn video(&self) -> &Video;
 
-    /// The soft labels of frame 0, from which all others are propagated.
+    /// Returns the soft labels of frame 0, from which all others are propagated.
     fn first_labels(&self) -> SoftLabels;
 
-    /// Scores before the first frame.
+    /// Returns the scores before the first frame.
     fn new_score(&self) -> Self::Score;
 
-    /// Comes to frame `index`; reads its annotation if the frame is scored and has one of its own.
+    /// Moves to frame `index` and reads its annotation if the frame is scored and has its own annotation.
     ///
     /// # Errors
-    /// If the annotation cannot be read or does not fit.
+    /// Returns an error if the annotation cannot be read or has the wrong size.
     fn advance(&mut self, index: usize) -> Result<(), EvalError> {
         let _ = index;
         Ok(())
     }
 
-    /// The prediction of a frame from its soft labels (h*w, L).
+    /// Returns the prediction of a frame from its soft labels (h*w, L).
     fn predict(&self, soft: &[f32]) -> Self::Prediction;
 
-    /// Scores the prediction of frame `index`, if the benchmark counts it.
+    /// Scores the prediction of frame `index`, if the benchmark scores this frame.
     ///
     /// # Errors
-    /// If the prediction or the annotation holds a value that cannot be scored.
+    /// Returns an error if the prediction or the annotation contains a value that cannot be scored.
     fn score(
         &self,
         index: usize,
@@ -56,10 +56,10 @@ pub trait Truth: Sized {
         score: &mut Self::Score,
     ) -> Result<(), EvalError>;
 
-    /// Writes the prediction of frame `index` below `out`, where the benchmark has a file for each.
+    /// Writes the prediction of frame `index` below `out`, if the benchmark has one file for each frame.
     ///
     /// # Errors
-    /// [`EvalError::Write`], naming the file.
+    /// Returns [`EvalError::Write`] with the path if the file cannot be written.
     fn write(
         &self,
         out: &Path,
@@ -70,15 +70,15 @@ pub trait Truth: Sized {
         Ok(())
     }
 
-    /// Writes the predictions of the sequence below `out`, where the benchmark has one file for them all.
+    /// Writes the predictions of the sequence below `out`, if the benchmark has one file for all frames.
     ///
     /// # Errors
-    /// [`EvalError::Write`], naming the file.
+    /// Returns [`EvalError::Write`] with the path if the file cannot be written.
     fn write_whole(&self, out: &Path, score: &Self::Score) -> Result<(), EvalError> {
         let _ = (out, score);
         Ok(())
     }
 
-    /// The prediction of frame `index` as the observer sees it.
+    /// Returns the prediction of frame `index` for the observer.
     fn show<'a>(&'a self, index: usize, prediction: &'a Self::Prediction) -> Prediction<'a>;
 }

@@ -1,4 +1,4 @@
-//! A video's frames and the sizes they have.
+//! The frames of a video and their sizes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::frames::read_size;
 use crate::propagation::Grid;
 use crate::size::Size;
 
-/// The frames of a sequence and the sizes they have.
+/// The frames of a sequence and their sizes.
 #[derive(Debug, Clone)]
 pub struct Video {
     /// The name of the sequence.
@@ -21,23 +21,23 @@ pub struct Video {
     pub original: Size,
     /// The size of the encoder's input.
     pub input: Size,
-    /// The cells of the input.
+    /// The grid of the input.
     pub grid: Grid,
-    /// Width and height of a cell, in pixels.
+    /// The width and height of a cell in pixels.
     pub patch_size: usize,
 }
 
-/// Settles the sizes of videos, and counts them.
+/// Determines the sizes of videos and counts them.
 #[derive(Debug)]
 pub struct Sizes {
     frame_size: FrameSize,
     patch_size: usize,
-    /// The sequences begun so far, by the size of the encoder's input.
+    /// The number of sequences so far, by the size of the encoder's input.
     pub(crate) counts: BTreeMap<String, usize>,
 }
 
 impl Sizes {
-    /// Sizes by the rule of `frame_size`, for cells of `patch_size` pixels.
+    /// Creates sizes by the rule of `frame_size`, for cells of `patch_size` pixels.
     pub fn new(frame_size: FrameSize, patch_size: usize) -> Self {
         Self {
             frame_size,
@@ -46,10 +46,10 @@ impl Sizes {
         }
     }
 
-    /// Measures the first frame and settles the sizes. The other frames are checked when they are decoded.
+    /// Determines the sizes from the first frame. The other frames are checked when they are decoded.
     ///
     /// # Errors
-    /// [`EvalError::Image`] if the first frame is no image; as [`input_size`].
+    /// Returns [`EvalError::Image`] if the first frame is not an image, and the errors of [`input_size`].
     pub fn video(&mut self, name: &str, frames: Vec<PathBuf>) -> Result<Video, EvalError> {
         let original = read_size(&frames[0])?;
         let input = input_size(self.frame_size, original, self.patch_size)?;
@@ -65,13 +65,13 @@ impl Sizes {
     }
 }
 
-/// The size of the encoder's input for frames of `original` size.
+/// Returns the size of the encoder's input for frames of `original` size.
 ///
-/// Sides that are not multiples of the patch size, which no published protocol and patch size has, go to
-/// the nearest multiple: 480x880 becomes 476x882 with patches of 14.
+/// Sides that are not multiples of the patch size are rounded to the nearest multiple. For example, 480x880 becomes
+/// 476x882 with patches of 14 pixels. Published combinations of protocol and patch size need no rounding.
 ///
 /// # Errors
-/// [`EvalError::Protocol`] when the rule leaves a side without pixels.
+/// Returns [`EvalError::Protocol`] if a side would have no pixels.
 pub fn input_size(
     frame_size: FrameSize,
     original: Size,

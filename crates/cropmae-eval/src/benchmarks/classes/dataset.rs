@@ -1,4 +1,4 @@
-//! Images of a class-folder data set.
+//! Lists the images of a data set with one folder per class.
 
 use std::path::{Path, PathBuf};
 
@@ -16,17 +16,17 @@ pub(super) struct Image {
     pub class: usize,
 }
 
-/// All images, class by class.
+/// All images, sorted by class.
 #[derive(Debug)]
 pub(super) struct ClassFolders {
-    /// In name order.
+    /// The names of the classes, sorted.
     pub classes: Vec<String>,
     pub train: Vec<Image>,
     pub val: Vec<Image>,
 }
 
 impl ClassFolders {
-    /// Lists `root/{train,val}/<class>`.
+    /// Lists the images in `root/{train,val}/<class>`.
     pub fn open(root: &Path) -> Result<Self, EvalError> {
         let expected = "folders of images, one per class, as in train/<class>/<image>";
         let classes = list_folders(&root.join("train"), expected)?;
@@ -58,7 +58,7 @@ impl ClassFolders {
         })
     }
 
-    /// Identifies the images by their names and sizes.
+    /// Returns a fingerprint of the images from their names and sizes.
     pub fn fingerprint(&self, root: &Path) -> String {
         let images = self.train.iter().chain(&self.val);
         let relative = |image: &Image| match image.path.strip_prefix(root) {

@@ -1,4 +1,4 @@
-//! Images to vectors: decoding runs ahead of the encoder.
+//! Encodes images as vectors. Decoding runs ahead of the encoder.
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_config::{ClassesProtocol, Interpolation};
@@ -14,20 +14,20 @@ use crate::error::EvalError;
 use crate::frames::read_frame;
 use crate::report::Failure;
 
-/// Images that go through the encoder together.
+/// The number of images that are encoded together.
 const BATCH: usize = 16;
 
-/// Vectors of images, in the order of the images.
+/// The feature vectors of images, in the order of the images.
 pub(super) struct Vectors {
     /// (n, C)
     pub values: Vec<f32>,
     pub channels: usize,
-    /// Class of each image.
+    /// The class of each image.
     pub labels: Vec<usize>,
 }
 
 impl Vectors {
-    /// Encodes `images`; those that cannot be read are left out and named in `failures`.
+    /// Encodes `images`. Images that cannot be read are left out and added to `failures`.
     pub fn of(
         images: &[Image],
         encoder: &dyn FeatureExtractor,
@@ -105,7 +105,7 @@ impl Vectors {
     }
 }
 
-/// Decoded, resized, cut from the center, normalized -> (3, H, W).
+/// Decodes an image, resizes it, crops the center and normalizes it: (3, H, W).
 fn encoder_input(image: &Image, protocol: &ClassesProtocol) -> Result<Vec<f32>, EvalError> {
     let square = center(&read_frame(&image.path)?, protocol);
     let mut pixels = Vec::with_capacity(square.as_raw().len());
@@ -116,7 +116,7 @@ fn encoder_input(image: &Image, protocol: &ClassesProtocol) -> Result<Vec<f32>, 
     Ok(pixels)
 }
 
-/// As torchvision's `Resize` and `CenterCrop` do it.
+/// Resizes and crops like `Resize` and `CenterCrop` of torchvision.
 fn center(photo: &RgbImage, protocol: &ClassesProtocol) -> RgbImage {
     let (width, height) = photo.dimensions();
     let (shorter, target) = (width.min(height), protocol.resize as u32);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_square_is_the_middle() {
-        // Columns of their own gray level, twice as wide as high.
+        // Each column has its own gray level, and the image is twice as wide as high.
         let photo = RgbImage::from_fn(64, 32, |x, _| image::Rgb([x as u8 * 3; 3]));
         let protocol = ClassesProtocol {
             image_size: 16,

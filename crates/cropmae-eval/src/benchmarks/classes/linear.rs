@@ -1,8 +1,7 @@
-//! Linear probe: multinomial logistic regression on standardized, frozen features.
+//! A linear probe: multinomial logistic regression on standardized, frozen features.
 //!
-//! The loss is convex, so its optimum, and with it the score, depends on the data and the weight decay
-//! alone: no learning rate, no augmentation, no seed. (Papers that train the probe by SGD on augmented
-//! crops report other numbers.)
+//! The loss is convex, so its optimum and the score depend only on the data and the weight decay, and not on a learning
+//! rate, augmentation or seed. Papers that train the probe by SGD on augmented crops report other numbers.
 
 use candle_core::{D, Device, Tensor};
 use cropmae_config::ClassesProtocol;
@@ -12,7 +11,7 @@ use super::features::Vectors;
 use super::optimize::minimize;
 use crate::error::EvalError;
 
-/// Trains on `train` and scores `val`.
+/// Trains a probe on `train` and scores it on `val`.
 pub(super) fn score(
     train: &Vectors,
     val: &Vectors,
@@ -26,7 +25,7 @@ pub(super) fn score(
             targets: one_hot(&train.labels, classes)?,
             weight_decay: protocol.weight_decay,
         };
-        // (C + 1, K): weights, then the bias.
+        // The parameters (C + 1, K) are the weights and, in the last row, the bias.
         let start = vec![0.0; (train.channels + 1) * classes];
         let optimum = minimize(start, protocol.max_iterations, |point| problem.loss(point))?;
         let accuracy = |features: &Tensor, labels: &[usize]| -> candle_core::Result<f64> {
@@ -56,7 +55,7 @@ pub(super) fn score(
     })
 }
 
-/// Mean and deviation of each channel over the training images.
+/// The mean and the standard deviation of each channel over the training images.
 struct Standard {
     mean: Vec<f64>,
     inverse: Vec<f64>,
@@ -78,7 +77,7 @@ impl Standard {
                 *variance += (f64::from(value) - mean).powi(2) / count;
             }
         }
-        // A channel that never varies says nothing; it must not divide by nothing either.
+        // A constant channel has no information, and its deviation of 0 must not be a divisor.
         let inverse = |v: f64| if v > 1e-24 { v.sqrt().recip() } else { 0.0 };
         Self {
             inverse: variance.into_iter().map(inverse).collect(),
@@ -110,7 +109,7 @@ fn one_hot(labels: &[usize], classes: usize) -> candle_core::Result<Tensor> {
     Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)
 }
 
-/// Mean cross-entropy plus half the weight decay times the squared norm of the weights.
+/// The mean cross-entropy plus half the weight decay times the squared norm of the weights.
 struct Problem {
     /// (n, C)
     features: Tensor,
@@ -120,7 +119,7 @@ struct Problem {
 }
 
 impl Problem {
-    /// Weights (C, K) and bias (1, K).
+    /// Returns the weights (C, K) and the bias (1, K).
     fn parameters(&self, point: &[f64]) -> candle_core::Result<(Tensor, Tensor)> {
         let (channels, classes) = (self.features.dim(1)?, self.targets.dim(1)?);
         let values: Vec<f32> = point.iter().map(|&v| v as f32).collect();
@@ -128,7 +127,7 @@ impl Problem {
         Ok((all.narrow(0, 0, channels)?, all.narrow(0, channels, 1)?))
     }
 
-    /// The loss at a point and its gradient.
+    /// Returns the loss at a point and its gradient.
     fn loss(&self, point: &[f64]) -> candle_core::Result<(f64, Vec<f64>)> {
         let count = self.features.dim(0)? as f64;
         let (weights, bias) = self.parameters(point)?;
@@ -160,7 +159,7 @@ fn to_f64(tensor: &Tensor) -> candle_core::Result<Vec<f64>> {
 mod tests {
     use super::*;
 
-    /// Points around three centers, the second channel useless, the third constant.
+    /// Returns points around three centers. The second channel is useless and the third is constant.
     fn clusters(count: usize, noise: f32) -> Vectors {
         let values = (0..count).flat_map(|i| {
             let jitter = |k: usize| ((i * 7919 + k * 104_729) % 1000) as f32 / 500.0 - 1.0;

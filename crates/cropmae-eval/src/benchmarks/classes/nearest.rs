@@ -1,4 +1,4 @@
-//! k nearest neighbours (Wu et al., CVPR 2018, section 3.4), as DINO runs it.
+//! Classification by k nearest neighbors (Wu et al., CVPR 2018, section 3.4), as in DINO.
 
 use candle_core::{Device, Tensor};
 use cropmae_config::ClassesProtocol;
@@ -8,10 +8,10 @@ use super::NeighboursScore;
 use super::features::Vectors;
 use crate::error::EvalError;
 
-/// Queries whose similarities are in memory together.
+/// The number of queries whose similarities are in memory at the same time.
 const CHUNK: usize = 256;
 
-/// Top-1 accuracy of `val` by votes of `train`, for each k.
+/// Returns the top-1 accuracy of `val` by votes of `train`, for each k.
 pub(super) fn score(
     train: &Vectors,
     val: &Vectors,
@@ -55,7 +55,7 @@ pub(super) fn score(
         .collect())
 }
 
-/// `queries` (m, C) times the transpose of `bank` (n, C) -> (m, n).
+/// Returns the product (m, n) of `queries` (m, C) and the transpose of `bank` (n, C).
 fn products(queries: &[f32], bank: &[f32], channels: usize) -> Result<Vec<f32>, EvalError> {
     let rows = |values: &[f32]| {
         Tensor::from_slice(values, (values.len() / channels, channels), &Device::Cpu)
@@ -63,7 +63,7 @@ fn products(queries: &[f32], bank: &[f32], channels: usize) -> Result<Vec<f32>, 
     rows(queries)
         .and_then(|queries| queries.matmul(&rows(bank)?.t()?)?.flatten_all()?.to_vec1())
         .map_err(|error| EvalError::Numerics {
-            what: "similarities of the nearest neighbours",
+            what: "similarities of the nearest neighbors",
             message: error.to_string(),
         })
 }
@@ -77,7 +77,7 @@ fn unit_rows(vectors: &Vectors) -> Vec<f32> {
     rows
 }
 
-/// The `k` largest values and their places, falling; the first of equals comes first.
+/// Returns the `k` largest values and their positions in descending order. Equal values keep their order.
 fn strongest(values: &[f32], k: usize) -> Vec<(f32, usize)> {
     let mut found: Vec<(f32, usize)> = Vec::with_capacity(k + 1);
     for (place, &value) in values.iter().enumerate() {
@@ -91,7 +91,7 @@ fn strongest(values: &[f32], k: usize) -> Vec<(f32, usize)> {
     found
 }
 
-/// The class with the most votes among the first `k`; the first of equals.
+/// Returns the class with the most votes among the first `k`, or the first such class if several are equal.
 fn vote(
     nearest: &[(f32, usize)],
     labels: &[usize],
@@ -119,7 +119,7 @@ mod tests {
     fn votes_are_weighted_by_similarity() {
         let labels = [0, 1, 1, 0];
         let nearest = [(0.9, 0), (0.5, 1), (0.5, 2), (0.1, 3)];
-        // At a low temperature the nearest decides, at a high one the majority.
+        // At a low temperature the nearest neighbor decides, and at a high temperature the majority.
         assert_eq!(vote(&nearest, &labels, 3, 2, 0.07), 0);
         assert_eq!(vote(&nearest, &labels, 3, 2, 100.0), 1);
         assert_eq!(vote(&nearest, &labels, 1, 2, 100.0), 0);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn clusters_are_told_apart() {
-        // Two directions with a little spread; scale must not matter.
+        // The vectors have two directions with a little noise. Their scale must have no effect.
         let vectors = |count: usize, scale: f32| Vectors {
             values: (0..count)
                 .flat_map(|i| {

@@ -1,15 +1,15 @@
 //! L-BFGS (Liu and Nocedal, 1989) for smooth convex functions.
 
-/// Steps whose curvature is remembered.
+/// The number of recent steps whose curvature is stored.
 const MEMORY: usize = 10;
-/// Slope, relative to its start, at which the search ends.
+/// The search ends at this slope, relative to the initial one.
 const TOLERANCE: f64 = 1e-4;
-/// Share of the decrease promised by the slope that a step must keep.
+/// The minimum decrease of a step, as a share of the decrease that the slope predicts.
 const ARMIJO: f64 = 1e-4;
-/// Halvings of a step before the search ends: the function's own rounding noise is reached.
+/// The number of halvings of a step after which the search ends, because only rounding errors remain.
 const HALVINGS: usize = 20;
 
-/// Where the search ended.
+/// The end of a search.
 #[derive(Debug)]
 pub(super) struct Optimum {
     pub point: Vec<f64>,
@@ -17,7 +17,7 @@ pub(super) struct Optimum {
     pub iterations: usize,
 }
 
-/// Minimizes a function that gives its value and its gradient at a point.
+/// Minimizes a function that returns its value and its gradient at a point.
 pub(super) fn minimize<E>(
     start: Vec<f64>,
     max_iterations: usize,
@@ -31,7 +31,7 @@ pub(super) fn minimize<E>(
     while iterations < max_iterations && norm(&gradient) > enough {
         let direction = descent(&gradient, &memory);
         let slope = dot(&gradient, &direction);
-        // The first step has no curvature to go by: one unit long at most.
+        // The first step has no curvature information, so it has at most the length 1.
         let mut length = if memory.is_empty() {
             norm(&gradient).recip().min(1.0)
         } else {
@@ -72,16 +72,16 @@ pub(super) fn minimize<E>(
     })
 }
 
-/// One remembered step: how the point moved and how the gradient changed.
+/// A stored step, with the changes of the point and of the gradient.
 struct Step {
     moved: Vec<f64>,
     changed: Vec<f64>,
-    /// Their inner product.
+    /// The inner product of the two changes.
     curvature: f64,
 }
 
 impl Step {
-    /// None where rounding hides the curvature.
+    /// Returns `None` if rounding hides the curvature.
     fn new(moved: Vec<f64>, changed: Vec<f64>) -> Option<Self> {
         let curvature = dot(&moved, &changed);
         (curvature > 1e-12 * dot(&changed, &changed)).then_some(Self {
@@ -92,7 +92,7 @@ impl Step {
     }
 }
 
-/// Minus the inverse curvature times the gradient, by the two-loop recursion.
+/// Returns the negative product of the inverse curvature and the gradient, by the two-loop recursion.
 fn descent(gradient: &[f64], memory: &[Step]) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let mut shares = Vec::with_capacity(memory.len());

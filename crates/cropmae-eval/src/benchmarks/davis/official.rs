@@ -1,6 +1,6 @@
-//! What the complete download of DAVIS-2017 holds.
+//! The contents of the complete download of DAVIS-2017.
 
-/// DAVIS-2017 val: 30 sequences of 1999 frames.
+/// The 30 sequences of DAVIS-2017 val with their numbers of frames, 1999 in total.
 pub(super) const VAL: [(&str, usize); 30] = [
     ("bike-packing", 69),
     ("blackswan", 50),

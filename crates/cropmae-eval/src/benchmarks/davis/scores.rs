@@ -6,48 +6,48 @@ use crate::metrics::Statistics;
 use crate::nan;
 use crate::report::{Measure, Scores, TOOLKIT_DECIMALS, Table};
 
-/// DAVIS-2017. Global values are means over the objects of all sequences, not over sequences.
+/// The scores of DAVIS-2017. Global values are means over the objects of all sequences, not over sequences.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DavisScores {
-    /// Mean of the two measures' means.
+    /// The mean of the means of J and F.
     #[serde(with = "nan")]
     pub j_and_f_mean: f64,
-    /// Region similarity J.
+    /// The region similarity J.
     pub j: Statistics,
-    /// Contour accuracy F.
+    /// The contour accuracy F.
     pub f: Statistics,
     /// The sequences in the order of the list.
     pub sequences: Vec<DavisSequence>,
 }
 
-/// One sequence of DAVIS-2017.
+/// The scores of one sequence of DAVIS-2017.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DavisSequence {
     /// Its name.
     pub name: String,
-    /// Its frames, the two unscored ones included.
+    /// The number of frames, including the two that are not scored.
     pub frames: usize,
-    /// Its objects in the order of their ids.
+    /// The objects, in the order of their ids.
     pub objects: Vec<DavisObject>,
 }
 
-/// One object of a sequence.
+/// The scores of one object of a sequence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DavisObject {
-    /// Its id in the annotation.
+    /// The id in the annotation.
     pub id: u32,
-    /// Region similarity J over the scored frames.
+    /// The region similarity J over the scored frames.
     pub j: Statistics,
-    /// Contour accuracy F over the scored frames.
+    /// The contour accuracy F over the scored frames.
     pub f: Statistics,
-    /// J of every scored frame.
+    /// The region similarity J of every scored frame.
     pub j_per_frame: Vec<f64>,
-    /// F of every scored frame.
+    /// The contour accuracy F of every scored frame.
     pub f_per_frame: Vec<f64>,
 }
 
 impl DavisScores {
-    /// Sums the sequences up.
+    /// Combines the scores of all sequences.
     pub(crate) fn of(sequences: Vec<DavisSequence>) -> Self {
         let objects = || sequences.iter().flat_map(|sequence| &sequence.objects);
         let j = Statistics::mean_of(objects().map(|object| &object.j));
@@ -63,7 +63,7 @@ impl DavisScores {
 
 #[typetag::serde(name = "davis")]
 impl Scores for DavisScores {
-    /// The columns of davis2017-evaluation's table of global results.
+    /// Returns the columns of the table of global results in davis2017-evaluation.
     fn headline(&self) -> Vec<Measure> {
         [
             ("J&F-Mean", self.j_and_f_mean),
@@ -78,7 +78,7 @@ impl Scores for DavisScores {
         .into()
     }
 
-    /// The two tables of davis2017-evaluation.
+    /// Returns the two tables of davis2017-evaluation.
     fn tables(&self) -> Vec<Table> {
         let headline = self.headline().into_iter();
         let (columns, values) = headline.map(|it| (it.name, Some(it.value))).unzip();

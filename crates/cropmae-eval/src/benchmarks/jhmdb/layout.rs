@@ -1,4 +1,4 @@
-//! Where JHMDB keeps its files.
+//! The layout of JHMDB.
 
 use std::path::{Path, PathBuf};
 
@@ -7,30 +7,31 @@ use crate::error::EvalError;
 use crate::files::{list_files, list_folders, read_list, stem};
 use crate::sequence::SequenceFiles;
 
-/// Folders that hold the frames: the renamed ones, and those that people extract from the videos.
+/// The folders of frames: the official renamed frames, or frames that users extract from the videos.
 const FRAME_FOLDERS: [&str; 2] = ["Rename_Images", "Frames"];
 
-/// The folder that holds the frames of a clip `<action>/<clip>`.
+/// Returns the folder that contains the frames of a clip `<action>/<clip>`.
 pub fn frames_of(root: &Path, clip: &str) -> PathBuf {
     root.join(FRAME_FOLDERS[0]).join(clip)
 }
 
-/// The file of a clip's frame; `index` counts from 0.
+/// Returns the path of frame `index` (from 0) of a clip.
 pub fn frame(root: &Path, clip: &str, index: usize) -> PathBuf {
     frames_of(root, clip).join(format!("{:05}.png", index + 1))
 }
 
-/// The folder of joint positions, which also lists the clips where there are no splits.
+/// Returns the folder of joint positions. Without splits, its contents are the list of clips.
 fn positions(root: &Path) -> PathBuf {
     root.join("joint_positions")
 }
 
-/// The file of a clip's joints, as [`joints::read`](crate::joints::read) reads and [`joints::write`](crate::joints::write) writes it.
+/// Returns the path of the joints of a clip, for [`joints::read`](crate::joints::read) and
+/// [`joints::write`](crate::joints::write).
 pub fn joint_positions(root: &Path, clip: &str) -> PathBuf {
     positions(root).join(clip).join("joint_positions.mat")
 }
 
-/// The clips `<action>/<clip>` to evaluate, in name order.
+/// Returns the clips `<action>/<clip>` to evaluate, sorted by name.
 pub(super) fn list_clips(root: &Path) -> Result<SequenceList, EvalError> {
     let positions = positions(root);
     let splits = root.join("splits");
@@ -48,7 +49,7 @@ pub(super) fn list_clips(root: &Path) -> Result<SequenceList, EvalError> {
             names: clips,
         });
     }
-    // The lists decide, not the folders: a clip that was not downloaded must show up as missing.
+    // Use the lists and not the folders, so that a clip that was not downloaded is reported as missing.
     let expected =
         "JHMDB's split 1, <action>_test_split1.txt with a line `<clip>.avi 1` or `2` for each clip";
     for list in list_files(&splits, &["txt"], expected)? {
@@ -70,7 +71,7 @@ pub(super) fn list_clips(root: &Path) -> Result<SequenceList, EvalError> {
     })
 }
 
-/// The files of a clip.
+/// Returns the files of a clip.
 pub(super) fn files_of(root: &Path, name: &str) -> Result<SequenceFiles, EvalError> {
     let candidates = FRAME_FOLDERS.map(|folder| root.join(folder).join(name));
     let folder = candidates.iter().find(|folder| folder.is_dir());

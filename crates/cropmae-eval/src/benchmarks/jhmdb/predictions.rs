@@ -1,4 +1,4 @@
-//! The file of a clip's predicted joints.
+//! Writes the file of the predicted joints of a clip.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use crate::error::EvalError;
 use crate::files;
 use crate::joints::Pose;
 
-/// Predicted joints of a clip.
+/// The predicted joints of a clip.
 #[derive(Serialize)]
 struct ClipJoints<'a> {
     clip: &'a str,
-    /// What the numbers are.
+    /// A description of the numbers.
     unit: &'static str,
     frames: Vec<FrameJoints<'a>>,
 }
@@ -30,7 +30,7 @@ pub(super) fn write_joints(
     files: &[PathBuf],
     joints: &[Pose<f32>],
 ) -> Result<(), EvalError> {
-    // Not `with_extension`: clip names may hold dots.
+    // `with_extension` would not work, because clip names may contain dots.
     let path = folder.join(format!("{clip}.json"));
     let frames = files.iter().zip(joints).map(|(file, joints)| FrameJoints {
         file: file.file_name().unwrap_or_default().to_string_lossy(),

@@ -7,50 +7,50 @@ use crate::metrics::{Pck, THRESHOLDS};
 use crate::nan;
 use crate::report::{Measure, Scores, TOOLKIT_DECIMALS, Table};
 
-/// JHMDB, in percent.
+/// The scores of JHMDB in percent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JhmdbScores {
-    /// PCK at 0.1 to 0.5.
+    /// The PCK at the thresholds 0.1 to 0.5.
     pub thresholds: Vec<PckAt>,
-    /// Key points that count, by joint.
+    /// The number of scored key points, by joint.
     pub items: [u64; JOINTS],
     /// The clips in the order of the list.
     pub clips: Vec<JhmdbClip>,
 }
 
-/// PCK at one threshold, in percent, over all clips together.
+/// The PCK at one threshold in percent, over all clips together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PckAt {
-    /// Share of the normalizer up to which a key point is correct.
+    /// The distance, as a share of the normalizer, up to which a key point is correct.
     pub threshold: f64,
-    /// Mean over joints.
+    /// The mean over joints.
     #[serde(with = "nan")]
     pub mean: f64,
-    /// By joint; null for a joint that never counts.
+    /// The PCK by joint, which is null for a joint that is never scored.
     pub per_joint: [Option<f64>; JOINTS],
 }
 
-/// One clip of JHMDB.
+/// The scores of one clip of JHMDB.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JhmdbClip {
-    /// `<action>/<clip>`.
+    /// The name `<action>/<clip>`.
     pub name: String,
-    /// Its frames, the unscored first one included.
+    /// The number of frames, including the first one, which is not scored.
     pub frames: usize,
-    /// PCK at 0.1 to 0.5 of this clip alone, in percent; the task's score is not the mean of these.
+    /// The PCK at 0.1 to 0.5 of this clip in percent. The score of the task is not the mean of these.
     pub pck: [f64; THRESHOLDS.len()],
 }
 
-/// One clip under one setting.
+/// The results of one clip with one setting.
 pub(super) struct ClipScore {
     pub name: String,
-    /// The joints of every frame.
+    /// The predicted joints of every frame.
     pub predicted: Vec<Pose<f32>>,
     pub pck: Pck,
 }
 
 impl JhmdbScores {
-    /// Sums the clips up.
+    /// Combines the scores of all clips.
     pub(super) fn of(clips: Vec<ClipScore>) -> Self {
         let mut total = Pck::default();
         for clip in &clips {
@@ -85,7 +85,7 @@ impl Scores for JhmdbScores {
             .collect()
     }
 
-    /// A row for each joint and each clip: the official evaluation only prints.
+    /// Returns a table with a row for each joint and each clip. The official evaluation writes no table.
     fn tables(&self) -> Vec<Table> {
         let columns = || THRESHOLDS.map(|at| format!("PCK@{at}")).to_vec();
         let joints = (0..self.items.len()).map(|joint| {

@@ -6,33 +6,33 @@ use crate::metrics::Confusion;
 use crate::nan;
 use crate::report::{Measure, Scores, TOOLKIT_DECIMALS, Table};
 
-/// VIP.
+/// The scores of VIP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VipScores {
-    /// Mean over the classes that are annotated or predicted, over all videos together.
+    /// The mean IoU of the classes that are annotated or predicted, over all videos together.
     #[serde(with = "nan")]
     pub mean_iou: f64,
-    /// IoU of each class; null where it is neither annotated nor predicted.
+    /// The IoU of each class, which is null if the class is neither annotated nor predicted.
     pub iou_per_class: Vec<Option<f64>>,
-    /// Pixels by annotated class (row) and predicted class (column).
+    /// The numbers of pixels by annotated class (row) and predicted class (column).
     pub confusion: Vec<Vec<u64>>,
     /// The videos in the order of the list.
     pub videos: Vec<VipVideo>,
 }
 
-/// One video of VIP.
+/// The scores of one video of VIP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VipVideo {
-    /// Its name.
+    /// The name of the video.
     pub name: String,
-    /// Its frames.
+    /// The number of frames.
     pub frames: usize,
-    /// Mean IoU of this video alone; the task's score is not the mean of these.
+    /// The mean IoU of this video. The score of the task is not the mean of these.
     #[serde(with = "nan")]
     pub mean_iou: f64,
 }
 
-/// The counts of one video under one setting.
+/// The counts of one video with one setting.
 pub(super) struct VideoScore {
     pub name: String,
     pub frames: usize,
@@ -40,7 +40,7 @@ pub(super) struct VideoScore {
 }
 
 impl VipScores {
-    /// Sums the videos up.
+    /// Combines the counts of all videos.
     pub(super) fn of(videos: Vec<VideoScore>) -> Self {
         let mut total = Confusion::default();
         for video in &videos {
@@ -66,7 +66,7 @@ impl Scores for VipScores {
         vec![Measure::share("mIoU", self.mean_iou)]
     }
 
-    /// A row for each class and each video: the official evaluation only prints.
+    /// Returns a table with a row for each class and each video. The official evaluation writes no table.
     fn tables(&self) -> Vec<Table> {
         let classes = self.iou_per_class.iter().enumerate();
         let classes = classes.map(|(class, iou)| (class.to_string(), vec![*iou]));
