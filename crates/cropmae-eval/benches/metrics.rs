@@ -1,4 +1,4 @@
-//! J and F of one object in one 480x854 frame.
+//! Measures the time of J and F for one object in one frame of 480x854 pixels.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use cropmae_eval::Size;
 use cropmae_eval::metrics::{BitMask, boundary_measure, jaccard};
 
-/// An ellipse with a wavy outline, moved by `shift` pixels.
+/// Returns an ellipse with a wavy outline, moved by `shift` pixels.
 fn blob(size: Size, shift: usize) -> BitMask {
     let ids: Vec<u8> = (0..size.area())
         .map(|i| {

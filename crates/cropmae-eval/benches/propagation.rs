@@ -1,4 +1,4 @@
-//! One frame of label propagation at the size of DAVIS: 30x55 cells, 384 channels, 21 source frames.
+//! Measures label propagation for one frame at the size of DAVIS: 30x55 cells, 384 channels, 21 source frames.
 
 use std::hint::black_box;
 

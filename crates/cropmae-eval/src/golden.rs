@@ -1,5 +1,6 @@
-//! Golden tests: the numbers of the reference implementation, as `fixtures/golden/README.md` describes
-//! them. The committed cases always run; those at `CROPMAE_SHARED` run where it is.
+//! Golden tests, which compare with the numbers of the reference implementation (`fixtures/golden/README.md`).
+//!
+//! The committed cases always run. Those in `CROPMAE_SHARED` run if the folder exists.
 
 mod fixtures;
 mod frames;

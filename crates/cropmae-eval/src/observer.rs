@@ -47,9 +47,9 @@ pub struct FrameDone<'a> {
     pub index: usize,
     /// The number of frames of the sequence.
     pub frames: usize,
-    /// The frame as it was decoded.
+    /// The decoded frame.
     pub picture: &'a RgbImage,
-    /// What was predicted.
+    /// The prediction.
     pub prediction: Prediction<'a>,
 }
 

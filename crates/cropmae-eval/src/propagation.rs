@@ -44,9 +44,9 @@ const TASK_BLOCKS: usize = 6;
 /// A frame whose cells can become sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// Its features.
+    /// The features of the frame.
     pub features: &'a PackedFeatures,
-    /// Its soft labels (h*w, L), row-major; empty if only neighbours are asked for.
+    /// The soft labels (h*w, L), row-major, or an empty slice if only neighbors are requested.
     pub labels: &'a [f32],
     /// The number of times that the frame is listed without a radius (once for frame 0).
     pub unrestricted: usize,

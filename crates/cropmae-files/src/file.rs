@@ -1,4 +1,4 @@
-//! Files that appear complete or not at all.
+//! Files that are never visible half-written.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,10 +8,10 @@ use tempfile::NamedTempFile;
 
 use crate::{builder, parent, sync_folder};
 
-/// A file that gets its name only once it is complete, in place of the file that has the name.
+/// A file that gets its name only once it is complete, and then replaces any file with this name.
 ///
-/// It is written under a hidden name beside the wanted one (`.NAME.XXXXXX.partial`). Without a successful
-/// [`NewFile::commit`] it is removed; only a program that is killed leaves such a file behind.
+/// It is written under a hidden name in the same folder (`.NAME.XXXXXX.partial`). If there is no successful
+/// [`NewFile::commit`], it is removed on drop. Only a killed program leaves such a file behind.
 #[derive(Debug)]
 pub struct NewFile {
     made: NamedTempFile,
@@ -19,10 +19,10 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Makes an empty file that is to become `wanted`.
+    /// Creates an empty file that will become `wanted`.
     ///
     /// # Errors
-    /// Any error of the file system, in particular when there is no folder to put it in.
+    /// Returns any error of the file system, for example if the folder does not exist.
     pub fn create(wanted: &Path) -> io::Result<Self> {
         Ok(Self {
             made: builder(wanted, 0o666, |builder| builder.tempfile_in(parent(wanted)))?,
@@ -30,10 +30,10 @@ impl NewFile {
         })
     }
 
-    /// Waits until the file is on the disk, then gives it its name.
+    /// Waits until the file is on disk, and then renames it.
     ///
     /// # Errors
-    /// Any error of the file system; what has the name is intact then, and what was written is removed.
+    /// Returns any error of the file system. The old file is then intact, and the new one is removed.
     pub fn commit(self) -> io::Result<()> {
         self.made.as_file().sync_all()?;
         self.made.persist(&self.wanted)?;

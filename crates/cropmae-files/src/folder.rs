@@ -1,4 +1,4 @@
-//! Folders that appear complete or not at all.
+//! Folders that are never visible half-written.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use crate::{builder, parent, sync_folder};
 
 /// A folder that gets its name only once it is complete.
 ///
-/// It is filled under a hidden name beside the wanted one (`.NAME.XXXXXX.partial`). Without a successful
-/// [`NewFolder::commit`] it is removed; only a program that is killed leaves such a folder behind.
+/// It is filled under a hidden name in the same parent folder (`.NAME.XXXXXX.partial`). If there is no successful
+/// [`NewFolder::commit`], it is removed on drop. Only a killed program leaves such a folder behind.
 #[derive(Debug)]
 pub struct NewFolder {
     made: TempDir,
@@ -19,10 +19,10 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
-    /// Makes an empty folder that is to become `wanted`, and the folders above it.
+    /// Creates an empty folder that will become `wanted`, and missing parent folders.
     ///
     /// # Errors
-    /// Any error of the file system.
+    /// Returns any error of the file system.
     pub fn create(wanted: &Path) -> io::Result<Self> {
         let beside = parent(wanted);
         fs::create_dir_all(beside)?;
@@ -32,22 +32,23 @@ impl NewFolder {
         })
     }
 
-    /// Where to write what goes into the folder.
+    /// Returns the current path of the folder, to write files into it.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.made.path()
     }
 
-    /// Gives the folder its name. The files in it must be on the disk by then: [`write`](crate::write) and
-    /// [`NewFile`](crate::NewFile) see to that.
+    /// Renames the folder.
+    ///
+    /// The files in it must already be on disk. [`write`](crate::write) and [`NewFile`](crate::NewFile) ensure this.
     ///
     /// # Errors
-    /// Any error of the file system, in particular when a file or a folder with contents has the name; what
-    /// was written is removed then.
+    /// Returns any error of the file system, for example if there is a file or a folder that is not empty with this
+    /// name. The new folder is then removed.
     pub fn commit(self) -> io::Result<()> {
         sync_folder(self.made.path())?;
         fs::rename(self.made.path(), &self.wanted)?;
-        // It has moved: there is nothing left to remove.
+        // The folder was renamed, so there is nothing to remove.
         let _ = self.made.keep();
         sync_folder(parent(&self.wanted))
     }

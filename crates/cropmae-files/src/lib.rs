@@ -1,12 +1,11 @@
-//! Files and folders that are never seen half-written.
+//! Writes files and folders that are never visible half-written.
 //!
-//! Whatever happens while one is written (a crash, a power cut, a full disk), its name stands either for
-//! the old contents or for the complete new ones, and the new ones are on the disk before they take the
-//! name:
+//! If a crash, a power failure or a full disk interrupts the writing, the name belongs either to the old contents or to
+//! the complete new contents, which are on disk before they get the name:
 //!
 //! - [`write()`] replaces a file with bytes in memory.
-//! - [`NewFile`] replaces a file that is written piece by piece.
-//! - [`NewFolder`] makes a folder of many files.
+//! - [`NewFile`] replaces a file that is written in pieces.
+//! - [`NewFolder`] creates a folder of many files.
 //! - [`link`] gives a finished file a second name.
 
 use std::ffi::OsString;
@@ -20,24 +19,25 @@ mod folder;
 pub use file::NewFile;
 pub use folder::NewFolder;
 
-/// How the names of unfinished files and folders end; they begin with a dot.
+/// The suffix of the names of unfinished files and folders, which begin with a dot.
 const PARTIAL: &str = ".partial";
 
 /// Replaces the file at `path` with `bytes`.
 ///
 /// # Errors
-/// Any error of the file system; the old file is intact then.
+/// Returns any error of the file system. The old file is then intact.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = NewFile::create(path)?;
     file.write_all(bytes)?;
     file.commit()
 }
 
-/// Gives the file `from` the further name `to`, in place of what has that name: as a hard link or, where the
-/// file system has none, as a copy.
+/// Gives the file `from` the second name `to`, and replaces any file with that name.
+///
+/// The new name is a hard link, or a copy if the file system has no hard links.
 ///
 /// # Errors
-/// Any error of the file system; what had the name `to` is intact then.
+/// Returns any error of the file system. A file with the name `to` is then intact.
 pub fn link(from: &Path, to: &Path) -> io::Result<()> {
     let mut name = hidden(to);
     name.push(&PARTIAL[1..]);
@@ -49,17 +49,18 @@ pub fn link(from: &Path, to: &Path) -> io::Result<()> {
             fs::File::open(&temporary)?.sync_all()
         })
         .and_then(|()| fs::rename(&temporary, to));
-    // Renaming one link over another of the same file does nothing and leaves both.
+    // Renaming a link to another link of the same file has no effect and leaves both.
     remove_file(&temporary)?;
     made?;
     sync_folder(parent(to))
 }
 
-/// Removes the unfinished files and folders (`.*.partial`) that programs which were killed have left in `dir`;
-/// does nothing when there is no such folder. No other process may be writing to `dir`.
+/// Removes the unfinished files and folders (`.*.partial`) that killed programs left in `dir`.
+///
+/// Does nothing if the folder does not exist. No other process may write to `dir` at the same time.
 ///
 /// # Errors
-/// Any error of the file system.
+/// Returns any error of the file system.
 pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -80,10 +81,10 @@ pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the folder `dir` with all that is in it; does nothing when there is none.
+/// Removes the folder `dir` with its contents. Does nothing if the folder does not exist.
 ///
 /// # Errors
-/// Any other error of the file system.
+/// Returns any other error of the file system.
 pub fn remove_folder(dir: &Path) -> io::Result<()> {
     or_missing(fs::remove_dir_all(dir))
 }
@@ -99,7 +100,7 @@ fn or_missing(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// `.NAME.`, where NAME is the last part of `path`.
+/// Returns `.NAME.`, where NAME is the last part of `path`.
 fn hidden(path: &Path) -> OsString {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -107,8 +108,9 @@ fn hidden(path: &Path) -> OsString {
     name
 }
 
-/// Lets `make` make an unfinished file or folder that is to become `wanted`, readable for whom `mode` and the
-/// umask say, not only for its owner as tempfile has it.
+/// Calls `make` to create an unfinished file or folder that will become `wanted`.
+///
+/// Its permissions are `mode` without the umask. The default of tempfile would restrict it to its owner.
 fn builder<T>(
     wanted: &Path,
     #[cfg_attr(not(unix), allow(unused, reason = "only Unix has modes"))] mode: u32,
@@ -125,7 +127,7 @@ fn builder<T>(
     make(&mut builder)
 }
 
-/// Waits until the names in `dir` are on the disk.
+/// Waits until the names in `dir` are on disk.
 fn sync_folder(dir: &Path) -> io::Result<()> {
     if cfg!(unix) {
         fs::File::open(dir)?.sync_all()
@@ -134,7 +136,7 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder that `path` is in.
+/// Returns the folder that contains `path`.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(names(dir.path()), ["a.json"]);
         assert!(write(&dir.path().join("absent/a.json"), b"").is_err());
-        // A folder is in the way: the rename fails after everything was written.
+        // The rename fails after everything was written, because there is a folder with this name.
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(write(&path, b"text").is_err());
@@ -240,7 +242,7 @@ mod tests {
         folder.commit().unwrap();
         assert_eq!(names(&dir.path().join("new")), ["out"]);
         assert_eq!(names(&out), ["file"]);
-        // What is there is not replaced.
+        // An existing folder is not replaced.
         let again = NewFolder::create(&out).unwrap();
         assert!(again.commit().is_err());
         assert_eq!(names(&dir.path().join("new")), ["out"]);

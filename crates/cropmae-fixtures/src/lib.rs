@@ -1,16 +1,16 @@
-//! Where the tests of this workspace find the files that they compare with.
+//! Finds the files that the tests of this workspace compare with.
 //!
-//! Fixtures are committed under `fixtures/`. Larger ones, and real photos and videos, whose licenses keep them
-//! out of the repository, lie in a second folder: the one that `CROPMAE_SHARED` names, by default `../shared`
-//! beside the checkout.
+//! Fixtures are committed under `fixtures/`. Larger fixtures, and real photos and videos with licenses that keep them
+//! out of the repository, are in a second folder, the shared folder. Its path is in the environment variable
+//! `CROPMAE_SHARED`, and the default is `../shared`, next to the checkout.
 //!
-//! A committed fixture that is missing fails its test. A missing file of the second folder is a [`skip`]:
-//! the test goes on with what is there, and `cargo xtask test` counts the skips in its last line. Where the
-//! environment variable `CI` is set, a missing file of the second folder fails as well;
-//! `CROPMAE_REQUIRE_SHARED=1` and `CROPMAE_REQUIRE_SHARED=0` decide it either way.
+//! A missing committed fixture fails the test. If a file of the shared folder is missing, the test continues without it
+//! and records a [`skip`], and `cargo xtask test` prints the number of skips in its last line. If the environment
+//! variable `CI` is set, a missing file of the shared folder fails the test, too. `CROPMAE_REQUIRE_SHARED=1` and
+//! `CROPMAE_REQUIRE_SHARED=0` override this.
 //!
-//! This crate is for tests and benchmarks: it finds the checkout by the place where it was compiled, and it
-//! panics instead of returning errors.
+//! This crate is for tests and benchmarks. It finds the checkout by the path where it was compiled, and it panics instead
+//! of returning errors.
 
 mod skips;
 
@@ -23,18 +23,17 @@ use flate2::read::GzDecoder;
 
 pub use skips::{FOLDER_VARIABLE, skip};
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub fn workspace() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let root = crates.and_then(Path::parent);
     root.map_or_else(PathBuf::new, Path::to_owned)
 }
 
-/// The committed fixture `fixtures/{path}`.
+/// Returns the path of the committed fixture `fixtures/{path}`.
 ///
 /// # Panics
-///
-/// Panics when there is no such file or folder: what is committed is there.
+/// Panics if the file or folder does not exist.
 #[track_caller]
 pub fn committed(path: &str) -> PathBuf {
     let found = workspace().join("fixtures").join(path);
@@ -46,11 +45,10 @@ pub fn committed(path: &str) -> PathBuf {
     found
 }
 
-/// The file or folder `path` of the shared folder, or `None` and a recorded [`skip`] when it is not there.
+/// Returns the file or folder `path` in the shared folder. If it does not exist, records a [`skip`] and returns `None`.
 ///
 /// # Panics
-///
-/// Panics when it is not there but required, as it is in CI.
+/// Panics if it does not exist but is required, as in CI.
 #[track_caller]
 pub fn shared(path: &str) -> Option<PathBuf> {
     let found = shared_folder().join(path);
@@ -62,8 +60,8 @@ pub fn shared(path: &str) -> Option<PathBuf> {
             std::env::var("CROPMAE_REQUIRE_SHARED").ok().as_deref(),
             std::env::var("CI").ok().as_deref()
         ),
-        "{}: missing, and required here; set CROPMAE_SHARED to the folder that holds {path}, or \
-         CROPMAE_REQUIRE_SHARED=0 to skip what needs it",
+        "{}: this required file is missing: set CROPMAE_SHARED to the folder that contains {path}, or \
+        set CROPMAE_REQUIRE_SHARED=0 to skip the tests that need it",
         found.display()
     );
     skips::skip_what(
@@ -73,11 +71,10 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// The folders that hold groups of golden cases: the committed one, and the shared one where there is one.
+/// Returns the folders that contain groups of golden cases: the committed one, and the shared one if it exists.
 ///
 /// # Panics
-///
-/// Panics as [`committed`] and [`shared`] do.
+/// Panics in the same cases as [`committed`] and [`shared`].
 #[track_caller]
 pub fn golden_roots() -> Vec<PathBuf> {
     let mut roots = vec![committed("golden")];
@@ -85,11 +82,10 @@ pub fn golden_roots() -> Vec<PathBuf> {
     roots
 }
 
-/// The folders of one group of golden cases: the committed one, and the shared one where there is one.
+/// Returns the folders of a group of golden cases: the committed one, and the shared one if it exists.
 ///
 /// # Panics
-///
-/// Panics when nothing of the group is committed, and as [`shared`] does.
+/// Panics in the same cases as [`committed`] and [`shared`].
 #[track_caller]
 pub fn golden(group: &str) -> Vec<PathBuf> {
     let mut folders = vec![committed(&format!("golden/{group}"))];
@@ -97,11 +93,10 @@ pub fn golden(group: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// The bytes of a fixture; where there is no file `path` but one with `.gz` behind its name, that one unpacked.
+/// Reads a fixture. If there is only a file with `.gz` after its name, that file is decompressed.
 ///
 /// # Panics
-///
-/// Panics when neither can be read.
+/// Panics if the file cannot be read.
 #[track_caller]
 pub fn read(path: &Path) -> Vec<u8> {
     let mut packed = path.as_os_str().to_owned();
@@ -122,7 +117,7 @@ fn shared_folder() -> PathBuf {
     std::env::var_os("CROPMAE_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from)
 }
 
-/// Whether a missing shared file fails: as `CROPMAE_REQUIRE_SHARED` says, else in CI.
+/// Returns `true` if a missing shared file fails the test, by `CROPMAE_REQUIRE_SHARED` or otherwise by `CI`.
 fn is_required(asked: Option<&str>, ci: Option<&str>) -> bool {
     match asked {
         Some(asked) => asked != "0",

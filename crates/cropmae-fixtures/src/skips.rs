@@ -1,4 +1,4 @@
-//! Records of what tests did not check.
+//! Records skipped tests and parts of tests.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -6,20 +6,19 @@ use std::{
     path::Path,
 };
 
-/// The environment variable that names the folder of skip records; `cargo xtask test` sets it.
+/// The environment variable with the folder of skip records, which `cargo xtask test` sets.
 pub const FOLDER_VARIABLE: &str = "CROPMAE_SKIPS";
 
-/// Records that the running test leaves something out, and why: `reason` is a clause such as
-/// "this CPU has no AVX-512".
+/// Records that the running test skips a part. The `reason` is a clause such as "this CPU has no AVX-512".
 ///
-/// The reason goes to standard error, and into a file of its own in the folder that [`FOLDER_VARIABLE`] names,
-/// where it is set. Its lines are the reason, the test, and the place that skipped.
+/// The reason is printed to standard error. If [`FOLDER_VARIABLE`] is set, it is also written to a new file in that
+/// folder, whose lines are the reason, the name of the test, and the location of the call.
 #[track_caller]
 pub fn skip(reason: &str) {
     skip_what(reason, "");
 }
 
-/// Records a skip; `what` is missing for one reason among several.
+/// Records a skip. `what` is added to the reason, which may be the same for several skips.
 #[track_caller]
 pub(crate) fn skip_what(reason: &str, what: &str) {
     let test = running_test();
@@ -31,12 +30,12 @@ pub(crate) fn skip_what(reason: &str, what: &str) {
     }
 }
 
-/// The program and the name of the running test. The test runners name a test's thread after it.
+/// Returns the program and the name of the running test, which is also the name of its thread.
 fn running_test() -> String {
     let program = std::env::current_exe().ok();
     let stem = program.as_deref().and_then(Path::file_stem);
     let stem = stem.map_or_else(|| "unknown".into(), |stem| stem.to_string_lossy());
-    // Cargo ends the name with a hash of 16 digits.
+    // Cargo adds a hash of 16 digits to the name.
     let program = match stem.rsplit_once('-') {
         Some((name, hash)) if hash.len() == 16 => name,
         _ => &stem,
@@ -50,7 +49,7 @@ fn running_test() -> String {
     format!("{program}::{test}")
 }
 
-/// Writes a record under a name of its content, so that a second one like it changes nothing.
+/// Writes a record to a file named after its content, so that equal records are stored once.
 fn write(folder: &Path, record: &str) {
     let mut hasher = DefaultHasher::new();
     record.hash(&mut hasher);

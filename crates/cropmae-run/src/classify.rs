@@ -1,4 +1,4 @@
-//! Several encoders on images by class.
+//! Scores several encoders on a data set of images by class.
 
 use std::path::Path;
 
@@ -10,11 +10,12 @@ use crate::error::RunError;
 use crate::scoreboard::{Report, Scoreboard};
 use crate::watch::Watch;
 
-/// Scores every contestant on the images in `data`, by folders `train/CLASS` and `val/CLASS`. Vectors are computed once
-/// for all `measures`. Results go to `out/CONTESTANT/classes`.
+/// Scores every contestant on the images in `data`, which contains folders `train/CLASS` and `val/CLASS`.
+///
+/// Features are computed once for all `measures`. Results are written to `out/CONTESTANT/classes`.
 ///
 /// # Errors
-/// [`RunError::Eval`] if the data set or the protocol cannot be used.
+/// Returns [`RunError::Eval`] if the data set or the protocol cannot be used.
 pub fn classify(
     data: &Path,
     contestants: &[Contestant],

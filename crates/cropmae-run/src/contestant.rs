@@ -11,24 +11,24 @@ use sha2::{Digest, Sha256};
 
 use crate::error::RunError;
 
-/// Mean colors per side of a cell in the raw-pixel baseline.
+/// The number of mean colors per side of a cell in the raw-pixel baseline.
 const RAW_PIXEL_POOL: usize = 4;
 
-/// An encoder under a short name.
+/// An encoder with a short name.
 pub struct Contestant {
-    /// Its row in the tables and its folder among the results.
+    /// The name of its row in tables and of its folder of results.
     pub name: String,
     /// The encoder.
     pub encoder: Box<dyn FeatureExtractor>,
-    /// SHA-256 of the weight file, where there is one.
+    /// The SHA-256 of the weight file, if there is one.
     pub weights_sha256: Option<String>,
 }
 
 impl Contestant {
-    /// The encoder of a checkpoint: a weight file, or a folder that holds one.
+    /// Loads the encoder of a checkpoint, which is a weight file or a folder that contains one.
     ///
     /// # Errors
-    /// [`RunError::Model`] if the file cannot be used, [`RunError::Io`] if it cannot be read.
+    /// Returns [`RunError::Model`] if the file cannot be used, and [`RunError::Io`] if it cannot be read.
     pub fn checkpoint(
         name: impl Into<String>,
         path: &Path,
@@ -44,10 +44,10 @@ impl Contestant {
         })
     }
 
-    /// An encoder with the initial weights of `seed`.
+    /// Creates an encoder with the initial weights of `seed`.
     ///
     /// # Errors
-    /// [`RunError::Model`] if `config` cannot be built.
+    /// Returns [`RunError::Model`] if the model of `config` cannot be built.
     pub fn random(
         name: impl Into<String>,
         config: &ModelConfig,
@@ -63,10 +63,10 @@ impl Contestant {
         })
     }
 
-    /// The colors of the frames themselves, without a network: the name is `raw-pixels`.
+    /// Creates the baseline `raw-pixels`, whose features are the colors of the frames, without a network.
     ///
     /// # Errors
-    /// [`RunError::Model`] if cells of `patch_size` pixels cannot be pooled.
+    /// Returns [`RunError::Model`] if cells of `patch_size` pixels cannot be pooled.
     pub fn pixels(patch_size: usize) -> Result<Self, RunError> {
         Ok(Self {
             name: "raw-pixels".to_owned(),
@@ -76,7 +76,7 @@ impl Contestant {
     }
 }
 
-/// The same contestants with names that no two share, and that say what is not computed in f32.
+/// Makes the names of contestants unique, and adds the number type if it is not f32.
 #[must_use]
 pub fn named_apart(mut contestants: Vec<Contestant>) -> Vec<Contestant> {
     let mut taken: Vec<String> = Vec::new();
@@ -91,7 +91,7 @@ pub fn named_apart(mut contestants: Vec<Contestant>) -> Vec<Contestant> {
     contestants
 }
 
-/// `name`, or the first of `name-2`, `name-3`, .. that is not `taken`.
+/// Returns `name`, or the first of `name-2`, `name-3`, .. that is not `taken`.
 fn unused_name(name: String, taken: impl Fn(&str) -> bool) -> String {
     let mut candidate = name.clone();
     let mut count = 1;
@@ -102,7 +102,7 @@ fn unused_name(name: String, taken: impl Fn(&str) -> bool) -> String {
     candidate
 }
 
-/// SHA-256 of a file's bytes, in hexadecimal.
+/// Returns the SHA-256 of a file in hexadecimal.
 fn file_sha256(path: &Path) -> Result<String, RunError> {
     let unreadable = || RunError::io("read", path);
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! What can go wrong in whole runs.
+//! The errors of whole runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub enum RunError {
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A model cannot be made or read.
+    /// A model cannot be created or read.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Training failed.
@@ -30,7 +30,7 @@ pub enum RunError {
     /// A tensor operation failed.
     #[error("{what}: {source}")]
     Compute {
-        /// What it was for.
+        /// The purpose of the operation.
         what: &'static str,
         /// The error of the operation.
         source: candle_core::Error,
@@ -55,33 +55,33 @@ pub enum RunError {
         /// The error of the format.
         source: image::ImageError,
     },
-    /// A line of a log in the run folder is not what the log holds.
+    /// A line of a log in the run folder is invalid.
     #[error("{}, line {line}: expected {expected}: {source}", path.display())]
     LogLine {
         /// The log.
         path: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// What each line of it is.
+        /// A description of a valid line.
         expected: &'static str,
         /// The error of the JSON.
         source: serde_json::Error,
     },
-    /// Something cannot be written as JSON.
+    /// A value cannot be written as JSON.
     #[error("cannot write {what} as JSON: {source}")]
     Json {
-        /// What it is.
+        /// A description of the value.
         what: &'static str,
         /// The error of the JSON.
         source: serde_json::Error,
     },
-    /// A prediction or a report lacks what every one has.
+    /// A prediction or a report is incomplete.
     #[error("{0}")]
     Incomplete(&'static str),
 }
 
 impl RunError {
-    /// To map an error of the file system: `verb` is `read`, `write` or `make`.
+    /// Returns a function that maps an error of the file system. `verb` is `read`, `write` or `make`.
     pub(crate) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             verb,
@@ -90,7 +90,7 @@ impl RunError {
         }
     }
 
-    /// To map an error of a picture: `verb` is `read` or `write`.
+    /// Returns a function that maps an error of a picture. `verb` is `read` or `write`.
     pub(crate) fn picture(
         verb: &'static str,
         path: &Path,
@@ -102,12 +102,12 @@ impl RunError {
         }
     }
 
-    /// To map an error of a tensor operation for `what`.
+    /// Returns a function that maps an error of a tensor operation for `what`.
     pub(crate) fn compute(what: &'static str) -> impl Fn(candle_core::Error) -> Self {
         move |source| Self::Compute { what, source }
     }
 
-    /// To map an error of writing `what` as JSON.
+    /// Returns a function that maps an error of writing `what` as JSON.
     pub(crate) fn json(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
         move |source| Self::Json { what, source }
     }

@@ -1,4 +1,4 @@
-//! A training run with scores and pictures on the way and a page at the end.
+//! A training run with intermediate scores and pictures, and with a page at the end.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,42 +19,43 @@ use crate::reconstructions::Reconstructions;
 use crate::training_scores::TrainingScores;
 use crate::watch::JobWatch;
 
-/// Points of a run at which reconstructions are drawn.
+/// The number of times that reconstructions are drawn in a run.
 const PICTURES: u64 = 10;
 
-/// A training run, ready to start.
+/// The settings of a training run.
 #[derive(Clone)]
 pub struct Job<'a> {
-    /// What to train.
+    /// The experiment.
     pub experiment: &'a Experiment,
     /// The images or videos to train on.
     pub dataset: Arc<Dataset>,
-    /// Where tensors live.
+    /// The training device.
     pub device: Device,
     /// The run folder.
     pub out: &'a Path,
-    /// Train on the first batch again and again: the loss of a model that learns at all falls to almost nothing.
+    /// `true` to train only on the first batch, as a test. The loss must then fall to almost zero.
     pub overfit_one_batch: bool,
-    /// What to evaluate on, as often as `eval.every_epochs` says.
+    /// The evaluations to run every `eval.every_epochs` epochs.
     pub evaluations: Vec<PlannedEvaluation>,
-    /// Revision of the program for the record, where known.
+    /// The revision of the program, if known, to be recorded.
     pub git_revision: Option<String>,
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// How the training ended.
+    /// The way in which the training ended.
     pub outcome: Outcome,
-    /// Files that could not be used and were replaced by others.
+    /// The files that could not be used and were replaced by others.
     pub replaced: usize,
 }
 
 impl Job<'_> {
-    /// Trains until the end or until `stop` is raised, or continues the run in the run folder. Then writes the page.
+    /// Starts or continues the run in the run folder until it ends or `stop` is set, and then writes the page.
     ///
     /// # Errors
-    /// [`RunError::Train`] if training fails; the last good checkpoint stays in place. Otherwise as [`write_page`].
+    /// Returns [`RunError::Train`] if training fails. The last intact checkpoint stays. Otherwise returns the errors of
+    /// [`write_page`].
     pub fn run(
         &self,
         stop: &Arc<AtomicBool>,
@@ -90,10 +91,10 @@ impl Job<'_> {
         })
     }
 
-    /// The batches of the data set, loaded by as many threads as compute. Accelerators get bytes.
+    /// Creates the source of batches, with one loader thread for each compute thread. Accelerators receive bytes.
     ///
     /// # Errors
-    /// [`RunError::Data`] if the data set gives no batch.
+    /// Returns [`RunError::Data`] if the data set is too small for a batch.
     pub fn source(&self) -> Result<DatasetSource, RunError> {
         let mut config = LoaderConfig::of(self.experiment, rayon::current_num_threads());
         if !self.device.is_cpu() {
@@ -103,8 +104,7 @@ impl Job<'_> {
     }
 }
 
-/// What goes along with a training run: it is told about the run, draws and scores when it is time, and passes on
-/// everything to the watch.
+/// The observer of a training run, which draws and scores when it is due and forwards all events to the watch.
 struct Companions<'a> {
     epochs: u64,
     reconstructions: Reconstructions<'a>,
@@ -113,7 +113,7 @@ struct Companions<'a> {
 }
 
 impl Companions<'_> {
-    /// Scores the encoder if that is due and was not done yet.
+    /// Scores the encoder if a score is due and does not exist yet.
     fn evaluate(&mut self, trainer: &Trainer) -> Result<(), HookError> {
         let epochs = trainer.state().cursor.epoch;
         if self.scores.is_owed(epochs) {
@@ -130,8 +130,7 @@ impl Observer for Companions<'_> {
         let Cursor { epoch, batch, .. } = trainer.state().cursor;
         self.scores.resume(epoch)?;
         if batch == 0 {
-            // The start of the curve, or what a session owes that was killed between its checkpoint and the
-            // scores.
+            // This is the start of the curve, or a session was killed after its checkpoint and before the scores.
             self.evaluate(trainer)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The logs of a run folder, a JSON object on each line.
+//! Reads the logs of a run folder, which have a JSON object on each line.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::RunError;
 
-/// All lines of the log at `path`, each of which is `expected`.
+/// Reads all lines of the log at `path`. `expected` describes a line in errors.
 pub(crate) fn read<T: DeserializeOwned>(
     path: &Path,
     expected: &'static str,

@@ -1,15 +1,15 @@
-//! Whole runs, as the program `cropmae` carries them out, for programs of your own.
+//! The runs of the program `cropmae` as a library.
 //!
-//! | to do | item |
+//! | task | item |
 //! |---|---|
-//! | train, with scores and pictures on the way and a page at the end | [`Job`] |
+//! | train, with intermediate scores and pictures and a page at the end | [`Job`] |
 //! | score several encoders on several benchmarks | [`Suite`], [`Contestant`], [`Scoreboard`] |
 //! | score encoders on images by class | [`classify`] |
 //! | compare settings of an evaluation | [`sweep`] |
 //! | read the scores of a run folder | [`TrainingScores::read`] |
 //! | write the page of a run folder | [`write_page`] |
 //!
-//! Nothing here prints. A [`Watch`] is told what an evaluation does, a [`JobWatch`] what a training run does.
+//! This crate never prints. A [`Watch`] receives the events of evaluations, and a [`JobWatch`] those of a training run.
 //!
 //! ```no_run
 //! use candle_core::Device;

@@ -1,4 +1,4 @@
-//! Predictions drawn on the frames of an evaluation.
+//! Draws predictions on the frames of an evaluation.
 
 use std::borrow::Cow;
 use std::fs;
@@ -12,17 +12,18 @@ use image::{GrayImage, RgbImage, imageops};
 use crate::error::RunError;
 use crate::watch::Watch;
 
-/// Width of an animated preview, in pixels.
+/// The width of an animated preview in pixels.
 const PREVIEW_WIDTH: u32 = 320;
 
-/// Frames per second of a preview.
+/// The number of frames per second of a preview.
 const PREVIEW_FPS: u32 = 8;
 
-/// Frames of a preview at most. Of longer videos only every second, fourth, .. frame is shown, so that neither
-/// memory nor the file grows with the video.
+/// The maximum number of frames of a preview.
+///
+/// Of longer videos, only every second, fourth, .. frame is shown, so that memory and file size are limited.
 const PREVIEW_FRAMES: usize = 120;
 
-/// Draws what an evaluation predicts, and tells a watch all that it is told.
+/// An observer that draws predictions and forwards all events to a watch.
 pub(crate) struct Overlays<'a> {
     folder: Option<PathBuf>,
     watch: &'a mut dyn Watch,
@@ -31,7 +32,7 @@ pub(crate) struct Overlays<'a> {
 }
 
 impl<'a> Overlays<'a> {
-    /// Draws into `folder`, if any.
+    /// The output folder. Nothing is drawn if it is `None`.
     pub(crate) fn new(folder: Option<PathBuf>, watch: &'a mut dyn Watch) -> Self {
         Self {
             folder,
@@ -41,12 +42,12 @@ impl<'a> Overlays<'a> {
         }
     }
 
-    /// The first thing that could not be drawn, if any.
+    /// The first error, if any.
     pub(crate) fn finish(self) -> Result<(), RunError> {
         self.outcome
     }
 
-    /// Keeps the first thing that went wrong: a missing picture must not cost the scores.
+    /// Keeps the first error, because the evaluation continues without the picture.
     fn note(&mut self, outcome: Result<(), RunError>) {
         if self.outcome.is_ok() {
             self.outcome = outcome;
@@ -78,7 +79,7 @@ impl Observer for Overlays<'_> {
     }
 }
 
-/// Writes `folder/SEQUENCE/FRAME.jpg`, and returns it.
+/// Writes `folder/SEQUENCE/FRAME.jpg` and returns the picture.
 fn draw(folder: &Path, frame: &FrameDone<'_>) -> Result<RgbImage, RunError> {
     let drawn = match frame.prediction {
         Prediction::Labels(map) => {
@@ -110,7 +111,7 @@ fn draw(folder: &Path, frame: &FrameDone<'_>) -> Result<RgbImage, RunError> {
 /// The frames of an animated preview.
 struct Preview {
     frames: Vec<RgbImage>,
-    /// Frames of the video for each frame of the preview.
+    /// The number of frames of the video for each frame of the preview.
     stride: usize,
 }
 
@@ -124,7 +125,7 @@ impl Default for Preview {
 }
 
 impl Preview {
-    /// Adds frame `index` of the video, and thins the preview out when it is full.
+    /// Adds frame `index` of the video, and removes every second frame if the preview is full.
     fn add(&mut self, drawn: &RgbImage, index: usize) {
         if self.frames.len() == PREVIEW_FRAMES {
             let mut place = 0;
@@ -142,7 +143,7 @@ impl Preview {
         self.frames.push(small.into_owned());
     }
 
-    /// Writes the animation, if there is anything to show.
+    /// Writes the animation, if it has any frames.
     fn write(&self, path: &Path) -> Result<(), RunError> {
         if self.frames.is_empty() {
             return Ok(());

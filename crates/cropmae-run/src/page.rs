@@ -1,4 +1,4 @@
-//! The page of a run folder: what was trained, how the loss went, what the decoder fills in.
+//! Writes the page of a run folder, with its settings, curves, scores and reconstructions.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::score::Score;
 use crate::training_scores::TrainingScores;
 use crate::units::gib;
 
-/// What a curve shows of an update.
+/// A function that returns the value of an update in a curve.
 type Shown = fn(&StepStats) -> f64;
 
-/// The curves of the training section, and what they show.
+/// The titles and the values of the curves in the training section.
 const CURVES: [(&str, Shown); 5] = [
     ("Loss", |stats| stats.loss),
     ("Learning rate", |stats| stats.lr),
@@ -29,10 +29,10 @@ const CURVES: [(&str, Shown); 5] = [
     }),
 ];
 
-/// Writes `report.html` into the folder `run` from what lies there; `data` describes the data set.
+/// Writes `report.html` into the folder `run` from the files of the run. `data` describes the data set.
 ///
 /// # Errors
-/// [`RunError::Io`], [`RunError::LogLine`] or [`RunError::Picture`] if a file of the run cannot be read, and
+/// Returns [`RunError::Io`], [`RunError::LogLine`] or [`RunError::Picture`] if a file of the run cannot be read, and
 /// [`RunError::Io`] if the page cannot be written.
 pub fn write_page(experiment: &Experiment, run: &Path, data: &str) -> Result<(), RunError> {
     let mut page = Page::new(&experiment.about.name, &experiment.about.paper);
@@ -52,7 +52,7 @@ pub fn write_page(experiment: &Experiment, run: &Path, data: &str) -> Result<(),
     cropmae_files::write(&path, page.render().as_bytes()).map_err(RunError::io("write", &path))
 }
 
-/// The tiles with the state of the last logged update, and the curves over all of them.
+/// Adds tiles with the state of the last logged update, and curves over all logged updates.
 fn training(
     page: &mut Page,
     steps: &[StepStats],
@@ -92,7 +92,7 @@ fn training(
     Ok(())
 }
 
-/// One chart for each benchmark: its main measure over the epochs, of the weights and of their moving average.
+/// Adds a chart for each benchmark, with its main measure over the epochs for the weights and their moving average.
 fn evaluations(page: &mut Page, scores: &[Score]) -> Result<(), RunError> {
     if scores.is_empty() {
         return Ok(());
@@ -122,7 +122,7 @@ fn evaluations(page: &mut Page, scores: &[Score]) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The table of all values that decide the run.
+/// Adds the table of all settings of the run.
 fn config(page: &mut Page, experiment: &Experiment) -> Result<(), RunError> {
     page.section("Experiment");
     let mut rows = vec![vec!["fingerprint".to_owned(), experiment.fingerprint()]];
@@ -139,7 +139,7 @@ fn config(page: &mut Page, experiment: &Experiment) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The share of the whole run's time that was spent waiting for data.
+/// Returns the share of the run's time that was spent waiting for data.
 fn waiting_share(steps: &[StepStats]) -> f64 {
     let starts = std::iter::once(0.0).chain(steps.iter().map(|step| step.seconds));
     let waited: f64 = starts
@@ -151,14 +151,14 @@ fn waiting_share(steps: &[StepStats]) -> f64 {
         .map_or(0.0, |last| waited / last.seconds.max(1e-9))
 }
 
-/// The largest peak of all sessions that recorded one, in bytes.
+/// Returns the largest peak memory of all sessions that recorded one, in bytes.
 fn peak_memory(run: &Path) -> Result<Option<u64>, RunError> {
     let sessions = cropmae_train::sessions(run)?;
     let ends = sessions.into_iter().filter_map(|session| session.end);
     Ok(ends.filter_map(|end| end.peak_rss_bytes).max())
 }
 
-/// Adds a row for each leaf of `value`, with dotted keys.
+/// Adds a row for each leaf of `value`, with keys separated by dots.
 fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     match value {
         Value::Object(entries) => {

@@ -1,23 +1,23 @@
-//! An evaluation that is about to run.
+//! The settings of an evaluation.
 
 use std::path::{Path, PathBuf};
 
 use cropmae_config::Protocol;
 use cropmae_eval::{Benchmark, benchmarks};
 
-/// A benchmark, its data and the settings to evaluate it under.
+/// A benchmark with its data set and the settings of its evaluation.
 #[derive(Debug, Clone)]
 pub struct PlannedEvaluation {
     /// The benchmark.
     pub benchmark: &'static dyn Benchmark,
-    /// The folder of its data set, in the official layout.
+    /// The folder of the data set, in the official layout.
     pub data: PathBuf,
-    /// The numbers that decide the scores.
+    /// The settings of the evaluation.
     pub protocol: Protocol,
 }
 
 impl PlannedEvaluation {
-    /// `benchmark` on the data set in `data`, under the reference's settings.
+    /// Creates an evaluation of `benchmark` on the data set in `data`, with the settings of the reference.
     #[must_use]
     pub fn new(benchmark: &'static dyn Benchmark, data: PathBuf) -> Self {
         Self {
@@ -27,7 +27,8 @@ impl PlannedEvaluation {
         }
     }
 
-    /// Every video benchmark whose folder (`DAVIS`, `VIP`, ..) lies in `folder`, under the reference's settings.
+    /// Returns an evaluation for each benchmark folder (`DAVIS`, `VIP`, ..) in `folder`, with the settings of the
+    /// reference.
     #[must_use]
     pub fn all_in(folder: &Path) -> Vec<Self> {
         benchmarks::VIDEO

@@ -1,4 +1,4 @@
-//! Pictures of what the decoder fills in, always of the same samples so that progress can be seen.
+//! Draws the decoder's reconstructions of always the same samples, to show the progress of training.
 
 use std::fs;
 use std::io::Cursor;
@@ -14,25 +14,25 @@ use image::{ImageFormat, RgbImage};
 
 use crate::error::RunError;
 
-/// Samples in a picture.
+/// The number of samples in a picture.
 const SAMPLES: usize = 6;
 
-/// Samples that are tried at most, where some cannot be read.
+/// The maximum number of samples that are tried if some cannot be read.
 const TRIED: usize = 60;
 
-/// Added to the variance of a target patch, as the loss does.
+/// The value that is added to the variance of a target patch, as in the loss.
 const VARIANCE_EPS: f32 = 1e-6;
 
-/// The folder of pictures of the run in the folder `run`.
+/// Returns the folder of pictures of the run in the folder `run`.
 #[must_use]
 pub fn pictures_folder(run: &Path) -> PathBuf {
     run.join("pictures")
 }
 
-/// The newest picture of the run in the folder `run`, by its name, which holds the epoch; none before the first is drawn.
+/// Returns the newest picture of the run in the folder `run`, by the epoch in its name, or `None` if there is none yet.
 ///
 /// # Errors
-/// [`RunError::Io`] if the folder cannot be read.
+/// Returns [`RunError::Io`] if the folder cannot be read.
 pub fn newest_picture(run: &Path) -> Result<Option<PathBuf>, RunError> {
     let folder = pictures_folder(run);
     if !folder.is_dir() {
@@ -48,8 +48,9 @@ pub fn newest_picture(run: &Path) -> Result<Option<PathBuf>, RunError> {
     Ok(paths.into_iter().max())
 }
 
-/// For each patch of the masked view of `sample`, in row-major order, whether it is removed: all but the first
-/// `len_keep` of its shuffled ids.
+/// Returns for each patch of the masked view of `sample`, in row-major order, whether it is removed.
+///
+/// All patches except the first `len_keep` of the shuffled ids are removed.
 #[must_use]
 pub fn removed_patches(sample: &Preview, len_keep: usize) -> Vec<bool> {
     let mut removed = vec![true; sample.ids_shuffle.len()];
@@ -67,7 +68,7 @@ pub struct Reconstructions<'a> {
 }
 
 impl<'a> Reconstructions<'a> {
-    /// Pictures for the run on `dataset` in the folder `run`; loads the samples now.
+    /// Loads the samples for the pictures of the run on `dataset` in the folder `run`.
     #[must_use]
     pub fn new(
         experiment: &'a Experiment,
@@ -78,7 +79,7 @@ impl<'a> Reconstructions<'a> {
         let (seed, model) = (experiment.seed, &experiment.model);
         let order = dataset.order(seed, 0);
         let sizes = (model.image_size, model.num_patches());
-        // What cannot be read is left out here: the run itself reports it when it gets there.
+        // Samples that cannot be read are left out here. The run reports them when it reaches them.
         let tried = dataset.len().min(TRIED) as u64;
         let samples = (0..tried)
             .filter_map(|position| dataset.preview(seed, 0, order.index(position), sizes).ok())
@@ -92,11 +93,11 @@ impl<'a> Reconstructions<'a> {
         }
     }
 
-    /// Writes `pictures/reconstruction_EPOCH.png`; nothing when no sample could be read.
+    /// Writes `pictures/reconstruction_EPOCH.png`, unless no sample could be read.
     ///
     /// # Errors
-    /// [`RunError::Compute`] or [`RunError::Model`] if the prediction fails, [`RunError::Io`] if the picture cannot be
-    /// written.
+    /// Returns [`RunError::Compute`] or [`RunError::Model`] if the prediction fails, and [`RunError::Io`] if the picture
+    /// cannot be written.
     pub fn draw(&self, model: &Pretrainer, epoch: u64) -> Result<(), RunError> {
         if self.samples.is_empty() {
             return Ok(());
@@ -127,7 +128,7 @@ impl<'a> Reconstructions<'a> {
         cropmae_files::write(&path, bytes.get_ref()).map_err(RunError::io("write", &path))
     }
 
-    /// What `model` predicts for the masked views, (B, N, P*P*3) pixel values that are normalized as images are.
+    /// Returns the prediction of `model` for the masked views: normalized pixel values with the shape `(B, N, P*P*3)`.
     fn predict(&self, model: &Pretrainer, len_keep: usize) -> Result<Vec<f32>, RunError> {
         let config = &self.experiment.model;
         let (b, n, v) = (
@@ -189,8 +190,10 @@ impl Row<'_> {
     }
 }
 
-/// Undoes the normalization of each patch by the loss, with the target's own statistics, as the figures of the
-/// MAE paper do: the model is not asked for them, so only the structure inside a patch is its own.
+/// Undoes the normalization of each patch in the loss, with the statistics of the target, as in the figures of the MAE
+/// paper.
+///
+/// The model does not predict these statistics, so only the structure inside of a patch is a prediction.
 fn denormalize(predicted: &mut [f32], target: &[f32], patch_values: usize) {
     for (pred, target) in predicted
         .chunks_mut(patch_values)

@@ -1,13 +1,13 @@
-//! A score of an encoder in training.
+//! The score of an encoder during training.
 
 use serde::{Deserialize, Serialize};
 
-/// One encoder on one benchmark after one epoch; a line of `evals.jsonl`.
+/// The score of one encoder on one benchmark after one epoch, which is a line of `evals.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Epochs done; 0 for the initial weights, where a curve starts.
+    /// The number of completed epochs. It is 0 for the initial weights, where a curve starts.
     pub epoch: u64,
-    /// Updates made.
+    /// The number of updates made.
     pub step: u64,
     /// `weights`, or `ema` for their moving average.
     pub weights: String,
@@ -15,12 +15,12 @@ pub struct Score {
     pub task: String,
     /// The name of the benchmark's main measure.
     pub measure: String,
-    /// The value of the main measure in its own unit: J&F and mIoU as shares of 1, PCK in percent.
+    /// The value of the main measure in its own unit: J&F and mIoU from 0 to 1, PCK in percent.
     pub value: Option<f64>,
     /// The names and values of all measures of the benchmark's table.
     pub scores: Vec<(String, Option<f64>)>,
     /// The number of sequences that could not be evaluated.
     pub failures: usize,
-    /// Fingerprint of the videos.
+    /// The fingerprint of the videos.
     pub data_fingerprint: String,
 }

@@ -1,5 +1,4 @@
-//! All scores of one evaluation: the table for people, the JSON for programs, with everything that traces a
-//! number to what produced it.
+//! All scores of an evaluation, as a table and as JSON, with everything that is needed to trace and reproduce them.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::RunError;
 
-/// Scores of several encoders on several benchmarks.
+/// The scores of several encoders on several benchmarks.
 #[derive(Debug, Serialize)]
 pub struct Scoreboard {
     version: &'static str,
@@ -17,14 +16,14 @@ pub struct Scoreboard {
     results: Vec<Entry>,
 }
 
-/// One encoder on one benchmark.
+/// The result of one encoder on one benchmark.
 #[derive(Debug, Serialize)]
 struct Entry {
     encoder: String,
     report: Report,
 }
 
-/// What one evaluation reports.
+/// The report of one evaluation.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Report {
@@ -58,7 +57,7 @@ impl Report {
 }
 
 impl Scoreboard {
-    /// A board without results, by the program of `git_revision`, where that is known.
+    /// Creates a board without results. `git_revision` is the revision of the program, if known.
     #[must_use]
     pub fn new(git_revision: Option<String>) -> Self {
         Self {
@@ -68,7 +67,7 @@ impl Scoreboard {
         }
     }
 
-    /// Adds what `report` says of `encoder`.
+    /// Adds the `report` on `encoder`.
     pub fn add(&mut self, encoder: &str, report: Report) {
         self.results.push(Entry {
             encoder: encoder.to_owned(),
@@ -76,7 +75,7 @@ impl Scoreboard {
         });
     }
 
-    /// The names of the benchmarks and the main measure of `encoder` on each, in the order of the results.
+    /// Returns the benchmarks and the main measure of `encoder` on each, in the order of the results.
     #[must_use]
     pub fn main_scores(&self, encoder: &str) -> Vec<(&str, Measure)> {
         let results = self.results.iter();
@@ -86,7 +85,7 @@ impl Scoreboard {
             .collect()
     }
 
-    /// One line for each sequence or image that could not be scored, with the reason.
+    /// Returns one line with the reason for each sequence or image that could not be scored.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let of = |entry: &Entry| {
@@ -99,7 +98,7 @@ impl Scoreboard {
         self.results.iter().flat_map(of).collect()
     }
 
-    /// One table for each benchmark with a row for each encoder, in percent.
+    /// Returns the text of one table for each benchmark, with a row for each encoder, in percent.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -130,10 +129,10 @@ impl Scoreboard {
         text
     }
 
-    /// Writes everything as JSON to `path`, which is never seen half-written.
+    /// Writes the board as JSON to `path`, which is never visible half-written.
     ///
     /// # Errors
-    /// [`RunError::Io`] if the file cannot be written.
+    /// Returns [`RunError::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), RunError> {
         let json = serde_json::to_vec_pretty(self).map_err(RunError::json("the scores"))?;
         cropmae_files::write(path, &json).map_err(RunError::io("write", path))

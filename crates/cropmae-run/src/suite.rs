@@ -1,4 +1,4 @@
-//! Several encoders on several benchmarks.
+//! Scores several encoders on several benchmarks.
 
 use std::path::PathBuf;
 
@@ -11,20 +11,20 @@ use crate::planned::PlannedEvaluation;
 use crate::scoreboard::{Report, Scoreboard};
 use crate::watch::Watch;
 
-/// Evaluations to run, and where their results go.
+/// The evaluations to run, and their output folder.
 #[derive(Debug, Clone, Default)]
 pub struct Suite {
     /// The evaluations, in order.
     pub evaluations: Vec<PlannedEvaluation>,
-    /// A file of sequence names that takes the place of the benchmarks' own lists.
+    /// A file with one sequence name per line, which replaces the lists of the benchmarks.
     pub list: Option<PathBuf>,
-    /// The sequences to evaluate; all of them when absent.
+    /// The sequences to evaluate. If it is `None`, all are evaluated.
     pub sequences: Option<Vec<String>>,
-    /// Whether to draw the predictions on the frames.
+    /// `true` to draw the predictions on the frames.
     pub overlays: bool,
-    /// Folder of the results: predictions, reports and overlays go to `out/CONTESTANT/BENCHMARK`.
+    /// The folder of the results. Predictions, reports and overlays are written to `out/CONTESTANT/BENCHMARK`.
     pub out: PathBuf,
-    /// Revision of the program for the record, where known.
+    /// The revision of the program, if known, to be recorded.
     pub git_revision: Option<String>,
 }
 
@@ -32,8 +32,8 @@ impl Suite {
     /// Scores every contestant on every benchmark.
     ///
     /// # Errors
-    /// [`RunError::Eval`] if a data set cannot be used, and the error of an overlay that cannot be drawn. A sequence
-    /// that cannot be evaluated is no error: the board lists it.
+    /// Returns [`RunError::Eval`] if a data set cannot be used, and the error of an overlay that cannot be drawn. A
+    /// sequence that cannot be evaluated is not an error. The board lists it.
     pub fn run(
         &self,
         contestants: &[Contestant],
@@ -79,14 +79,14 @@ impl Suite {
         Ok(report)
     }
 
-    /// Where the results of a contestant on a benchmark go.
+    /// Returns the folder of the results of a contestant on a benchmark.
     pub(crate) fn folder(&self, planned: &PlannedEvaluation, contestant: &Contestant) -> PathBuf {
         self.out
             .join(&contestant.name)
             .join(planned.benchmark.name())
     }
 
-    /// What to evaluate of a data set. Nothing is written.
+    /// Returns the options of an evaluation without output files.
     pub(crate) fn options(&self, contestant: &Contestant) -> EvalOptions {
         EvalOptions {
             out: None,
@@ -98,7 +98,7 @@ impl Suite {
     }
 }
 
-/// How watches and tables name the evaluation of an encoder.
+/// Returns the label of the evaluation of an encoder for watches and tables.
 pub(crate) fn label(planned: &PlannedEvaluation, encoder: &str) -> String {
     format!("{} {encoder}", planned.benchmark.name())
 }

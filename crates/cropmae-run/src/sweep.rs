@@ -1,4 +1,4 @@
-//! One encoder under many settings of the protocol, its features computed once.
+//! Evaluates an encoder with many settings of the protocol. Features are computed once.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::planned::PlannedEvaluation;
 use crate::suite::{Suite, label};
 use crate::watch::Watch;
 
-/// A key of the protocol and the values that a sweep gives it, written `KEY=V1,V2,..`.
+/// A key of the protocol and its values in a sweep, written `KEY=V1,V2,..`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     /// The key.
     pub key: AxisKey,
-    /// Its values, in the order given.
+    /// The values, in the given order.
     pub values: Vec<f64>,
 }
 
-/// A key of the protocol that does not decide features, so that features are computed once for all of its values.
+/// A key of the protocol that features do not depend on, so they are computed once for all of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AxisKey {
     /// [`Protocol::top_k`]
@@ -43,7 +43,7 @@ impl AxisKey {
         Self::ContextFrames,
     ];
 
-    /// The key as it is written in a protocol.
+    /// Returns the name of the key in a protocol.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl AxisKey {
         matches!(self, Self::TopK | Self::ContextFrames)
     }
 
-    /// Gives the key of `protocol` a value.
+    /// Sets the key of `protocol` to a value.
     pub fn set(self, protocol: &mut Protocol, value: f64) {
         match self {
             Self::TopK => protocol.top_k = value as usize,
@@ -93,23 +93,24 @@ impl FromStr for Axis {
     }
 }
 
-/// What a sweep of one encoder on one benchmark found.
+/// The results of a sweep of one encoder on one benchmark.
 #[derive(Debug)]
 pub struct Sweep {
-    /// The benchmark and the encoder.
+    /// The names of the benchmark and the encoder.
     pub label: String,
-    /// Where `sweep.csv` and `sweep.json` are.
+    /// The folder of `sweep.csv` and `sweep.json`.
     pub folder: PathBuf,
-    /// One report for each combination of values, the last axis fastest.
+    /// One report for each combination of values. The last axis varies fastest.
     pub reports: Vec<TaskReport>,
     axes: Vec<Axis>,
 }
 
-/// Evaluates every contestant on every benchmark of `suite` under every combination of the values of `axes`, and
-/// writes `sweep.csv` and `sweep.json` into the folder of each. `done` is given each sweep when it is complete.
+/// Evaluates every contestant on every benchmark of `suite` with every combination of the values of `axes`.
+///
+/// For each contestant and benchmark, writes `sweep.csv` and `sweep.json` and calls `done` with the sweep.
 ///
 /// # Errors
-/// [`RunError::Eval`] if a data set cannot be used, [`RunError::Io`] if a table cannot be written.
+/// Returns [`RunError::Eval`] if a data set cannot be used, and [`RunError::Io`] if a table cannot be written.
 pub fn sweep(
     suite: &Suite,
     contestants: &[Contestant],
@@ -155,7 +156,7 @@ fn one(
 }
 
 impl Sweep {
-    /// A table for people: a row for each combination, its values first, then the scores in percent.
+    /// Returns the text of a table with a row for each combination: its values, and then the scores in percent.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -169,13 +170,13 @@ impl Sweep {
         text
     }
 
-    /// The same table as CSV, with the scores in their own units.
+    /// Returns the same table as CSV, with the scores in their own units.
     fn csv(&self) -> String {
         let rows = self.rows(|measure| format!("{:.4}", measure.value));
         rows.into_iter().map(|row| row.join(",") + "\n").collect()
     }
 
-    /// A header, then a row for each combination.
+    /// Returns a header and a row for each combination.
     fn rows(&self, score: impl Fn(&Measure) -> String) -> Vec<Vec<String>> {
         let keys = self.axes.iter().map(|axis| axis.key.name().to_owned());
         let headline = self.reports.first().map(|report| report.scores.headline());
@@ -202,7 +203,7 @@ impl Sweep {
     }
 }
 
-/// Every combination of the values of `axes`, the last axis fastest.
+/// Returns every combination of the values of `axes`. The last axis varies fastest.
 fn combinations(axes: &[Axis]) -> Vec<Vec<f64>> {
     axes.iter().fold(vec![Vec::new()], |rows, axis| {
         rows.iter()
@@ -215,7 +216,7 @@ fn combinations(axes: &[Axis]) -> Vec<Vec<f64>> {
     })
 }
 
-/// `protocol` under every combination.
+/// Returns `protocol` with every combination of values.
 fn protocols(protocol: &Protocol, axes: &[Axis]) -> Vec<Protocol> {
     let with = |values: &Vec<f64>| {
         let mut protocol = protocol.clone();

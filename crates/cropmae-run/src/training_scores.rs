@@ -1,4 +1,4 @@
-//! Scores of the encoder while it is in training: `evals.jsonl`, the points of the learning-speed curves.
+//! Scores the encoder during training. The file `evals.jsonl` contains the points of the curves over the epochs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::watch::Watch;
 /// The file of all scores in a run folder.
 const FILE: &str = "evals.jsonl";
 
-/// Evaluates the encoder of a run as its config says, and keeps the log.
+/// Evaluates the encoder of a run as often as its config says, and writes the log.
 pub struct TrainingScores<'a> {
     experiment: &'a Experiment,
     evaluations: &'a [PlannedEvaluation],
@@ -28,7 +28,7 @@ pub struct TrainingScores<'a> {
 }
 
 impl<'a> TrainingScores<'a> {
-    /// Scores of the run in the folder `run` by `evaluations`, as often as `eval.every_epochs` says.
+    /// Creates the scores of the run in the folder `run`, which runs `evaluations` every `eval.every_epochs` epochs.
     #[must_use]
     pub fn new(
         experiment: &'a Experiment,
@@ -44,10 +44,10 @@ impl<'a> TrainingScores<'a> {
         }
     }
 
-    /// All scores of the run in the folder `run`, in the order of the epochs.
+    /// Returns all scores of the run in the folder `run`, in the order of the epochs.
     ///
     /// # Errors
-    /// [`RunError::Io`] if the log cannot be read, [`RunError::LogLine`] if it holds something else.
+    /// Returns [`RunError::Io`] if the log cannot be read, and [`RunError::LogLine`] if a line is invalid.
     pub fn read(run: &Path) -> Result<Vec<Score>, RunError> {
         let path = run.join(FILE);
         if !path.exists() {
@@ -56,11 +56,12 @@ impl<'a> TrainingScores<'a> {
         json_lines::read(&path, "a score")
     }
 
-    /// Takes over the scores of earlier sessions. Those after more than `epochs` epochs are dropped: their updates run
-    /// again.
+    /// Reads the scores of earlier sessions.
+    ///
+    /// Scores after more than `epochs` epochs are dropped, because their updates run again.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Returns the errors of [`Self::read`].
     pub fn resume(&mut self, epochs: u64) -> Result<(), RunError> {
         let run = self.path.parent().unwrap_or(Path::new(""));
         self.scores = Self::read(run)?;
@@ -68,7 +69,7 @@ impl<'a> TrainingScores<'a> {
         Ok(())
     }
 
-    /// Whether an evaluation is due after `epochs` epochs and was not made yet.
+    /// Returns `true` if an evaluation is due after `epochs` epochs and does not exist yet.
     #[must_use]
     pub fn is_owed(&self, epochs: u64) -> bool {
         let all = self.experiment.train.epochs.into();
@@ -76,12 +77,13 @@ impl<'a> TrainingScores<'a> {
         !self.evaluations.is_empty() && self.experiment.eval.is_due(epochs, all) && !made
     }
 
-    /// Evaluates the weights of `trainer` at the end of an epoch, and their moving average where there is one. Each score
-    /// comes with its main measure. What cannot be evaluated is logged as a warning: hours of training are worth more
-    /// than a point of a curve.
+    /// Evaluates the weights of `trainer` at the end of an epoch, and their moving average if there is one.
+    ///
+    /// Returns each score with its main measure. A failed evaluation is only logged as a warning, so that the training
+    /// continues.
     ///
     /// # Errors
-    /// [`RunError::Model`] if the encoder cannot be made, [`RunError::Io`] if the log cannot be written.
+    /// Returns [`RunError::Model`] if the encoder cannot be created, and [`RunError::Io`] if the log cannot be written.
     pub fn run(
         &mut self,
         trainer: &Trainer,
@@ -111,15 +113,15 @@ impl<'a> TrainingScores<'a> {
         Ok(found)
     }
 
-    /// Removes the scores that this session has written, for a run that failed before its first update.
+    /// Removes the scores of this session, for a run that failed before its first update.
     pub fn undo(&mut self) {
         if self.written {
-            // A file that cannot be removed is replaced by the next session.
+            // If the file cannot be removed, the next session replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 
-    /// Evaluates one set of weights on one benchmark.
+    /// Evaluates the encoder with one set of weights on one benchmark.
     fn score(
         &self,
         (epoch, step): (u64, u64),

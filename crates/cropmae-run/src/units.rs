@@ -1,12 +1,12 @@
-//! Numbers as people say them.
+//! Formats numbers for people.
 
-/// An amount of memory: `1.50 GiB`.
+/// Formats an amount of memory, such as `1.50 GiB`.
 #[must_use]
 pub fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 
-/// A duration in seconds: `45 s`, `12 min`, `3.5 h`, `2.1 days`.
+/// Formats a duration, given in seconds, such as `45 s`, `12 min`, `3.5 h` or `2.1 days`.
 #[must_use]
 pub fn spoken(seconds: f64) -> String {
     match seconds {

@@ -1,4 +1,4 @@
-//! Finding and reading fixture files.
+//! Finds and reads fixture files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(super) fn json(path: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A number, or one of the strings that stand for NaN and the infinities.
+/// Returns the value of a number, or of one of the strings for NaN and the infinities.
 pub(super) fn number(value: &Value) -> f64 {
     match value {
         Value::String(text) => text.parse().unwrap(),
@@ -29,7 +29,7 @@ pub(super) fn count(value: &Value) -> usize {
     value.as_u64().unwrap() as usize
 }
 
-/// Any tensor as f64; exact for every type the fixtures use.
+/// A tensor converted to f64, which is exact for all types in the fixtures.
 pub(super) struct Tensor {
     pub shape: Vec<usize>,
     pub values: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Group I: decoding, resizing and normalizing of frames.
+//! Group I: decoding, resizing and normalizing frames.
 
 use cropmae_config::FrameSize;
 

@@ -1,4 +1,4 @@
-//! Group H: label sets, soft labels, the way back to annotation ids, Gaussian joint maps.
+//! Group H: label sets, soft labels, the conversion back to annotation ids, and Gaussian joint maps.
 
 use super::fixtures::{assert_close, count, folders, json, number, tensors};
 use crate::benchmarks::jhmdb::to_grid;
@@ -88,7 +88,7 @@ fn golden_conversion_to_annotation_ids() {
         for case in meta["davis_conversion"].as_array().unwrap() {
             let path = |key: &str| folder.join(case[key].as_str().unwrap());
             let output = Mask::read(&path("output")).unwrap();
-            // The reference writes its colors as (b, g, r) and swaps them when it converts.
+            // The reference writes its colors as (b, g, r) and swaps them in the conversion.
             let input = image::open(path("input")).unwrap().into_rgb8();
             let ids = input
                 .pixels()
@@ -102,7 +102,7 @@ fn golden_conversion_to_annotation_ids() {
             };
             let found = input.resize_opencv(output.map.size);
             assert!(found == output.map, "{}", case["input"]);
-            // What this crate writes must read back as the reference's file does.
+            // A file that this crate writes must have the same content as the file of the reference.
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("mask.png");
             found.write_palette(&path, &palette).unwrap();

@@ -1,4 +1,4 @@
-//! Group G: region, boundary, statistics, confusion, key points.
+//! Group G: region, boundary, statistics, confusion and key points.
 
 use std::path::{Path, PathBuf};
 
@@ -18,13 +18,13 @@ use crate::propagation::Grid;
 use crate::report::{Measure, Scores};
 use crate::size::Size;
 
-/// The entry whose key starts with `prefix`; the rest of the key counts frames.
+/// Returns the entry whose key starts with `prefix`. The rest of the key is the number of frames.
 fn keyed<'a>(object: &'a serde_json::Value, prefix: &str) -> &'a serde_json::Value {
     let mut entries = object.as_object().unwrap().iter();
     entries.find(|(key, _)| key.starts_with(prefix)).unwrap().1
 }
 
-/// The group's folders that hold `file`.
+/// Returns the folders of the group that contain `file`.
 fn holding(file: &str) -> Vec<PathBuf> {
     let mut found = folders("g_metrics");
     found.retain(|folder| folder.join(file).exists());
@@ -160,7 +160,7 @@ fn golden_davis_sequences() {
     }
 }
 
-/// Files of a folder whose names do not say `blend`, as the reference's evaluation picks them.
+/// Returns the files of a folder whose names do not contain `blend`, as in the evaluation of the reference.
 fn predictions(folder: &Path) -> Vec<PathBuf> {
     let files = list_files(folder, &["png", "jpg"], "predictions").unwrap();
     let counted = |path: &PathBuf| !path.to_string_lossy().contains("blend");
@@ -209,7 +209,7 @@ fn golden_part_segmentation() {
     assert!(cases > 0);
 }
 
-/// The reference's evaluation takes a prediction's last channel as ids.
+/// Reads the last channel of a prediction as ids, as in the evaluation of the reference.
 fn last_channel(path: &Path) -> crate::labels::LabelMap {
     let image = image::open(path).unwrap();
     let size = Size {
@@ -280,7 +280,7 @@ fn golden_key_point_accuracy() {
                 .collect();
             let expected = numbers(&expected["normaliser_per_clip_per_frame"][index]);
             for ((gt, pred), expected) in gt.iter().zip(&pred).zip(expected) {
-                // Without a joint that counts the normalizer is the box's initial value, and unused.
+                // If no joint is scored, the normalizer is the initial value of the box and is not used.
                 if pred.iter().any(|point| point[0] >= 0.0) {
                     assert_close("normalizer", &[normalizer(gt, pred)], &[expected], 1e-9);
                 }

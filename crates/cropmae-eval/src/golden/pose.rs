@@ -22,7 +22,7 @@ fn golden_pose_key_points() {
                 let expected = &expected[axis * found.len()..][..found.len()];
                 assert_close(name, &found, expected, 1e-4);
             }
-            // The reference's picture: each joint's color at its truncated coordinates.
+            // The picture of the reference has the color of each joint at its truncated coordinates.
             if let Some(expected) = t.get(&name.replace("/pred", "/sharp_rgb")) {
                 let mut picture = vec![0.0; grid.cells() * 3];
                 for (joint, point) in points.iter().enumerate() {

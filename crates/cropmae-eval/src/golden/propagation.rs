@@ -1,4 +1,4 @@
-//! Group F: search, averaging and upsampling.
+//! Group F: the search for sources, averaging and upsampling.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::propagation::{
 use crate::size::Size;
 use cropmae_config::{FrameSize, Protocol};
 
-/// DAVIS's protocol with other numbers.
+/// Returns the protocol of DAVIS with other numbers.
 pub(super) fn protocol(
     top_k: usize,
     radius: f64,
@@ -28,7 +28,7 @@ pub(super) fn protocol(
     }
 }
 
-/// (C, frames, h*w) -> per frame (h*w, C).
+/// Converts (C, frames, h*w) to (h*w, C) for each frame.
 fn per_frame(values: &[f32], channels: usize, frames: usize, cells: usize) -> Vec<Vec<f32>> {
     (0..frames)
         .map(|t| {
@@ -79,12 +79,12 @@ struct Case<'a> {
     channels: usize,
     classes: usize,
     context: usize,
-    /// Leading keys of every frame that are not restricted.
+    /// The number of leading keys of every frame without a radius.
     long_term: Vec<usize>,
     protocol: Protocol,
-    /// Frames whose affinities have no ties.
+    /// The frames whose affinities have no ties.
     comparable: Vec<usize>,
-    /// Per frame, the padding's included: (h*w, C).
+    /// The features (h*w, C) of each frame, including the padding.
     rows: Vec<Vec<f32>>,
     feats: Vec<PackedFeatures>,
 }
@@ -125,12 +125,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Frames without the padding.
+    /// Returns the number of frames without the padding.
     fn frames(&self) -> usize {
         self.feats.len() - self.context
     }
 
-    /// Key frames of a frame, as indices that count the padding.
+    /// Returns the key frames of a frame, as indices that include the padding.
     fn keys(&self, frame: usize) -> Vec<usize> {
         let per_frame = self.t["key_indices"].shape[1];
         self.t["key_indices"].values[frame * per_frame..][..per_frame]
@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
         .collect()
     }
 
-    /// Ids and weights of every frame, and its prediction.
+    /// Checks the sources and weights of every frame, and returns the predictions.
     fn check_search(&self) -> Vec<Vec<f32>> {
         let propagator = Propagator::new(self.grid, &self.protocol);
         let first = self.t["labels_frame0"].f32();
@@ -190,7 +190,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Where the padding is real, frame 0's copies must be the same as counting it.
+    /// Checks that real copies of frame 0 in the padding give the same results as counting frame 0 several times.
     fn check_padding(&self) {
         let (padding, real) = self.rows.split_at(self.context);
         if !padding.iter().all(|row| *row == real[0]) {
@@ -211,7 +211,7 @@ impl<'a> Case<'a> {
         );
     }
 
-    /// The option that stretches soft labels to 0..1.
+    /// Checks the option that stretches soft labels to 0..1.
     fn check_stretched(&self) {
         let Some(expected) = self.t.get("pred_soft_norm_mask") else {
             return;
@@ -231,7 +231,7 @@ impl<'a> Case<'a> {
         assert_close(self.name, &found, &expected.values, 1e-5);
     }
 
-    /// Affinities before the radius and the temperature, and the radius.
+    /// Checks the affinities before the radius and the temperature are applied, and the radius.
     fn check_affinities(&self) {
         let found: Vec<f64> = within_radius(self.grid, self.protocol.radius)
             .into_iter()
@@ -254,7 +254,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Soft labels of every frame of a video.
+/// Returns the soft labels of every frame of a video.
 pub(super) fn run(
     rows: &[Vec<f32>],
     first: Vec<f32>,

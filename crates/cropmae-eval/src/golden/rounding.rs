@@ -1,5 +1,5 @@
-//! Real frames, against f64: labels agree wherever rounding of affinities to f32 does not decide who is among
-//! the k.
+//! Compares labels of real frames with f64. They agree wherever the rounding of affinities to f32 does not determine
+//! the top k.
 
 use std::path::Path;
 
@@ -22,16 +22,16 @@ const GRID: Grid = Grid {
     height: 30,
     width: 55,
 };
-/// 8 x 8 mean colors a cell: enough channels for bounds.
+/// The features are 8 x 8 mean colors per cell, which are enough channels for bounds.
 const POOL: usize = 8;
 const CHANNELS: usize = 3 * POOL * POOL;
 const FRAMES: usize = 5;
-/// Every so many cells are compared: f64 takes its time.
+/// The distance between compared cells, because f64 is slow.
 const STRIDE: usize = 7;
-/// Affinities closer than this may change places by rounding: 192 terms of unit vectors in f32.
+/// Affinities with a smaller difference may change places by rounding, with 192 terms of unit vectors in f32.
 const TIE: f64 = 192.0 / (1u64 << 24) as f64;
 
-/// Unit features (h*w, C) of a frame: its own pixels.
+/// Returns the unit features (h*w, C) of a frame, which are its pixels.
 fn features(path: &Path) -> Vec<f32> {
     let mut pixels = resize_frame(&read_frame(path).unwrap(), SIZE);
     normalize(&mut pixels);
@@ -43,7 +43,7 @@ fn features(path: &Path) -> Vec<f32> {
     unit_rows(&values, CHANNELS)
 }
 
-/// A source's affinity in f64, its frame and its cell.
+/// The affinity of a source in f64, its frame and its cell.
 type Ranked = (f64, usize, usize);
 
 #[test]
@@ -56,7 +56,7 @@ fn golden_real_frames_differ_from_f64_by_ties_alone() {
         .map(|path| features(path))
         .collect();
     let protocol = protocol(7, 20.0, 0.7, 3);
-    // Two classes in stripes of one cell, so that every other source changes the label.
+    // There are two classes in stripes of one cell, so that a different source changes the label.
     let first: Vec<f32> = (0..GRID.cells())
         .flat_map(|cell| {
             if cell % 2 == 0 {
@@ -98,7 +98,7 @@ fn golden_real_frames_differ_from_f64_by_ties_alone() {
     );
 }
 
-/// All sources of a cell, strongest first; frame 0 fills up the context in front of the video.
+/// Returns all sources of a cell, strongest first. Frame 0 fills up the context before the video.
 fn ranked(rows: &[Vec<f32>], t: usize, query: usize, context: usize, radius: f64) -> Vec<Ranked> {
     let cell = |frame: usize, cell: usize| &rows[frame][cell * CHANNELS..][..CHANNELS];
     let mut ranked = Vec::new();
@@ -118,7 +118,7 @@ fn ranked(rows: &[Vec<f32>], t: usize, query: usize, context: usize, radius: f64
     ranked
 }
 
-/// The mean label of the k strongest, and how close one of them is to another cell that is not.
+/// Returns the mean label of the k strongest sources and the smallest difference to the affinity of any other cell.
 fn average(
     ranked: &[Ranked],
     labels: &[Vec<f32>],
@@ -137,7 +137,7 @@ fn average(
             *sum += weight / total * f64::from(labels[frame][cell * 2 + class]);
         }
     }
-    // Two copies of one cell may change places and nothing changes.
+    // Two copies of one cell may change places without an effect.
     let (last, next) = ranked.split_at(top_k);
     let gaps = last.iter().filter_map(|inside| {
         let other = |outside: &&Ranked| (outside.1, outside.2) != (inside.1, inside.2);

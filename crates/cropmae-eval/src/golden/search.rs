@@ -1,5 +1,6 @@
-//! The search against the same written down plainly: all affinities, sorted. On random features, on features
-//! that bounds pay for, on the key frames of group F.
+//! Compares the search with a simple implementation that sorts all affinities.
+//!
+//! The cases are random features, features for which bounds save time, and the key frames of group F.
 
 use cropmae_config::Protocol;
 use proptest::prelude::*;
@@ -8,8 +9,10 @@ use super::fixtures::{assert_close, count, folders, json};
 use super::propagation::{protocol, run};
 use crate::propagation::{Grid, PackedFeatures, VideoPropagation};
 
-/// Label propagation as one would write it down: all affinities, sorted. None if somewhere the last source
-/// taken and the first left out are as near to the query as f32 can tell: either is right then.
+/// Propagates labels in the simplest way, with all affinities sorted.
+///
+/// Returns `None` if the affinities of the last source in the top k and of the next one are equal within f32 for any
+/// cell, so that either source is right.
 fn brute_force(
     rows: &[Vec<f32>],
     first: &[f32],
@@ -41,7 +44,7 @@ fn brute_force(
             if let Some(&[(last, key, cell), (next, other_key, other_cell)]) =
                 ranked.get(protocol.top_k - 1..=protocol.top_k)
             {
-                // A frame may be a source twice, and the padding repeats the first one, labels and all.
+                // A frame can be a source twice, and the padding repeats the first frame with its labels.
                 let same_frame = key == other_key || key.max(other_key) <= protocol.context_frames;
                 let same = cell == other_cell && same_frame;
                 if last - next < 1e-6 && !same {
@@ -76,8 +79,10 @@ pub(super) fn unit_rows(values: &[f32], channels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Runs a video of random frames through both; `keys` are the key frames of each frame as indices that
-/// count the padding. False if a tie left the result open.
+/// Propagates labels through a video of random frames with both implementations.
+///
+/// `keys` are the key frames of each frame, as indices that include the padding. Returns `false` if the result is
+/// undetermined because of a tie.
 fn compare(
     grid: Grid,
     channels: usize,
@@ -108,7 +113,7 @@ fn compare(
     true
 }
 
-/// A stream of numbers in -1..1 without a dependency on the order of drawing elsewhere.
+/// Returns pseudorandom numbers in -1..1.
 mod rand_stream {
     pub struct Stream(pub u64);
 
@@ -116,7 +121,7 @@ mod rand_stream {
         pub fn draw(&mut self, count: usize) -> Vec<f32> {
             (0..count)
                 .map(|_| {
-                    // SplitMix64
+                    // This is SplitMix64.
                     self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
                     let mut z = self.0;
                     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -142,8 +147,10 @@ proptest! {
     }
 }
 
-/// Features near a space of few dimensions, as a network's are: bounds skip most pairs, and the result must
-/// be the one without them. The last frames leave that space, so that bounds fail.
+/// Tests features near a space of few dimensions, like those of a network.
+///
+/// Bounds skip most pairs, and the result must be the one without bounds. The last frames are outside of that space, so
+/// that bounds fail.
 #[test]
 fn bounded_search_equals_brute_force() {
     let mut stream = rand_stream::Stream(5);
@@ -223,7 +230,7 @@ fn golden_key_frames() {
 
 #[test]
 fn results_do_not_depend_on_threads() {
-    // With few channels every affinity is computed, with many only those whose bounds are high enough.
+    // With few channels, every affinity is computed. With many, only those with sufficiently high bounds are computed.
     for (channels, bounded) in [(20, false), (200, true)] {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new()

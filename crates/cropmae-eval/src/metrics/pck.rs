@@ -8,9 +8,9 @@ pub const THRESHOLDS: [f64; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 /// The counts of key points over any number of clips.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pck {
-    /// Key points that count, by joint.
+    /// The number of scored key points, by joint.
     items: [u64; JOINTS],
-    /// Those that are correct, by threshold and joint.
+    /// The number of correct key points, by threshold and joint.
     correct: [[u64; JOINTS]; THRESHOLDS.len()],
 }
 
@@ -73,7 +73,7 @@ impl Pck {
         known.clone().sum::<f64>() / known.count() as f64
     }
 
-    /// Key points that count, by joint.
+    /// Returns the number of scored key points, by joint.
     pub fn items(&self) -> &[u64; JOINTS] {
         &self.items
     }

@@ -47,8 +47,8 @@ impl TopK {
 
     /// Offers a tile of affinities.
     ///
-    /// `accept(query in tile, lane)` returns how often the source counts and the source. It is called only for affinities
-    /// that would be among the top k.
+    /// `accept(query in tile, lane)` returns how often the source counts and the source. It is called only for
+    /// affinities that would be among the top k.
     #[inline(always)]
     pub fn offer(
         &mut self,

@@ -69,8 +69,8 @@ impl Video {
     /// Decodes, resizes and normalizes frames, in parallel.
     ///
     /// # Errors
-    /// Returns [`EvalError::Image`] with the path if a frame cannot be decoded, and [`EvalError::Size`] if a frame does not
-    /// have the size of the first one.
+    /// Returns [`EvalError::Image`] with the path if a frame cannot be decoded, and [`EvalError::Size`] if a frame does
+    /// not have the size of the first one.
     pub fn load(&self, batch: Range<usize>) -> Result<Batch, EvalError> {
         let load = |path: &PathBuf| {
             let picture = read_frame_of(path, self.original, &self.frames[0])?;
@@ -105,8 +105,8 @@ impl<'a> Encoding<'a> {
     /// Encodes a batch of frames.
     ///
     /// # Errors
-    /// Returns [`EvalError::Encoder`] if the encoder fails, and [`EvalError::Features`] if the shape of the features does
-    /// not match the grid.
+    /// Returns [`EvalError::Encoder`] if the encoder fails, and [`EvalError::Features`] if the shape of the features
+    /// does not match the grid.
     pub fn encode(&self, video: &Video, batch: Batch) -> Result<Encoded, EvalError> {
         let Batch {
             first,

@@ -1,4 +1,4 @@
-//! What is said about broken data, and that the rest is still evaluated.
+//! Tests the messages about broken data, and that the other sequences are still evaluated.
 
 use std::fs;
 use std::path::Path;

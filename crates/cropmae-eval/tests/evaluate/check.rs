@@ -1,4 +1,4 @@
-//! What a check of a download says.
+//! Tests the messages of a check of a download.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn checked(task: &dyn Benchmark, data: &Path) -> DataCheck {
     check(task, data, &EvalOptions::default(), &|_, _| ()).unwrap()
 }
 
-/// Problems and remarks, by sequence, paths below the data set.
+/// Returns problems and remarks with their sequences, and with paths relative to the data set.
 fn said(check: &DataCheck, data: &Path) -> (Vec<String>, Vec<String>) {
     let lines = |items: &[cropmae_eval::Failure]| {
         let line = |item: &cropmae_eval::Failure| {
@@ -39,7 +39,7 @@ fn sound_data_sets_have_no_problems_and_the_fingerprint_of_their_reports() {
         assert_eq!(found.sizes["60x90"], sequences);
         let report = run(task, &data, &EvalOptions::default()).unwrap();
         assert_eq!(found.fingerprint, report.data_fingerprint);
-        // The list is not the official one, and that is said.
+        // The remark says that the list is not the official one.
         assert!(
             found
                 .remarks

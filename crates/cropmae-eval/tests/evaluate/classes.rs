@@ -1,4 +1,4 @@
-//! Image classification with frozen features, on flat colors and on real photos.
+//! Tests image classification with frozen features, on plain colors and on real photos.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use cropmae_eval::{ClassesReport, EvalError, EvalOptions, Measures, evaluate_cla
 use cropmae_model::RawPixels;
 use image::{Rgb, RgbImage};
 
-/// `count` images of each class, one reddish, one bluish, of different sizes and brightness.
+/// Creates `count` images of a reddish and of a bluish class, with different sizes and brightness.
 fn colors(root: &Path, part: &str, count: u32) {
     for (class, tint) in [("blue", [20, 40, 180]), ("red", [180, 40, 20])] {
         let folder = root.join(part).join(class);
@@ -133,7 +133,7 @@ fn pixels_classify_photos_above_chance() {
     let Some(data) = cropmae_fixtures::shared("data/imagenette224") else {
         return;
     };
-    // A part of the set, so that this stays a matter of seconds.
+    // A part of the set is enough and takes only seconds.
     let folder = tempfile::tempdir().unwrap();
     for (part, count) in [("train", 30), ("val", 10)] {
         for class in fs::read_dir(data.join(part)).unwrap() {
@@ -158,7 +158,7 @@ fn pixels_classify_photos_above_chance() {
     };
     let report = classify(folder.path(), &protocol, &EvalOptions::default()).unwrap();
     assert_eq!((report.train_images, report.val_images), (300, 100));
-    // Chance is 0.1; mean colors know a little more.
+    // Chance is 0.1, and mean colors are slightly better.
     let scores: Vec<f64> = report
         .headline()
         .into_iter()

@@ -1,4 +1,4 @@
-//! Tiny data sets in the official layouts: 60x90 frames, two flat squares moving over a flat ground.
+//! Creates tiny data sets in the official layouts, with 60x90 frames of two plain squares that move over a background.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use image::{Rgb, RgbImage};
 const HEIGHT: u32 = 60;
 const WIDTH: u32 = 90;
 
-/// 0 for the ground, 1 or 2 for the squares.
+/// Returns 0 for the background, and 1 or 2 for the squares.
 fn shape_at(frame: usize, y: u32, x: u32) -> u8 {
     let shift = frame as u32 * 2;
     let inside =
@@ -54,12 +54,12 @@ fn write_png(path: &Path, height: u32, width: u32, palette: bool, id: impl Fn(u3
         .unwrap();
 }
 
-/// A palette PNG.
+/// Writes a palette PNG.
 pub fn write_mask(path: &Path, height: u32, width: u32, id: impl Fn(u32, u32) -> u8) {
     write_png(path, height, width, true, id);
 }
 
-/// A grey PNG.
+/// Writes a gray PNG.
 pub fn write_grey(path: &Path, height: u32, width: u32, id: impl Fn(u32, u32) -> u8) {
     write_png(path, height, width, false, id);
 }
@@ -98,7 +98,7 @@ pub fn vip(root: &Path, videos: &[&str], frames: usize) {
     }
 }
 
-/// Clips `<action>/<clip>` in which nothing moves.
+/// Creates clips `<action>/<clip>` without motion.
 pub fn jhmdb(root: &Path, clips: &[&str], frames: usize) {
     for name in clips {
         for frame in 0..frames {
@@ -107,7 +107,7 @@ pub fn jhmdb(root: &Path, clips: &[&str], frames: usize) {
                 0,
             );
         }
-        // On and around the squares.
+        // The joints are on and around the squares.
         let pose =
             std::array::from_fn(|joint| [11.0 + 4.0 * joint as f64, 9.0 + 3.0 * joint as f64]);
         joints::write(&joint_positions(root, name), &vec![pose; frames]).unwrap();

@@ -1,4 +1,4 @@
-//! A benchmark that the crate does not know needs nothing but its own file.
+//! Tests that a benchmark can be added from outside of the crate, in a single file.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{dataset, into, run};
 
-/// The share of pixels that have the right id, on data in DAVIS's layout.
+/// A benchmark that scores the share of pixels with the right id, on data in the layout of DAVIS.
 #[derive(Debug)]
 struct Pixels;
 

@@ -1,4 +1,4 @@
-//! Whole evaluations on small data sets made on the spot: what is written, what is scored.
+//! Tests whole evaluations on small generated data sets, with their output files and scores.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use cropmae_model::RawPixels;
 
 use dataset::{davis, jhmdb, vip};
 
-/// A protocol for frames of 64x96 pixels.
+/// Returns a protocol for frames of 64x96 pixels.
 fn small(task: &dyn Benchmark) -> Protocol {
     Protocol {
         frame_size: FrameSize::Exact {

@@ -1,4 +1,4 @@
-//! Settings of the protocol, lists, and the ways in which masks come.
+//! Tests the settings of the protocol, lists, and the formats of masks.
 
 use std::fs;
 
@@ -145,8 +145,9 @@ fn void_is_propagated_but_never_written() {
     assert!(ids.contains(&1) && !ids.contains(&255));
 }
 
-/// The report and the predicted joints of a clip, by an encoder of `depth` blocks that runs in `compute`. Joints
-/// are means of cells: they tell any two sets of features apart, where masks may agree.
+/// Returns the report and the predicted joints of a clip, for an encoder of `depth` blocks that runs in `compute`.
+///
+/// Joints are means of cells, so they differ for any two sets of features, while masks may be equal.
 fn follow_joints(
     depth: usize,
     feature_block: Option<usize>,
@@ -194,7 +195,10 @@ fn the_report_names_the_number_type_that_ran() {
     assert_eq!(exact.0, cropmae_config::ComputeDtype::F32);
     match Compute::Bf16.available_on(&Device::Cpu) {
         Compute::F32 => {
-            assert_eq!(asked, exact, "no such instructions: the same in f32");
+            assert_eq!(
+                asked, exact,
+                "without bf16 instructions, the result is that of f32"
+            );
             cropmae_fixtures::skip("this CPU has no AVX-512 for bfloat16");
         }
         Compute::Bf16 => {

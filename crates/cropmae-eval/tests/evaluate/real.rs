@@ -1,11 +1,13 @@
-//! The real videos at `CROPMAE_SHARED`, with pixels as features: far above chance if every part agrees on
-//! where a cell is, near it if one is off by a cell or a frame.
+//! Tests the real videos in `CROPMAE_SHARED`, with pixels as features.
+//!
+//! The scores are far above chance if all parts agree on the positions of cells, and near chance if one part is off by a
+//! cell or a frame.
 
 use cropmae_eval::{Benchmark, Davis, EvalOptions, Jhmdb, Measure, Vip, evaluate};
 use cropmae_fixtures::shared;
 use cropmae_model::RawPixels;
 
-/// The value of `column`, over one sequence or all.
+/// Returns the value of `column` over one sequence or over all of them.
 fn score(task: &dyn Benchmark, folder: &str, sequence: Option<&str>, column: &str) -> Option<f64> {
     let encoder = RawPixels::new(16, 4).unwrap();
     let options = EvalOptions {
