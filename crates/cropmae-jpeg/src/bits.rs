@@ -1,20 +1,20 @@
-//! Entropy-coded data as bits: stuffing removed first, so that the reader never looks for markers.
+//! Reads entropy-coded data as bits. Stuffing is removed first, so that the reader never has to look for markers.
 
 use memchr::memchr;
 
-/// Zero bytes behind the last segment, so that reading ahead stays inside the buffer.
+/// The number of zero bytes after the last segment, so that reading ahead stays inside of the buffer.
 const PADDING: usize = 8;
 
-/// The entropy-coded data of one scan without its stuffed zeros, cut at its restart markers.
+/// The entropy-coded data of one scan without stuffed zeros, split at the restart markers.
 #[derive(Debug, Default)]
 pub(crate) struct ScanData {
     bytes: Vec<u8>,
-    /// Where each segment ends in `bytes`; it starts where the one before ends.
+    /// The end of each segment in `bytes`, which is the start of the next one.
     ends: Vec<usize>,
 }
 
 impl ScanData {
-    /// Replaces the content with the scan that starts at `source`; any marker but a restart ends it.
+    /// Replaces the content with the scan that starts at `source`. Any marker except a restart ends the scan.
     pub(crate) fn fill(&mut self, source: &[u8]) {
         self.bytes.clear();
         self.ends.clear();
@@ -31,7 +31,7 @@ impl ScanData {
                     self.ends.push(self.bytes.len());
                     rest = &rest[at + 2..];
                 }
-                // A fill byte before a marker.
+                // This is a fill byte before a marker.
                 Some(0xff) => rest = &rest[at + 1..],
                 Some(_) | None => {
                     rest = &[];
@@ -44,7 +44,7 @@ impl ScanData {
         self.bytes.extend_from_slice(&[0; PADDING]);
     }
 
-    /// The bits of a segment.
+    /// Returns a reader of the bits of a segment.
     pub(crate) fn segment(&self, index: usize) -> Option<BitReader<'_>> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -59,7 +59,7 @@ impl ScanData {
     }
 }
 
-/// Eight bytes from `start`; zeros where the buffer does not hold them.
+/// Returns the eight bytes from `start`, with zeros after the end of the buffer.
 #[inline(always)]
 fn word(bytes: &[u8], start: usize) -> u64 {
     let rest = bytes.get(start..).unwrap_or(&[]);
@@ -67,27 +67,28 @@ fn word(bytes: &[u8], start: usize) -> u64 {
         .map_or(0, |&eight| u64::from_be_bytes(eight))
 }
 
-/// Reads bits, most significant first, through a 64-bit window.
+/// A reader of bits, most significant first, with a 64-bit window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
-    /// Offset of the first byte of which no bit counts as being in the window.
+    /// The offset of the first byte that is not counted in the window.
     next: usize,
-    /// The bytes from there, loaded when the window was last filled up: nothing waits for memory.
+    /// The bytes from that offset, loaded in the previous refill, so that no refill waits for memory.
     ahead: u64,
-    /// The window; its first `count` bits are valid, others may be set to what follows.
+    /// The window. Its first `count` bits are valid, and the others may be set to the following bits.
     bits: u64,
     count: u32,
-    /// Offset of the segment's end.
+    /// The offset of the end of the segment.
     end: usize,
 }
 
 impl BitReader<'_> {
-    /// Bits that the window holds at least after [`Self::refill`].
+    /// The minimum number of bits in the window after [`Self::refill`].
     pub(crate) const REFILLED: u32 = 56;
 
-    /// Fills the window up; behind the end of the buffer come zeros. There is no branch, because a
-    /// processor could not predict whether it is needed.
+    /// Fills the window, with zeros after the end of the buffer.
+    ///
+    /// There is no branch, because a processor could not predict it.
     #[inline(always)]
     pub(crate) fn refill(&mut self) {
         self.bits |= self.ahead >> self.count;
@@ -96,20 +97,20 @@ impl BitReader<'_> {
         self.count |= Self::REFILLED;
     }
 
-    /// The window, its first bit the most significant.
+    /// Returns the window, whose first bit is the most significant.
     #[inline(always)]
     pub(crate) fn window(&self) -> u64 {
         self.bits
     }
 
-    /// Moves on by `bits`, which must be in the window.
+    /// Skips `bits`, which must be in the window.
     #[inline(always)]
     pub(crate) fn consume(&mut self, bits: u32) {
         self.bits <<= bits;
         self.count -= bits;
     }
 
-    /// Whether more was read than the segment holds.
+    /// Returns `true` if more bits were read than the segment contains.
     pub(crate) fn overran(&self) -> bool {
         self.next * 8 - self.count as usize > self.end * 8
     }

@@ -1,4 +1,4 @@
-//! Entropy decoding of one 8 x 8 block (ITU-T T.81, F.2.2).
+//! Decodes the entropy-coded data of one 8 x 8 block (ITU-T T.81, F.2.2).
 
 use std::ops::ControlFlow;
 
@@ -6,21 +6,22 @@ use crate::bits::BitReader;
 use crate::huffman::Table;
 use crate::symbol::Symbol;
 
-/// Quantized coefficients in natural order: row-major, rows by vertical frequency.
+/// The quantized coefficients in natural order, which is row-major with rows by vertical frequency.
 pub(crate) type Coefficients = [i16; 64];
 
-/// The last place of the zigzag scan, and of the natural order.
+/// The last position of the zigzag scan and of the natural order.
 const LAST: usize = 63;
 
-/// Natural place of each coefficient of the zigzag scan.
+/// The natural position of each coefficient of the zigzag scan.
 pub(crate) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// Reads a block into `block`, which must be all zero but for its DC coefficient; answers with the last
-/// place of the zigzag scan that may be non-zero, or `None` for data that is no block.
+/// Reads a block into `block`, which must be zero except for its DC coefficient.
+///
+/// Returns the last position of the zigzag scan that may be non-zero, or `None` if the data is not a valid block.
 #[inline(always)]
 pub(crate) fn read(
     bits: &mut BitReader,
@@ -47,7 +48,9 @@ pub(crate) fn read(
     }
 }
 
-/// Reads the coefficient behind `place` of the zigzag scan and gives its place; breaks with what [`read`] answers.
+/// Reads the coefficient after `place` of the zigzag scan and returns its position.
+///
+/// Breaks with the result of [`read`] at the end of the block.
 #[inline(always)]
 fn read_coefficient(
     bits: &mut BitReader,
@@ -70,7 +73,7 @@ fn read_coefficient(
     ControlFlow::Break((next >= Symbol::END).then_some(place))
 }
 
-/// Moves past a block; only its DC coefficient matters to the blocks behind it.
+/// Skips a block. Later blocks depend only on its DC coefficient.
 #[inline(always)]
 pub(crate) fn skip(
     bits: &mut BitReader,

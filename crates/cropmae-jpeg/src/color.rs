@@ -1,4 +1,4 @@
-//! YCbCr to RGB in libjpeg's fixed point, bit for bit (JFIF 1.02; 16 fractional bits).
+//! Converts YCbCr to RGB in the fixed-point arithmetic of libjpeg, bit for bit (JFIF 1.02, with 16 fractional bits).
 
 const HALF: i32 = 1 << 15;
 
@@ -6,7 +6,7 @@ const fn fixed(value: f64) -> i32 {
     (value * 65536.0 + 0.5) as i32
 }
 
-/// Converts a row: `luma`, `blue` and `red` hold one value per pixel, `out` three.
+/// Converts a row. `luma`, `blue` and `red` have one value per pixel, and `out` has three.
 #[inline(always)]
 pub(crate) fn ycc_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
     let chroma = blue.iter().zip(red);
@@ -19,7 +19,7 @@ pub(crate) fn ycc_to_rgb(luma: &[u8], blue: &[u8], red: &[u8], out: &mut [u8]) {
     }
 }
 
-/// Interleaves a row of three components that are red, green and blue already.
+/// Interleaves a row of three components that are already red, green and blue.
 #[inline(always)]
 pub(crate) fn interleave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     let others = green.iter().zip(blue);

@@ -1,5 +1,5 @@
-//! Decodes the MCUs (minimum coded units, groups of blocks) of a region, and skips the others as cheaply as their
-//! codes allow.
+//! Decodes the MCUs (minimum coded units, which are groups of blocks) of a region, and skips the others as fast as
+//! possible.
 
 use pulp::{Simd, WithSimd};
 
@@ -12,7 +12,7 @@ use crate::region::Region;
 use crate::upsample::Room;
 use crate::{block, color, upsample};
 
-/// Buffers that serve one picture after the other.
+/// Buffers that are reused for each picture.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     data: ScanData,
@@ -20,7 +20,7 @@ pub(crate) struct Scratch {
     room: [Room; 3],
 }
 
-/// Decodes the pixels inside `region`, which is inside the picture, into `out`, which has its length.
+/// Decodes the pixels of `region`, which is inside of the picture, into `out`, which has the length of the region.
 pub(crate) fn decode(
     headers: &Headers,
     region: Region,
@@ -79,12 +79,12 @@ impl WithSimd for Decode<'_> {
     }
 }
 
-/// Where in the entropy-coded data the decoder is.
+/// The position of the decoder in the entropy-coded data.
 struct Cursor<'a> {
     bits: BitReader<'a>,
     data: &'a ScanData,
     segment: usize,
-    /// MCUs up to the next restart.
+    /// The number of MCUs up to the next restart.
     left: usize,
     interval: usize,
     /// The last DC coefficient of each component.
@@ -106,7 +106,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Goes on to the next MCU; `None` when a restart marker is missing or late.
+    /// Moves to the next MCU. Returns `None` if a restart marker is missing or late.
     #[inline(always)]
     fn next_mcu(&mut self) -> Option<()> {
         if self.left == 0 {
@@ -130,7 +130,7 @@ impl<'a> Cursor<'a> {
 }
 
 impl Decode<'_> {
-    /// Decodes what the region needs of a row of MCUs; `None` if its data is broken.
+    /// Decodes the MCUs of a row that the region needs. Returns `None` if the data is damaged.
     #[inline(always)]
     fn mcu_row(&mut self, cursor: &mut Cursor, row: usize) -> Option<()> {
         let wanted = match self.range.rows.contains(&row) {
@@ -183,7 +183,7 @@ impl Decode<'_> {
         Some(())
     }
 
-    /// Rows of the region that are complete once the MCUs of `row` are decoded.
+    /// Returns the rows of the region that are complete after the MCUs of `row` were decoded.
     fn finished_rows(&self, row: usize) -> usize {
         if row + 1 == self.range.rows.end {
             return self.region.height as usize;

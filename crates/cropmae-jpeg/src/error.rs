@@ -1,30 +1,30 @@
-//! Why a file is not decoded.
+//! The error type of the crate.
 
 use crate::region::Region;
 
-/// Why a file or a region of it is not decoded.
+/// The reason why a file or a region of it cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JpegError {
-    /// The file does not start as a JPEG does.
+    /// The file does not start like a JPEG.
     #[error("not a JPEG: it does not start with ff d8")]
     NotJpeg,
-    /// The file is a kind of JPEG that this crate does not decode; nothing is known to be wrong with it.
+    /// The file is a kind of JPEG that this crate does not decode. It may be a valid file.
     #[error("{what} is not supported")]
     Unsupported {
         /// The kind, such as "a progressive JPEG".
         what: &'static str,
     },
-    /// The file ends inside its headers, or a segment is shorter than its content.
+    /// The file ends inside of its headers, or a segment is shorter than its content.
     #[error("{part} is cut short")]
     CutShort {
-        /// The part that is not complete.
+        /// The incomplete part.
         part: &'static str,
     },
     /// The headers contradict the standard or themselves.
     #[error("{reason}")]
     InvalidHeader {
-        /// What is wrong.
+        /// A description of the problem.
         reason: &'static str,
     },
     /// The entropy-coded data is damaged or ends early.
@@ -33,25 +33,25 @@ pub enum JpegError {
         /// The row of MCUs (groups of blocks, 8 or 16 pixels high), counted from 0.
         row: usize,
     },
-    /// The region is empty or not inside the picture.
+    /// The region is empty or not inside of the picture.
     #[error(
         "a region of {} x {} pixels at column {}, row {} is not inside the picture of {width} x {height} pixels",
         region.width, region.height, region.left, region.top
     )]
     OutsidePicture {
-        /// The region that was asked for.
+        /// The requested region.
         region: Region,
-        /// Width of the picture in pixels.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Height of the picture in pixels.
+        /// The height of the picture in pixels.
         height: u32,
     },
     /// The buffer does not have the length of the region's RGB values.
     #[error("a buffer of {found} bytes, but the region has {expected}")]
     BufferLength {
-        /// Length of the buffer in bytes.
+        /// The length of the buffer in bytes.
         found: usize,
-        /// Length of the region's RGB values in bytes.
+        /// The length of the region's RGB values in bytes.
         expected: usize,
     },
 }

@@ -8,21 +8,21 @@ use crate::tables::Tables;
 #[derive(Debug)]
 pub(crate) struct Component {
     pub(crate) id: u8,
-    /// Blocks side by side in an MCU.
+    /// The number of blocks side by side in an MCU.
     pub(crate) across: usize,
-    /// Blocks on top of each other in an MCU.
+    /// The number of blocks on top of each other in an MCU.
     pub(crate) down: usize,
-    /// In natural order.
+    /// The quantization table, in natural order.
     pub(crate) quantizers: [i32; 64],
     pub(crate) dc: Table,
     pub(crate) ac: Table,
 }
 
-/// The size of a picture and what its components are.
+/// The size of a picture and its components.
 pub(crate) struct FrameHeader {
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// Identifier, sampling factors across and down, quantizer.
+    /// The identifier, the horizontal and vertical sampling factors, and the quantizer of each component.
     components: Vec<[u8; 4]>,
 }
 
@@ -45,7 +45,7 @@ impl FrameHeader {
             ));
         }
         if height == 0 {
-            // Such a height is defined after the first scan.
+            // A height of 0 is defined after the first scan.
             return Err(JpegError::unsupported(
                 "a JPEG whose height comes after its first scan",
             ));
@@ -66,7 +66,7 @@ impl FrameHeader {
             })
             .collect();
         if let [only] = &mut components[..] {
-            // Alone, a component's blocks are not grouped.
+            // The blocks of a single component are not grouped.
             (only[1], only[2]) = (1, 1);
         }
         for axis in [1, 2] {
@@ -83,8 +83,9 @@ impl FrameHeader {
         })
     }
 
-    /// Reads the content of a SOS segment: the components with the tables that it selects. All components must
-    /// be in the one scan.
+    /// Reads the content of a SOS segment, which contains the components with the tables that it selects.
+    ///
+    /// All components must be in one scan.
     pub(crate) fn scan_components(
         &self,
         segment: &[u8],
@@ -111,7 +112,7 @@ impl FrameHeader {
                 let (dc, ac) = (selected[1] >> 4, selected[1] & 15);
                 let quantizers = tables.quantizers.get(usize::from(quantizer)).copied();
                 let table = |class: &[Option<Table>; 4], index: u8| {
-                    // A file without tables means those of the standard's annex K.
+                    // A file without tables uses those of annex K of the standard.
                     let table = class.get(usize::from(index)).cloned().flatten();
                     table.ok_or(JpegError::unsupported("a JPEG without Huffman tables"))
                 };

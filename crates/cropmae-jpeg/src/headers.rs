@@ -1,4 +1,4 @@
-//! The segments before a JPEG's entropy-coded data (ITU-T T.81, annex B; JFIF 1.02; Adobe TN 5116).
+//! Reads the segments before the entropy-coded data of a JPEG (ITU-T T.81, annex B; JFIF 1.02; Adobe TN 5116).
 
 use crate::error::JpegError;
 use crate::frame::{Component, FrameHeader};
@@ -19,20 +19,20 @@ mod marker {
     pub(super) const ADOBE: u8 = 0xee;
 }
 
-/// What the headers say, which is all that is needed to decode pixels.
+/// The content of the headers, which is everything that is needed to decode pixels.
 #[derive(Debug)]
 pub(crate) struct Headers<'a> {
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// One, or three.
+    /// The components: one or three.
     pub(crate) components: Vec<Component>,
-    /// Whether three components are luma, blue difference and red difference, not red, green and blue.
+    /// `true` if three components are luma, blue difference and red difference, not red, green and blue.
     pub(crate) ycc: bool,
-    /// MCUs between two restart markers.
+    /// The number of MCUs between two restart markers.
     pub(crate) restart_interval: Option<usize>,
-    /// The Exif segment's TIFF data.
+    /// The TIFF data of the Exif segment.
     pub(crate) exif: Option<&'a [u8]>,
-    /// Entropy-coded data and what follows it.
+    /// The entropy-coded data and the rest of the file.
     pub(crate) scan: &'a [u8],
 }
 
@@ -84,7 +84,7 @@ impl<'a> Headers<'a> {
                     });
                 }
                 marker::PROGRESSIVE => return Err(JpegError::unsupported("a progressive JPEG")),
-                // The lossless and hierarchical frames, and arithmetic coding.
+                // These markers are lossless and hierarchical frames, and arithmetic coding.
                 0xc3..=0xcf => {
                     return Err(JpegError::unsupported(
                         "a lossless, hierarchical or arithmetic-coded JPEG",
@@ -108,7 +108,7 @@ fn next_segment<'a>(rest: &mut &'a [u8]) -> Result<(u8, &'a [u8]), JpegError> {
         };
         *rest = tail;
         match marker {
-            // Stuffed bytes, restarts, start of image and TEM have no segment.
+            // Stuffed bytes, restarts, start of image and TEM have no segments.
             0x00 | 0x01 | 0xd0..=0xd8 => {}
             marker::END => return Ok((marker, &[])),
             _ => {
@@ -126,7 +126,7 @@ fn next_segment<'a>(rest: &mut &'a [u8]) -> Result<(u8, &'a [u8]), JpegError> {
     }
 }
 
-/// Whether three components are luma and chroma instead of red, green and blue, by libjpeg's rules.
+/// Returns `true` if three components are luma and chroma instead of red, green and blue, by the rules of libjpeg.
 fn is_ycc(components: &[Component], jfif: bool, adobe_transform: Option<u8>) -> bool {
     let ids = components.iter().map(|component| component.id);
     match adobe_transform {

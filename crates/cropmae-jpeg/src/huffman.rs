@@ -1,35 +1,35 @@
-//! Huffman codes by table (ITU-T T.81, annexes C and F.2.2.3).
+//! Decodes Huffman codes with tables (ITU-T T.81, annexes C and F.2.2.3).
 //!
-//! One look at the next bits gives a code's length together with what it stands for, so that code and
-//! value bits are consumed at once and the value is computed beside the search for the next code.
+//! One lookup of the next bits returns the length and the meaning of a code, so that the bits of the code and the value
+//! are consumed at once, and the value is computed in parallel with the lookup of the next code.
 
 use crate::bits::BitReader;
 use crate::error::JpegError;
 use crate::groups::Group;
 use crate::symbol::{LOOK, Symbol};
 
-/// Bits of the largest DC difference of pictures of 8 bits (F.1.2.1).
+/// The number of bits of the largest DC difference in pictures with 8 bits (F.1.2.1).
 pub(crate) const LARGEST_DC: u8 = 11;
-/// Bits of their largest AC coefficient (F.1.2.2).
+/// The number of bits of the largest AC coefficient in these pictures (F.1.2.2).
 pub(crate) const LARGEST_AC: u8 = 10;
-// A full window holds a DC difference and a coefficient, or two coefficients, each with the longest code.
+// A full window contains a DC difference and a coefficient, or two coefficients, each with the longest code.
 const _: () = assert!(16 + LARGEST_DC as u32 + 16 + LARGEST_AC as u32 <= BitReader::REFILLED);
 
 /// A Huffman table of DC differences or of AC coefficients.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     look: Box<[Symbol; 1 << LOOK]>,
-    /// Only of a table of AC coefficients.
+    /// The groups of codes, only in a table of AC coefficients.
     groups: Box<[Group; 1 << LOOK]>,
-    /// Per length: the first 16-bit pattern behind its codes.
+    /// The first 16-bit pattern after the codes of each length.
     limits: [u32; 17],
-    /// Per length: what to add to a code to get its place among the symbols.
+    /// The number to add to a code of each length to get the position of its symbol.
     offsets: [i32; 17],
     symbols: Vec<u8>,
 }
 
 impl Table {
-    /// The table with `counts[i]` codes of i + 1 bits, whose symbols are listed in order of the codes.
+    /// Creates a table with `counts[i]` codes of i + 1 bits, whose symbols are listed in the order of the codes.
     pub(crate) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, JpegError> {
         let mut table = Self {
             look: Box::new([Symbol::default(); 1 << LOOK]),
@@ -60,7 +60,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The table with what it takes to pass over blocks fast.
+    /// Returns the table with the groups that are needed to skip blocks fast.
     pub(crate) fn with_groups(mut self) -> Self {
         for (index, group) in self.groups.iter_mut().enumerate() {
             *group = Group::new(&self.look, index);
@@ -68,7 +68,7 @@ impl Table {
         self
     }
 
-    /// The code at the start of `window`; `None` if there is no such code.
+    /// Returns the code at the start of `window`, or `None` if there is no such code.
     #[inline(always)]
     fn symbol(&self, window: u64) -> Option<Symbol> {
         let symbol = self.look[(window >> (64 - LOOK)) as usize];
@@ -89,7 +89,7 @@ impl Table {
         Some(Symbol::new(length, *symbol))
     }
 
-    /// Reads a code and the value behind it, which must be in the window.
+    /// Reads a code and the value after it, which must be in the window.
     #[inline(always)]
     pub(crate) fn read(&self, bits: &mut BitReader) -> Option<(Symbol, i32)> {
         let window = bits.window();
@@ -98,14 +98,16 @@ impl Table {
         Some((symbol, symbol.value(window)))
     }
 
-    /// Moves past codes and values of a block that is at `place` of its zigzag scan, and gives its place
-    /// after them; at least [`Symbol::END`] at its end. The window must hold the longest code and value.
+    /// Skips codes and values of a block at position `place` of its zigzag scan, and returns the new position.
+    ///
+    /// At the end of the block, the position is at least [`Symbol::END`]. The window must contain the longest code and
+    /// value.
     #[inline(always)]
     pub(crate) fn skip(&self, bits: &mut BitReader, place: usize) -> Option<usize> {
         let window = bits.window();
         let group = self.groups[(window >> (64 - LOOK)) as usize];
         let next = place + group.advance();
-        // Beyond the last place the group's codes would belong to the next block.
+        // After the last position, the codes of the group would belong to the next block.
         if group.advance() != 0 && next < 64 {
             bits.consume(group.bits());
             return Some(next + Symbol::END * usize::from(group.ends()));

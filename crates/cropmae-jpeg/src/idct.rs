@@ -1,9 +1,9 @@
-//! The inverse DCT, in the integer arithmetic of libjpeg's accurate method, bit for bit.
+//! The inverse DCT in the integer arithmetic of libjpeg's accurate method, bit for bit.
 //!
-//! Loeffler, Ligtenberg and Moschytz (ICASSP 1989): 13-bit constants, columns first, whose results keep
-//! two fractional bits, then rows. Within a direction nothing is rounded before the end, so the order of
-//! the sums is free. Eight columns (then eight rows) go side by side, in registers of 256 bits where there
-//! are such.
+//! The algorithm is that of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) with 13-bit constants. Columns are
+//! transformed first and keep two fractional bits, and then rows. Within a direction, values are only rounded at the
+//! end, so the order of the sums is free. Eight columns, and then eight rows, are computed side by side, in registers of
+//! 256 bits if available.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -11,36 +11,37 @@ mod portable;
 
 use crate::block::Coefficients;
 
-/// Fractional bits of the constants.
+/// The number of fractional bits of the constants.
 const CONST_BITS: i32 = 13;
-/// Fractional bits that the columns' results keep.
+/// The number of fractional bits that remain after the columns.
 const PASS_BITS: i32 = 2;
-/// Fractional bits to drop after the columns.
+/// The number of fractional bits to drop after the columns.
 const AFTER_COLUMNS: i32 = CONST_BITS - PASS_BITS;
-/// And after the rows; three bits are the transform's own scale.
+/// The number of fractional bits to drop after the rows. Three of them are the scale of the transform.
 const AFTER_ROWS: i32 = CONST_BITS + PASS_BITS + 3;
 
-/// One value of each of eight transforms side by side; sums and products wrap around.
+/// One value of each of eight transforms side by side. Sums and products wrap around.
 trait Lanes: Copy {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, factor: i32) -> Self;
-    /// `BITS` fractional bits more.
+    /// Adds `BITS` fractional bits.
     fn scale<const BITS: i32>(self) -> Self;
-    /// `BITS` fractional bits less, rounded half up.
+    /// Removes `BITS` fractional bits and rounds half up.
     fn descale<const BITS: i32>(self) -> Self;
 }
 
-/// A constant with `CONST_BITS` fractional bits.
+/// Returns a constant with `CONST_BITS` fractional bits.
 const fn fixed(value: f64) -> i32 {
     (value * (1 << CONST_BITS) as f64 + 0.5) as i32
 }
 
-/// Eight one-dimensional transforms: `x[k]` holds their k-th coefficients. The results have `BITS`
-/// fractional bits less.
+/// Computes eight one-dimensional transforms, where `x[k]` contains their k-th coefficients.
+///
+/// The results have `BITS` fractional bits less.
 #[inline(always)]
 fn transform<L: Lanes, const BITS: i32>(x: [L; 8]) -> [L; 8] {
-    // Even part: a rotation of coefficients 2 and 6, sum and difference of 0 and 4.
+    // The even part is a rotation of coefficients 2 and 6, and the sum and the difference of 0 and 4.
     let turned = x[2].plus(x[6]).times(fixed(0.541_196_100));
     let low = turned.plus(x[2].times(fixed(0.765_366_865)));
     let high = turned.minus(x[6].times(fixed(1.847_759_065)));
@@ -53,7 +54,7 @@ fn transform<L: Lanes, const BITS: i32>(x: [L; 8]) -> [L; 8] {
         sum.minus(low),
     ];
 
-    // Odd part: coefficients 1, 3, 5 and 7.
+    // The odd part has the coefficients 1, 3, 5 and 7.
     let (a, b) = (x[7].plus(x[3]), x[5].plus(x[1]));
     let common = a.plus(b).times(fixed(1.175_875_602));
     let a = common.minus(a.times(fixed(1.961_570_560)));
@@ -75,10 +76,10 @@ fn transform<L: Lanes, const BITS: i32>(x: [L; 8]) -> [L; 8] {
     result
 }
 
-/// Last place of the zigzag scan up to which coefficients lie in the first four rows and columns.
+/// The last position of the zigzag scan up to which coefficients are in the first four rows and columns.
 const QUARTER: usize = 9;
 
-/// Transforms blocks with what this processor has.
+/// Transforms blocks with the instructions of this processor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Idct {
     #[cfg(target_arch = "x86_64")]
@@ -93,7 +94,7 @@ impl Idct {
         }
     }
 
-    /// The pixels of a block, row by row, of which coefficients behind `last` of the zigzag scan are zero.
+    /// Returns the pixels of a block, row by row. Coefficients after `last` in the zigzag scan must be zero.
     #[inline(always)]
     pub(super) fn pixels(
         self,
@@ -108,8 +109,9 @@ impl Idct {
         }
     }
 
-    /// The same for coefficients that are zero but in the first `KEPT` rows and columns: transforms of zeros
-    /// fall away when this is compiled.
+    /// Returns the pixels of a block whose coefficients are zero except in the first `KEPT` rows and columns.
+    ///
+    /// The compiler removes the transforms of zeros.
     #[inline(always)]
     fn pixels_of<const KEPT: usize>(
         self,
@@ -124,14 +126,14 @@ impl Idct {
     }
 }
 
-/// The value of all pixels of a block of which only the DC coefficient is not zero.
+/// Returns the value of all pixels of a block in which only the DC coefficient is not zero.
 #[inline(always)]
 fn flat(dc: i16, quantizers: &[i32; 64]) -> u8 {
     let dc = i32::from(dc).wrapping_mul(quantizers[0]);
     to_pixel(dc.wrapping_add(4) >> 3)
 }
 
-/// Coefficients describe pixels around zero.
+/// Returns the pixel of a value, which is centered at zero.
 #[inline(always)]
 fn to_pixel(value: i32) -> u8 {
     value.wrapping_add(128).clamp(0, 255) as u8
@@ -144,7 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        // Within what 32 bits hold; pictures of 8 bits stay far below.
+        // The values fit into 32 bits. Pictures with 8 bits are far below.
         #[test]
         fn short_cuts_change_nothing(
             values in prop::collection::vec(-256_i16..256, QUARTER + 1), step in 1_i32..=8,
@@ -163,7 +165,7 @@ mod tests {
             prop_assert_eq!(flat, portable::pixels::<8>(&block, &quantizers));
         }
 
-        // Also where sums wrap around, which only damaged files reach.
+        // The results are also equal if sums wrap around, which only happens in damaged files.
         #[test]
         fn all_processors_agree(
             values in prop::collection::vec(any::<i16>(), 64), steps in prop::collection::vec(1_i32..=65535, 64),

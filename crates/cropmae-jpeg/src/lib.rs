@@ -1,9 +1,9 @@
-//! Decodes regions of JPEGs to the pixels that Pillow gives, in safe Rust.
+//! Decodes regions of JPEGs with exactly the pixels of Pillow, in safe Rust.
 //!
-//! A program that crops photos needs a part of each photo. The Huffman codes of a JPEG can only be found one after
-//! the other, but blocks outside the region are skipped without being transformed, and nothing below the region is
-//! read: damage there goes unnoticed. The result is equal, bit for bit, to that of libjpeg-turbo with its default
-//! settings (accurate integer inverse DCT, triangle-filtered chroma, fixed-point colors), which is what Pillow uses.
+//! A program that crops photos needs only a part of each photo. The Huffman codes of a JPEG can only be read one after
+//! the other, but blocks outside of the region are skipped without being transformed, and nothing below the region is
+//! read, so damage there is not noticed. The result is equal, bit for bit, to that of libjpeg-turbo with its default
+//! settings (accurate integer inverse DCT, triangle-filtered chroma, fixed-point colors), which Pillow uses.
 //!
 //! ```
 //! use cropmae_jpeg::{Jpeg, Region};
@@ -15,16 +15,17 @@
 //! let rgb = jpeg.decode_region(region)?;
 //! assert_eq!(rgb.len(), 16 * 8 * 3);
 //!
-//! // The same pixels as those of the whole picture.
+//! // The pixels are the same as in the whole picture.
 //! let whole = jpeg.decode()?;
 //! let start = (5 * jpeg.width() as usize + 10) * 3;
 //! assert_eq!(rgb[..16 * 3], whole[start..start + 16 * 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The decoder covers what photos are: sequential frames with Huffman coding, 8 bits per value and one scan, gray or
-//! with three components, subsampled by at most 2 in each direction, with or without restart markers. Everything
-//! else, such as a progressive or a CMYK file, is [`JpegError::Unsupported`] and can be handed to another decoder.
+//! The decoder supports the usual format of photos: sequential frames with Huffman coding, 8 bits per value and one
+//! scan, gray or with three components, subsampled by at most 2 in each direction, with or without restart markers. For
+//! all other files, such as progressive or CMYK files, it returns [`JpegError::Unsupported`], and the caller can use
+//! another decoder.
 
 mod bits;
 mod block;
@@ -52,7 +53,7 @@ pub use region::Region;
 use decode::Scratch;
 use headers::Headers;
 
-/// A JPEG whose headers have been read and whose pixels have not.
+/// A JPEG whose headers have been read.
 #[derive(Debug)]
 pub struct Jpeg<'a>(Headers<'a>);
 
@@ -60,23 +61,23 @@ impl<'a> Jpeg<'a> {
     /// Reads the headers of a JPEG file.
     ///
     /// # Errors
-    /// [`JpegError::Unsupported`] for a kind of JPEG that this crate does not decode; another [`JpegError`] if
-    /// `file` is not a JPEG or its headers are damaged.
+    /// Returns [`JpegError::Unsupported`] for a kind of JPEG that this crate does not decode, and another [`JpegError`]
+    /// if `file` is not a JPEG or its headers are damaged.
     pub fn parse(file: &'a [u8]) -> Result<Self, JpegError> {
         Headers::parse(file).map(Self)
     }
 
-    /// Width of the stored picture in pixels; between 1 and 65,535.
+    /// Returns the width of the stored picture in pixels, from 1 to 65,535.
     pub fn width(&self) -> u32 {
         self.0.width as u32
     }
 
-    /// Height of the stored picture in pixels; between 1 and 65,535.
+    /// Returns the height of the stored picture in pixels, from 1 to 65,535.
     pub fn height(&self) -> u32 {
         self.0.height as u32
     }
 
-    /// The region that is the whole picture.
+    /// Returns the region of the whole picture.
     pub fn bounds(&self) -> Region {
         Region {
             left: 0,
@@ -86,8 +87,9 @@ impl<'a> Jpeg<'a> {
         }
     }
 
-    /// The TIFF data of the Exif segment, which can state how the picture is to be rotated. This crate does not
-    /// rotate pictures.
+    /// Returns the TIFF data of the Exif segment, which may contain the orientation of the picture.
+    ///
+    /// This crate does not rotate pictures.
     pub fn exif(&self) -> Option<&'a [u8]> {
         self.0.exif
     }
@@ -102,12 +104,12 @@ impl<'a> Jpeg<'a> {
         self.decode_region(self.bounds())
     }
 
-    /// Decodes the pixels inside `region`.
+    /// Decodes the pixels of `region`.
     ///
     /// Shapes: the result is `(region.height, region.width, 3)`, 8-bit RGB, row by row.
     ///
     /// # Errors
-    /// The errors of [`Self::decode_region_into`], except for [`JpegError::BufferLength`].
+    /// Returns the errors of [`Self::decode_region_into`], except for [`JpegError::BufferLength`].
     pub fn decode_region(&self, region: Region) -> Result<Vec<u8>, JpegError> {
         self.require_inside(region)?;
         let mut rgb = vec![0; region.rgb_len()];
@@ -115,15 +117,15 @@ impl<'a> Jpeg<'a> {
         Ok(rgb)
     }
 
-    /// Decodes the pixels inside `region` into `rgb`.
+    /// Decodes the pixels of `region` into `rgb`.
     ///
     /// Each thread keeps its working memory for the next picture.
     ///
     /// Shapes: `rgb` is `(region.height, region.width, 3)`, 8-bit RGB, row by row.
     ///
     /// # Errors
-    /// - [`JpegError::OutsidePicture`] if `region` is empty or not inside the picture.
-    /// - [`JpegError::BufferLength`] if `rgb` does not have the region's length.
+    /// - [`JpegError::OutsidePicture`] if `region` is empty or not inside of the picture.
+    /// - [`JpegError::BufferLength`] if `rgb` does not have the length of the region.
     /// - [`JpegError::BrokenData`] if the entropy-coded data is damaged or ends early. Only the data above the
     ///   region's last row is read. The content of `rgb` is then unspecified.
     pub fn decode_region_into(&self, region: Region, rgb: &mut [u8]) -> Result<(), JpegError> {
@@ -153,7 +155,7 @@ impl<'a> Jpeg<'a> {
     }
 }
 
-/// Compiles the README's example.
+/// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

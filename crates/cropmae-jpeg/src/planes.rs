@@ -1,4 +1,4 @@
-//! Which blocks a region of the picture needs, and where their pixels go.
+//! Determines the blocks that a region of the picture needs, and stores their pixels.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use crate::frame::Component;
 use crate::headers::Headers;
 use crate::region::Region;
 
-/// Pixels along the side of a block.
+/// The number of pixels along the side of a block.
 pub(crate) const BLOCK: usize = 8;
 
-/// The MCUs that a region needs, and the size of one.
+/// The MCUs that a region needs, and the size of an MCU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct McuRange {
     pub(crate) columns: Range<usize>,
     pub(crate) rows: Range<usize>,
-    /// MCUs in a row of the whole picture.
+    /// The number of MCUs in a row of the whole picture.
     pub(crate) per_row: usize,
-    /// Width and height of an MCU in pixels.
+    /// The width and height of an MCU in pixels.
     pub(crate) size: [usize; 2],
 }
 
@@ -28,7 +28,7 @@ impl McuRange {
         let factors = [most(|c| c.across), most(|c| c.down)];
         let size = factors.map(|factor| factor * BLOCK);
         let range = |start: u32, length: u32, side: usize, axis: usize| {
-            // Interpolation looks at the next value of a subsampled component.
+            // Interpolation needs the next value of a subsampled component.
             let margin = 2 * (factors[axis] - 1);
             let first = (start as usize).saturating_sub(margin);
             let end = ((start + length) as usize + margin).min(side);
@@ -43,21 +43,21 @@ impl McuRange {
     }
 }
 
-/// Decoded values of one component, over the MCUs of a region.
+/// The decoded values of one component in the MCUs of a region.
 #[derive(Debug, Default)]
 pub(crate) struct Plane {
     values: Vec<u8>,
     stride: usize,
-    /// Column and row, in the whole component, of the first value.
+    /// The column and row of the first value in the whole component.
     origin: [usize; 2],
-    /// Width and height of the whole component without what fills up its last blocks.
+    /// The width and height of the whole component, without the padding of its last blocks.
     size: [usize; 2],
-    /// Pixels for each value across and down, 1 or 2.
+    /// The number of pixels for each value, horizontally and vertically: 1 or 2.
     pub(crate) pixels: [usize; 2],
 }
 
 impl Plane {
-    /// Lays the plane out for a component whose MCUs have `blocks` across and down.
+    /// Sets up the plane for a component whose MCUs have `blocks` horizontally and vertically.
     pub(crate) fn lay_out(&mut self, headers: &Headers, range: &McuRange, blocks: [usize; 2]) {
         let picture = [headers.width, headers.height];
         let factors = range.size.map(|side| side / BLOCK);
@@ -69,11 +69,11 @@ impl Plane {
         ];
         self.stride = range.columns.len() * blocks[0] * BLOCK;
         let rows = range.rows.len() * blocks[1] * BLOCK;
-        // What an earlier picture has left there is written over or never looked at.
+        // Values of an earlier picture are overwritten or never read.
         self.values.resize(self.stride * rows, 0);
     }
 
-    /// Puts the pixels of the block at `column` and `row`, in blocks from the plane's origin.
+    /// Writes the pixels of the block at `column` and `row`, counted in blocks from the origin of the plane.
     #[inline(always)]
     pub(crate) fn put(&mut self, column: usize, row: usize, pixels: &[[u8; 8]; 8]) {
         let mut start = row * BLOCK * self.stride + column * BLOCK;
@@ -83,7 +83,8 @@ impl Plane {
         }
     }
 
-    /// Values of the whole component's `row` in `columns`; a row below the last is the last.
+    /// Returns the values in `columns` of `row` of the whole component. For a row below the last one, these are the
+    /// values of the last row.
     #[inline(always)]
     pub(crate) fn row(&self, row: usize, columns: Range<usize>) -> &[u8] {
         let row = row.min(self.size[1] - 1) - self.origin[1];
@@ -91,7 +92,7 @@ impl Plane {
         &row[columns.start - self.origin[0]..columns.end - self.origin[0]]
     }
 
-    /// Width of the whole component.
+    /// Returns the width of the whole component.
     pub(crate) fn width(&self) -> usize {
         self.size[0]
     }

@@ -1,25 +1,25 @@
-//! The part of a picture that is wanted.
+//! The region of a picture to decode.
 
 /// A rectangle of pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// First column.
+    /// The first column.
     pub left: u32,
-    /// First row.
+    /// The first row.
     pub top: u32,
-    /// Number of columns.
+    /// The number of columns.
     pub width: u32,
-    /// Number of rows.
+    /// The number of rows.
     pub height: u32,
 }
 
 impl Region {
-    /// Length in bytes of the region's RGB values.
+    /// Returns the length of the RGB values of the region, in bytes.
     pub fn rgb_len(self) -> usize {
         self.width as usize * self.height as usize * 3
     }
 
-    /// Whether the region is not empty and inside a picture of `width` x `height` pixels.
+    /// Returns `true` if the region is not empty and is inside of a picture of `width` x `height` pixels.
     pub(crate) fn is_inside(self, width: u32, height: u32) -> bool {
         let fits = |start: u32, length: u32, side: u32| {
             length > 0 && u64::from(start) + u64::from(length) <= u64::from(side)

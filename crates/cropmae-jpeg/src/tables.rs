@@ -4,10 +4,10 @@ use crate::block::ZIGZAG;
 use crate::error::JpegError;
 use crate::huffman::{LARGEST_AC, LARGEST_DC, Table};
 
-/// The tables that the segments so far have defined.
+/// The tables that were defined so far.
 #[derive(Default)]
 pub(crate) struct Tables {
-    /// In natural order.
+    /// The quantization tables, in natural order.
     pub(crate) quantizers: [Option<[i32; 64]>; 4],
     pub(crate) dc: [Option<Table>; 4],
     pub(crate) ac: [Option<Table>; 4],

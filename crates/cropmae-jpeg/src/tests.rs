@@ -1,4 +1,4 @@
-//! Compares with the pixels that Pillow gives (`fixtures/data/jpeg`), and damages files.
+//! Compares with the pixels of Pillow (`fixtures/data/jpeg`), and decodes damaged files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// The JPEGs in the folder whose names start with `prefix`, with their paths.
+/// Returns the JPEGs in the folder whose names start with `prefix`, with their paths.
 fn files(prefix: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = cropmae_fixtures::committed("data/jpeg");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -34,7 +34,7 @@ fn name(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 
-/// Regions of a picture: all of it, its four corners, and `more` of any place and shape.
+/// Returns regions of a picture: the whole picture, its four corners, and `more` with any position and shape.
 fn regions((width, height): (u32, u32), more: usize, rng: &mut ChaCha8Rng) -> Vec<Region> {
     let corners = [
         (0, 0),
@@ -66,7 +66,7 @@ fn regions((width, height): (u32, u32), more: usize, rng: &mut ChaCha8Rng) -> Ve
     regions
 }
 
-/// The pixels of `region` of a whole picture.
+/// Returns the pixels of `region` from a whole picture.
 fn cut(whole: &RgbImage, region: Region) -> Vec<u8> {
     let Region {
         left,
@@ -97,7 +97,7 @@ fn golden_regions_equal_pillow() {
         let jpeg = jpeg.unwrap();
         let size = (jpeg.width(), jpeg.height());
         let whole = RgbImage::from_raw(size.0, size.1, jpeg.decode().unwrap()).unwrap();
-        // Only the expectations of the files with Exif data are rotated.
+        // Only the expected pictures of the files with Exif data are rotated.
         let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk);
         let mut shown = DynamicImage::ImageRgb8(whole.clone());
         shown.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
@@ -130,7 +130,7 @@ fn damage_never_panics() {
             };
             opened += 1;
             let (width, height) = (jpeg.width(), jpeg.height());
-            // A program would refuse such a picture, too.
+            // A program would reject such a picture, too.
             if width * height > 1_000_000 {
                 continue;
             }

@@ -1,22 +1,23 @@
-//! Subsampled components to one value a pixel, as libjpeg interpolates them: each output is 3/4 of the
-//! nearest value and 1/4 of the next in each direction, rounded once, alternately up and down. At the
-//! picture's edges the next value is the nearest one.
+//! Interpolates subsampled components to one value per pixel, as in libjpeg.
+//!
+//! Each output is 3/4 of the nearest value and 1/4 of the next one in each direction, rounded once, alternately up and
+//! down. At the edges of the picture, the next value is the nearest one.
 
 use std::ops::Range;
 
 use crate::planes::Plane;
 
-/// Narrower components are not interpolated across.
+/// Narrower components are not interpolated horizontally.
 const LEAST_WIDTH: usize = 3;
 
-/// Room for a row of interpolated values.
+/// A buffer for a row of interpolated values.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     sums: Vec<u16>,
     values: Vec<u8>,
 }
 
-/// Values of the pixels in `columns` of the picture's row `y`.
+/// Returns the values of the pixels in `columns` of row `y` of the picture.
 #[inline(always)]
 pub(crate) fn row<'a>(
     plane: &'a Plane,
@@ -69,7 +70,7 @@ pub(crate) fn row<'a>(
     &values[columns.start % 2..][..columns.len()]
 }
 
-/// The rows that pixel row `y` lies nearest to and next to, and what to add before the division by 4.
+/// Returns the nearest and the next row of pixel row `y`, and the value to add before the division by 4.
 #[inline(always)]
 fn vertical_pair(plane: &Plane, y: usize, columns: Range<usize>) -> (&[u8], &[u8], u16) {
     let near = y / 2;
@@ -84,7 +85,7 @@ fn vertical_pair(plane: &Plane, y: usize, columns: Range<usize>) -> (&[u8], &[u8
     )
 }
 
-/// Two pixels for each of `sums` but the first and the last, which are neighbors only.
+/// Computes two pixels for each of `sums` except the first and the last, which are only neighbors.
 #[inline(always)]
 fn interpolate<const LEFT: u16, const RIGHT: u16, const SHIFT: u16>(
     sums: &[u16],

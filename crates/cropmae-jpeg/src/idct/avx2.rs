@@ -1,4 +1,4 @@
-//! The inverse DCT in registers of 256 bits, a row or a column of the block in each.
+//! The inverse DCT in registers of 256 bits, each with a row or a column of the block.
 
 use std::arch::x86_64::__m256i;
 
@@ -8,7 +8,7 @@ use pulp::x86::V3;
 use super::{AFTER_COLUMNS, AFTER_ROWS, Lanes, transform};
 use crate::block::Coefficients;
 
-/// Eight 32-bit lanes, with the proof that this processor has AVX2.
+/// Eight 32-bit lanes, with a proof that this processor has AVX2.
 #[derive(Clone, Copy)]
 struct Register(V3, __m256i);
 
@@ -44,7 +44,7 @@ impl Lanes for Register {
     }
 }
 
-/// The pixels of a block whose coefficients are zero but in the first `KEPT` rows and columns.
+/// Returns the pixels of a block whose coefficients are zero except in the first `KEPT` rows and columns.
 #[inline(always)]
 pub(super) fn pixels<const KEPT: usize>(
     simd: V3,
@@ -80,7 +80,7 @@ fn transform_all<const BITS: i32>(simd: V3, x: [__m256i; 8]) -> [__m256i; 8] {
     result
 }
 
-/// Turns 8 x 8 lanes: pairs of lanes change places, then pairs of pairs, then halves.
+/// Transposes 8 x 8 lanes by exchanging pairs of lanes, then pairs of pairs, then halves.
 #[inline(always)]
 fn transpose(simd: V3, x: [__m256i; 8]) -> [__m256i; 8] {
     let V3 { avx2, .. } = simd;
@@ -109,10 +109,10 @@ fn transpose(simd: V3, x: [__m256i; 8]) -> [__m256i; 8] {
     result
 }
 
-/// Columns of values around zero to rows of pixels.
+/// Converts columns of values around zero to rows of pixels.
 #[inline(always)]
 fn to_pixels(simd: V3, columns: [__m256i; 8]) -> [[u8; 8]; 8] {
-    /// In each half of a register are 4 x 4 pixels, which change from columns to rows.
+    /// The order that transposes the 4 x 4 pixels in each half of a register.
     const TURN: [u8; 32] = {
         let mut places = [0; 32];
         let mut place = 0;
@@ -124,7 +124,7 @@ fn to_pixels(simd: V3, columns: [__m256i; 8]) -> [[u8; 8]; 8] {
     };
     let V3 { avx, avx2, .. } = simd;
     let middle = avx._mm256_set1_epi16(128);
-    // No value reaches 16 bits, of which the transform has dropped 18; then bytes saturate.
+    // The transform has dropped 18 bits, so no value reaches 16 bits. The conversion to bytes saturates.
     let words = |a, b| avx2._mm256_add_epi16(avx2._mm256_packs_epi32(a, b), middle);
     let bytes = |a, b, c, d| {
         let columns = avx2._mm256_packus_epi16(words(a, b), words(c, d));
@@ -132,7 +132,7 @@ fn to_pixels(simd: V3, columns: [__m256i; 8]) -> [[u8; 8]; 8] {
     };
     let [a, b, c, d, e, f, g, h] = columns;
     let (left, right) = (bytes(a, b, c, d), bytes(e, f, g, h));
-    // Rows 0 and 1 before 4 and 5, rows 2 and 3 before 6 and 7.
+    // Rows 0 and 1 are before 4 and 5, and rows 2 and 3 before 6 and 7.
     let even = avx2._mm256_unpacklo_epi32(left, right);
     let odd = avx2._mm256_unpackhi_epi32(left, right);
     let upper = avx2._mm256_permute2x128_si256::<0x20>(even, odd);

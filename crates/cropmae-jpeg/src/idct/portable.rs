@@ -3,8 +3,8 @@
 use super::{AFTER_COLUMNS, AFTER_ROWS, Lanes, to_pixel, transform};
 use crate::block::Coefficients;
 
-// Plain loops, here and below: the closures of `array::from_fn` and `array::map` stay calls, outside of the
-// instruction set that was chosen at run time.
+// This file uses plain loops, because the closures of `array::from_fn` and `array::map` are not inlined and so do not
+// use the instruction set that was chosen at run time.
 
 #[inline(always)]
 fn zip(a: [i32; 8], b: [i32; 8], f: impl Fn(i32, i32) -> i32) -> [i32; 8] {
@@ -62,7 +62,7 @@ fn transpose<T: Copy>(x: [[T; 8]; 8]) -> [[T; 8]; 8] {
     result
 }
 
-/// The pixels of a block whose coefficients are zero but in the first `KEPT` rows and columns.
+/// Returns the pixels of a block whose coefficients are zero except in the first `KEPT` rows and columns.
 #[inline(always)]
 pub(super) fn pixels<const KEPT: usize>(
     block: &Coefficients,
@@ -85,7 +85,7 @@ pub(super) fn pixels<const KEPT: usize>(
         *zeros = [0; 8];
     }
     let rows = transform::<_, AFTER_ROWS>(columns);
-    // Bytes are turned, not sums: a quarter of the data to shuffle.
+    // Transposing bytes instead of sums shuffles only a quarter of the data.
     let mut pixels = [[0; 8]; 8];
     for (column, values) in pixels.iter_mut().zip(rows) {
         for (pixel, value) in column.iter_mut().zip(values) {
