@@ -44,7 +44,7 @@ pub enum EvalError {
     Size {
         /// The image with the wrong size.
         path: PathBuf,
-        /// Its size.
+        /// The size of the image.
         found: Size,
         /// The size it should have.
         expected: Size,

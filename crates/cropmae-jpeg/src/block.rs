@@ -50,7 +50,7 @@ pub(crate) fn read(
 
 /// Reads the coefficient after `place` of the zigzag scan and returns its position.
 ///
-/// Breaks with the result of [`read`] at the end of the block.
+/// Breaks with the result of [`read`] at the end of the block or on invalid data.
 #[inline(always)]
 fn read_coefficient(
     bits: &mut BitReader,

@@ -1,4 +1,4 @@
-//! Which implementation of the ops runs on which device: the one place that decides.
+//! Chooses the implementation of the ops for each device.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -11,13 +11,12 @@ use crate::cpu;
 /// An implementation of all ops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// Fused kernels for processors.
+    /// Fused kernels for CPUs.
     Cpu,
-    /// Fused kernels for accelerators. On the CPU device they run in the emulator, which needs the feature `emulated`
-    /// and is there for tests.
+    /// Fused kernels for accelerators. On the CPU device they run in the emulator, which needs the feature `emulated`.
     Gpu,
-    /// Compositions of candle's own operations, for any device. Devices without kernels run them, and the
-    /// tests compare the kernels with them.
+    /// Compositions of candle's operations, for any device. Devices without kernels use them, and the tests compare the
+    /// kernels with them.
     Reference,
 }
 
@@ -29,7 +28,7 @@ thread_local! {
     static CHOSEN: Cell<Option<Backend>> = const { Cell::new(None) };
 }
 
-/// Restores the previous choice, also when the scope unwinds.
+/// Restores the previous choice, even if the scope unwinds.
 struct Restore(Option<Backend>);
 
 impl Drop for Restore {
@@ -39,7 +38,7 @@ impl Drop for Restore {
 }
 
 impl Backend {
-    /// The backend that runs ops on tensors of `device`.
+    /// Returns the backend that runs ops on tensors of `device`.
     #[must_use]
     pub fn of(device: &Device) -> Self {
         match device {
@@ -59,8 +58,8 @@ impl Backend {
 
     /// Runs `f` with `self` as the backend of the CPU device, for tests and comparisons.
     ///
-    /// The choice holds for ops that this thread calls inside of `f`. An op keeps its backend: its backward
-    /// pass runs on the same one, wherever it is called.
+    /// The choice applies to ops that this thread calls inside of `f`. The backward pass of an op always runs on the
+    /// backend of its forward pass.
     ///
     /// ```
     /// # use candle_core::{Device, Tensor};
@@ -77,9 +76,9 @@ impl Backend {
         f()
     }
 
-    /// Whether matrix products run on operands of type `compute`.
+    /// Returns `true` if this backend can compute matrix products with operands of type `compute`.
     ///
-    /// The reference runs bfloat16 by rounding operands to it, which is not faster than f32.
+    /// The reference computes bfloat16 products by rounding the operands, which is not faster than f32.
     #[must_use]
     pub fn supports(self, compute: Compute) -> bool {
         match (self, compute) {
@@ -88,7 +87,7 @@ impl Backend {
         }
     }
 
-    /// Whether blocks can keep their input alone and compute the rest again in the backward pass.
+    /// Returns `true` if blocks can keep only their input and compute the rest again in the backward pass.
     #[must_use]
     pub fn recomputes(self) -> bool {
         match self {
@@ -99,8 +98,9 @@ impl Backend {
 }
 
 impl Compute {
-    /// What ops on tensors of `device` run when asked for `self`: [`Compute::F32`] where the device has no
-    /// bfloat16. Ops make the same choice by themselves; ask here to tell the user.
+    /// Returns the type that ops on `device` use if `self` is requested: [`Compute::F32`] if the device has no bfloat16.
+    ///
+    /// Ops make this choice themselves. Programs can call this method to inform the user.
     #[must_use]
     pub fn available_on(self, device: &Device) -> Self {
         if Backend::of(device).supports(self) {

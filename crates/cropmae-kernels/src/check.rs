@@ -1,5 +1,7 @@
-//! What ops require of their inputs. Every check runs before the op is dispatched, so that all backends refuse
-//! the same calls with the same messages, which name the op and the tensor.
+//! Checks the inputs of ops.
+//!
+//! All checks run before an op is dispatched, so that all backends reject the same calls with the same messages, which
+//! contain the names of the op and the tensor.
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
@@ -7,7 +9,7 @@ use crate::args::{Dropout, Norm};
 use crate::backend::Backend;
 use crate::compute::Policy;
 
-/// The checks of one call of an op. Its first tensor decides on the backend, the device and the number type.
+/// The checks of one call of an op. Its first tensor determines the backend, the device and the number type.
 #[derive(Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     op: &'static str,
@@ -18,8 +20,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Starts with the tensor `first`, which must be f32. The reference also takes f64, so that tests can
-    /// compare in it.
+    /// Starts with the tensor `first`, which must be f32. The reference also accepts f64 for tests.
     pub(crate) fn new(op: &'static str, name: &str, first: &'a Tensor) -> Result<Self> {
         let (device, backend) = (first.device(), Backend::of(first.device()));
         let dtype = match (backend, first.dtype()) {
@@ -35,7 +36,7 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// The tensor must have the type and the device of the first one.
+    /// Checks that a tensor has the type and the device of the first one.
     pub(crate) fn float(&self, name: &str, x: &Tensor) -> Result<()> {
         let op = self.op;
         if x.dtype() != self.dtype {
@@ -57,7 +58,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The tensor must be a float of exactly this shape.
+    /// Checks that a tensor is a float tensor with exactly this shape.
     pub(crate) fn shape(&self, name: &str, x: &Tensor, expected: &[usize]) -> Result<()> {
         self.float(name, x)?;
         if x.dims() != expected {
@@ -70,7 +71,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The tensor must be a float with three dimensions, which are returned.
+    /// Checks that a tensor is a float tensor with three dimensions, and returns the dimensions.
     pub(crate) fn dims3(&self, name: &str, x: &Tensor) -> Result<(usize, usize, usize)> {
         self.float(name, x)?;
         match *x.dims() {
@@ -83,7 +84,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// The size of the last dimension, which must not be 0.
+    /// Returns the size of the last dimension, which must not be 0.
     pub(crate) fn last_dim(&self, name: &str, x: &Tensor) -> Result<usize> {
         self.float(name, x)?;
         match x.dim(D::Minus1) {
@@ -96,8 +97,9 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// The indices must be u32 of shape (`batch`, K), each below `limit`. Returns their values, row after row;
-    /// reading them waits for the device.
+    /// Checks that indices are u32 of shape (`batch`, K) and below `limit`, and returns their values, row after row.
+    ///
+    /// Reading them waits for the device.
     pub(crate) fn ids(
         &self,
         name: &str,
@@ -121,8 +123,10 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// The weight must be a variable or a constant. The gradient of another op's result would be lost: candle
-    /// passes gradients on to three inputs of an op at most.
+    /// Checks that a weight is a variable or a constant.
+    ///
+    /// The gradient of the result of another op would be lost, because candle passes gradients to at most three inputs
+    /// of an op.
     pub(crate) fn leaf(&self, name: &str, weight: &Tensor) -> Result<()> {
         if weight.track_op() && !weight.is_variable() {
             bail!(
@@ -134,7 +138,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The tensor must not be tracked, as the op gives it no gradient.
+    /// Checks that a tensor is not tracked, because the op computes no gradient for it.
     pub(crate) fn untracked(&self, name: &str, x: &Tensor) -> Result<()> {
         if x.track_op() {
             bail!(
@@ -145,7 +149,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// A linear layer on rows of `d_in` elements: weight (Dout, Din), bias (Dout), both leaves. Returns Dout.
+    /// Checks a linear layer on rows of `d_in` elements: weight (Dout, Din) and bias (Dout), both leaves. Returns Dout.
     pub(crate) fn layer(
         &self,
         name: &str,
@@ -161,7 +165,7 @@ impl<'a> Inputs<'a> {
         Ok(d_out)
     }
 
-    /// A layer norm over `d` elements inside of a block: weight (D), bias (D), both leaves.
+    /// Checks a layer norm over `d` elements inside of a block: weight (D) and bias (D), both leaves.
     pub(crate) fn norm(&self, norm: Norm, d: usize) -> Result<()> {
         for (name, weight) in [("norm.weight", norm.weight), ("norm.bias", norm.bias)] {
             self.shape(name, weight, &[d])?;
@@ -170,7 +174,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// Attention of `queries` on `keys` tokens in each of `batch` samples.
+    /// Checks attention from `queries` tokens to `keys` tokens in each of `batch` samples.
     pub(crate) fn heads(
         &self,
         (batch, queries, keys): (usize, usize, usize),
@@ -189,7 +193,7 @@ impl<'a> Inputs<'a> {
         Ok(())
     }
 
-    /// The chance of dropping an element must be in 0..1.
+    /// Checks that the probability of dropping an element is in 0..1.
     pub(crate) fn dropout(&self, dropout: Option<Dropout>) -> Result<()> {
         match dropout {
             Some(Dropout { p, .. }) if !(0.0..1.0).contains(&p) => {
@@ -199,7 +203,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// The backend must be able to recompute if it is asked to.
+    /// Checks that the backend can recompute blocks if it is requested.
     pub(crate) fn policy(&self, policy: Policy) -> Result<()> {
         if policy.recompute && !self.backend.recomputes() {
             bail!(

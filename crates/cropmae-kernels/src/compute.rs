@@ -1,23 +1,27 @@
-//! The number type of matrix products, and what is kept for the backward pass.
+//! The options of how ops run: the number type of matrix products, and the tensors that the backward pass keeps.
 
-/// Type of the operands of matrix products. Products are summed in f32, and everything else (weights,
-/// gradients of weights, residual sums, layer norms, softmax statistics, losses) is f32 with either.
+/// The type of the operands of matrix products.
+///
+/// Products are always summed in f32, and all other values (weights, gradients of weights, residual sums, layer norms,
+/// softmax statistics, losses) are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compute {
     /// Single precision.
     #[default]
     F32,
-    /// Operands rounded to bfloat16: about twice as fast where kernels and instructions for it exist.
+    /// Operands rounded to bfloat16. This is about twice as fast if there are kernels and instructions for it.
     Bf16,
 }
 
-/// How the ops of a block run. Neither choice changes what is computed, except for rounding.
+/// The way in which the ops of a block run. It changes results only by rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
-    /// Type of the operands of products.
+    /// The type of the operands of products.
     pub compute: Compute,
-    /// Keep only the input of the block and compute the rest again in the backward pass: a third more work
-    /// for a fraction of the memory. Ops refuse it where [`crate::Backend::recomputes`] is false.
+    /// `true` to keep only the input of the block and compute the rest again in the backward pass.
+    ///
+    /// This needs a third more work and a fraction of the memory. Ops return an error if [`crate::Backend::recomputes`]
+    /// is false.
     pub recompute: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Differentiation: candle's `backward` plus the weight gradients that ops accumulate in place.
+//! Differentiates losses with candle's `backward` and accumulates the gradients of weights in place.
 //!
-//! candle gives every edge of the graph a zero tensor and an allocating add, and its custom ops take
-//! three inputs at most. So an op that owns weights does not return their gradients to candle: it asks for the
-//! [`Slot`] of each weight and adds the gradient to the slot's tensor, in whatever way its backend writes
-//! tensors. While `Gradients` runs the backward pass, its sums are installed for the thread; an op that finds
-//! none fails, so that `Tensor::backward` cannot lose a weight's gradient unnoticed.
+//! candle allocates a zero tensor and adds to it for every edge of the graph, and its custom ops have at most three
+//! inputs. Therefore an op with weights does not return their gradients to candle. Instead, it requests the [`Slot`] of
+//! each weight, and its backend adds the gradient to the tensor of the slot. While `Gradients` runs the backward pass,
+//! the slots are available in the thread. An op that finds none returns an error, so that `Tensor::backward` cannot
+//! silently lose the gradient of a weight.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,11 +14,12 @@ use std::mem;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, TensorId, Var, bail};
 
-/// Gradients of `loss` for every variable it depends on. Differentiate through this function or
-/// `Gradients`, never through `Tensor::backward`.
+/// Returns the gradients of `loss` (a scalar) for every variable that it depends on.
+///
+/// Always differentiate with this function or with [`Gradients`], never with `Tensor::backward`.
 ///
 /// # Errors
-/// If an op of the graph cannot be differentiated.
+/// Returns an error if an op of the graph cannot be differentiated.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let mut gradients = Gradients::new();
     gradients.accumulate(loss)?;
@@ -29,7 +30,7 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
-/// Sums of gradients over several losses, one contiguous tensor for each weight.
+/// The sums of gradients over several losses, as one contiguous tensor for each weight.
 ///
 /// ```
 /// # use candle_core::{Device, Tensor, Var};
@@ -53,11 +54,11 @@ pub struct Gradients {
 type Sums = HashMap<TensorId, Tensor>;
 
 thread_local! {
-    /// The sums of the backward pass that runs on this thread.
+    /// The sums of the backward pass that is running on this thread.
     static INSTALLED: RefCell<Option<Sums>> = const { RefCell::new(None) };
 }
 
-/// Takes the sums back out of the thread, also when the backward pass fails or unwinds.
+/// A guard that moves the sums back from the thread, even if the backward pass fails or unwinds.
 struct Installed<'a>(&'a mut Sums);
 
 impl Drop for Installed<'_> {
@@ -67,16 +68,17 @@ impl Drop for Installed<'_> {
 }
 
 impl Gradients {
-    /// No gradients yet.
+    /// Creates empty sums.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the gradients of `loss` for every variable it depends on.
+    /// Adds the gradients of `loss` (a scalar) for every variable that it depends on.
     ///
     /// # Errors
-    /// If an op of the graph cannot be differentiated; the sums are then incomplete: `clear` them.
+    /// Returns an error if an op of the graph cannot be differentiated. The sums are then incomplete, and must be
+    /// cleared with [`Self::clear`].
     pub fn accumulate(&mut self, loss: &Tensor) -> Result<()> {
         if INSTALLED.with_borrow(Option::is_some) {
             bail!("backward: already running on this thread, it cannot be nested");
@@ -85,7 +87,7 @@ impl Gradients {
         let installed = Installed(&mut self.sums);
         let mut store = loss.backward()?;
         drop(installed);
-        // candle also leaves gradients of constants in its store; only variables count.
+        // The store of candle also contains gradients of constants, but only variables are needed.
         for node in loss.sorted_nodes() {
             if !node.is_variable() {
                 continue;
@@ -102,16 +104,17 @@ impl Gradients {
         Ok(())
     }
 
-    /// The sum for `var`; `None` if no loss since `clear` depended on it.
+    /// Returns the sum for `var`, or `None` if no loss since the last [`Self::clear`] depended on it.
     ///
-    /// The tensor's memory is written again by later calls of `accumulate`: copy it to keep it.
+    /// Later calls of [`Self::accumulate`] overwrite the memory of the tensor, so copy it to keep it.
     #[must_use]
     pub fn get(&self, var: &Tensor) -> Option<&Tensor> {
         self.sums.get(&var.id())
     }
 
-    /// The sums for `vars`, in their order: a caller that lists its variables by name gets the sums by name,
-    /// the same on every rank.
+    /// Returns the sums for `vars`, in the order of `vars`.
+    ///
+    /// If the variables are sorted by name, the order is the same on every rank.
     pub fn tensors<'a>(
         &'a self,
         vars: impl IntoIterator<Item = &'a Var>,
@@ -119,41 +122,41 @@ impl Gradients {
         vars.into_iter().map(|var| self.get(var))
     }
 
-    /// Makes a copy of `grad` the sum for `var`, to continue where another process stopped.
+    /// Sets the sum for `var` to a copy of `grad`, to continue where another process stopped.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Returns the errors of the device.
     pub fn set(&mut self, var: &Tensor, grad: &Tensor) -> Result<()> {
         let grad = grad.copy()?.contiguous()?.detach();
         self.sums.insert(var.id(), grad);
         Ok(())
     }
 
-    /// Forgets all sums. Their memory is free for the activations of the next forward pass, which are gone
-    /// when the next backward pass wants it back.
+    /// Discards all sums. The next forward pass can reuse their memory for activations.
     pub fn clear(&mut self) {
         self.sums.clear();
     }
 }
 
-/// Where an op writes the gradient of a weight.
+/// The place where an op writes the gradient of a weight.
 pub(crate) struct Slot {
-    /// A contiguous tensor of the weight's shape. The op sets it to `beta` times itself plus the gradient.
+    /// A contiguous tensor with the shape of the weight. The op sets it to `beta` times itself plus the gradient.
     pub(crate) tensor: Tensor,
-    /// 0 for the first gradient, 1 for all others.
+    /// The factor of the present values: 0 for the first gradient, and 1 for all others.
     pub(crate) beta: f32,
     installed: bool,
 }
 
 impl Slot {
-    /// What the op's backward pass returns to candle for the weight, after it has written the slot: nothing for
-    /// a variable, whose sum stays here, and the gradient for the result of another op.
+    /// Returns the value that the backward pass of the op returns to candle after writing the slot.
+    ///
+    /// It is `None` for a variable, whose sum stays here, and the gradient for the result of another op.
     pub(crate) fn returned(self) -> Option<Tensor> {
         (!self.installed).then_some(self.tensor)
     }
 }
 
-/// The slot for the gradient of `weight`; `None` for a constant, which has no gradient.
+/// Returns the slot for the gradient of `weight`, or `None` for a constant, which has no gradient.
 pub(crate) fn slot(op: &'static str, weight: &Tensor) -> Result<Option<Slot>> {
     if !weight.track_op() {
         return Ok(None);
@@ -182,8 +185,9 @@ pub(crate) fn slot(op: &'static str, weight: &Tensor) -> Result<Option<Slot>> {
     }))
 }
 
-/// The weight to give candle as an input of an op that captures `weights`, so that the op's backward pass
-/// runs even if no other input is tracked.
+/// Returns the weight that must be an input of an op that captures `weights`.
+///
+/// With this input, candle runs the backward pass of the op even if no other input is tracked.
 pub(crate) fn anchor<'a>(weights: &[&'a Tensor]) -> &'a Tensor {
     weights
         .iter()

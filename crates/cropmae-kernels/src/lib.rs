@@ -1,16 +1,17 @@
 //! Differentiable fused operations on candle tensors for vision transformers.
 //!
-//! Each file of `ops` describes and checks one public op and hands it to a [`Backend`]: `cpu` has fused
-//! kernels, `reference` composes the op from candle's own operations on any device. Shapes: B batch, N tokens,
-//! M tokens of the other sequence, D width, H heads, Dh = D / H, F hidden width.
+//! Each file of `ops` describes and checks one public op and calls a [`Backend`]. `cpu` has fused kernels, and
+//! `reference` composes the op from candle's operations on any device. In shapes, B is the batch size, N the number of
+//! tokens, M the number of tokens of the other sequence, D the width, H the number of heads, Dh = D / H, and F the
+//! hidden width.
 //!
-//! - Differentiate with [`backward`] or [`Gradients`]: ops add the gradients of weights to tensors there, and
-//!   `Tensor::backward` alone fails rather than lose them.
+//! - Differentiate with [`backward`] or [`Gradients`], which accumulate the gradients of weights. `Tensor::backward`
+//!   would lose them and returns an error.
 //! - Tensors are f32. Strided inputs are made contiguous first.
-//! - A weight must be a variable or a constant. [`linear`] and [`layer_norm`] also take results of other ops
-//!   (a slice of a packed projection); the other ops refuse them.
-//! - On the CPU results are the same bits for any number of threads; all parallel work runs in the current
-//!   rayon pool.
+//! - A weight must be a variable or a constant. [`linear`] and [`layer_norm`] also accept results of other ops, such as
+//!   a slice of a packed projection. The other ops return an error for them.
+//! - On the CPU, results are bit for bit the same for any number of threads. All parallel work runs in the current rayon
+//!   pool.
 //! - A NaN in an input reaches the loss.
 #![allow(
     unsafe_code,

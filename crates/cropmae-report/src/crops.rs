@@ -70,7 +70,7 @@ pub fn crop_sheet(samples: &[CropSample<'_>], patch_size: u32) -> Result<RgbImag
     figure.render()
 }
 
-/// The color of the boxes and frames of a view, which is counted from 0.
+/// Returns the color of the boxes and frames of a view, which is counted from 0.
 fn color(view: usize) -> Rgb<u8> {
     // View 1, which the encoder sees whole, is orange; view 2 is blue.
     [Rgb([0xff, 0x8c, 0x1a]), Rgb([0x1f, 0x7a, 0xff])]

@@ -83,7 +83,7 @@ pub fn draw_joints(frame: &RgbImage, predicted: &Joints, truth: Option<&Joints>)
     out
 }
 
-/// The color of a joint. From the shoulders on, right and left alternate.
+/// Returns the color of a joint. From the shoulders on, right and left alternate.
 fn side(joint: usize) -> Rgb<u8> {
     match joint {
         0..3 => TRUNK,

@@ -32,7 +32,7 @@ pub(crate) struct Overlays<'a> {
 }
 
 impl<'a> Overlays<'a> {
-    /// The output folder. Nothing is drawn if it is `None`.
+    /// Creates an observer that draws into `folder`. If it is `None`, nothing is drawn.
     pub(crate) fn new(folder: Option<PathBuf>, watch: &'a mut dyn Watch) -> Self {
         Self {
             folder,
@@ -42,7 +42,7 @@ impl<'a> Overlays<'a> {
         }
     }
 
-    /// The first error, if any.
+    /// Returns the first error, if any.
     pub(crate) fn finish(self) -> Result<(), RunError> {
         self.outcome
     }

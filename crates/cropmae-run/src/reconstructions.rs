@@ -59,7 +59,7 @@ pub fn removed_patches(sample: &Preview, len_keep: usize) -> Vec<bool> {
     removed
 }
 
-/// Draws reconstructions of the first samples of epoch 0.
+/// The pictures of reconstructions of the first samples of epoch 0.
 pub struct Reconstructions<'a> {
     experiment: &'a Experiment,
     device: &'a Device,

@@ -18,7 +18,7 @@ use crate::watch::Watch;
 /// The file of all scores in a run folder.
 const FILE: &str = "evals.jsonl";
 
-/// Evaluates the encoder of a run as often as its config says, and writes the log.
+/// The scores of the encoder of a run, which are computed as often as its config says and written to the log.
 pub struct TrainingScores<'a> {
     experiment: &'a Experiment,
     evaluations: &'a [PlannedEvaluation],

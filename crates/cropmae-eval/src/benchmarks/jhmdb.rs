@@ -68,7 +68,7 @@ impl Benchmark for Jhmdb {
         }
     }
 
-    /// The number, 268 of 928 clips in 21 actions, was not compared with the download.
+    /// Returns the number of test clips, 268 of 928 in 21 actions, which was not compared with the download.
     fn official(&self) -> Official {
         Official {
             part: "JHMDB's test split 1",

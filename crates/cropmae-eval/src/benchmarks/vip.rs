@@ -75,8 +75,8 @@ impl Benchmark for Vip {
         }
     }
 
-    /// The number comes from the page of the data set (sysu-hcp.net/lip, section 2.3: 304 train, 50 val, 50 test). It
-    /// was not compared with the download.
+    /// Returns the number of videos on the page of the data set (sysu-hcp.net/lip, section 2.3: 304 train, 50 val, 50
+    /// test), which was not compared with the download.
     fn official(&self) -> Official {
         Official {
             part: "VIP val",

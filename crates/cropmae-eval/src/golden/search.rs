@@ -113,7 +113,7 @@ fn compare(
     true
 }
 
-/// Returns pseudorandom numbers in -1..1.
+/// A generator of pseudorandom numbers in -1..1.
 mod rand_stream {
     pub struct Stream(pub u64);
 

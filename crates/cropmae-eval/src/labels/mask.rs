@@ -22,11 +22,11 @@ pub struct Mask {
 /// The way in which a PNG stores ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Storage {
-    /// As indices of its palette.
+    /// The ids are indices of the palette.
     Palette,
-    /// As gray levels.
+    /// The ids are gray levels.
     Gray,
-    /// As colors of the DAVIS palette.
+    /// The ids are colors of the DAVIS palette.
     Color,
 }
 

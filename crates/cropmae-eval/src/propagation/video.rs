@@ -40,7 +40,7 @@ struct LongTerm {
     kept: Option<Arc<KeyFrame>>,
 }
 
-/// Propagates labels through a video frame by frame.
+/// The propagation of labels through a video, frame by frame.
 ///
 /// It keeps frame 0, the `context_frames` frames before the current one, and the long-term frames. The reference puts
 /// copies of frame 0 in front of the video. Here, frame 0 is counted as often as its copies are in the context. At frame

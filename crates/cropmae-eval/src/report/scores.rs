@@ -38,7 +38,7 @@ impl PartialEq<&Self> for Box<dyn Scores> {
     }
 }
 
-/// Compares values whose types may differ.
+/// A comparison of values whose types may differ.
 pub trait Same {
     /// Returns `true` if `other` has the same type and is equal.
     fn same(&self, other: &dyn Any) -> bool;

@@ -1,4 +1,4 @@
-//! What ops take besides tensors. The backends know these types, not the ops.
+//! The arguments of ops other than tensors. Backends depend on these types, but not on the ops.
 
 mod adamw;
 mod dropout;

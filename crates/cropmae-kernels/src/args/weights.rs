@@ -4,18 +4,18 @@ use candle_core::Tensor;
 
 use crate::compute::Policy;
 
-/// The layer norm that a pre-norm block begins with.
+/// The layer norm at the start of a pre-norm block.
 #[derive(Debug, Clone, Copy)]
 pub struct Norm<'a> {
-    /// Scale (D).
+    /// The scale (D).
     pub weight: &'a Tensor,
-    /// Shift (D).
+    /// The shift (D).
     pub bias: &'a Tensor,
-    /// Added to the variance.
+    /// The number that is added to the variance.
     pub eps: f64,
 }
 
-/// What [`crate::attention_block`] takes besides its input.
+/// The arguments of [`crate::attention_block`] other than its input.
 #[derive(Clone, Copy)]
 pub(crate) struct AttentionWeights<'a> {
     pub(crate) norm: Norm<'a>,
@@ -24,7 +24,7 @@ pub(crate) struct AttentionWeights<'a> {
     pub(crate) num_heads: usize,
 }
 
-/// What [`crate::mlp_block`] takes besides its input.
+/// The arguments of [`crate::mlp_block`] other than its input.
 #[derive(Clone, Copy)]
 pub(crate) struct MlpWeights<'a> {
     pub(crate) norm: Norm<'a>,
@@ -32,29 +32,29 @@ pub(crate) struct MlpWeights<'a> {
     pub(crate) fc2: (&'a Tensor, &'a Tensor),
 }
 
-/// Weights of a block: first those of [`crate::attention_block`], then those of [`crate::mlp_block`].
+/// The weights of a block: those of [`crate::attention_block`], and then those of [`crate::mlp_block`].
 #[derive(Debug, Clone, Copy)]
 pub struct BlockWeights<'a> {
     /// The layer norm before attention, over D.
     pub norm1: Norm<'a>,
-    /// Weight (3D, D), rows q, k, v, and bias (3D).
+    /// The weight (3D, D) with the rows of q, k and v, and the bias (3D).
     pub qkv: (&'a Tensor, &'a Tensor),
-    /// Weight (D, D) and bias (D).
+    /// The weight (D, D) and the bias (D).
     pub proj: (&'a Tensor, &'a Tensor),
-    /// Heads of the attention.
+    /// The number of heads of the attention.
     pub num_heads: usize,
     /// The layer norm before the MLP, over D.
     pub norm2: Norm<'a>,
-    /// Weight (F, D) and bias (F).
+    /// The weight (F, D) and the bias (F).
     pub fc1: (&'a Tensor, &'a Tensor),
-    /// Weight (D, F) and bias (D).
+    /// The weight (D, F) and the bias (D).
     pub fc2: (&'a Tensor, &'a Tensor),
-    /// How the block runs.
+    /// The way in which the block runs.
     pub policy: Policy,
 }
 
+/// Returns the weights of the first half.
 impl<'a> BlockWeights<'a> {
-    /// The weights of the first half.
     pub(crate) fn attention(&self) -> AttentionWeights<'a> {
         AttentionWeights {
             norm: self.norm1,
@@ -64,7 +64,7 @@ impl<'a> BlockWeights<'a> {
         }
     }
 
-    /// The weights of the second half.
+    /// Returns the weights of the second half.
     pub(crate) fn mlp(&self) -> MlpWeights<'a> {
         MlpWeights {
             norm: self.norm2,

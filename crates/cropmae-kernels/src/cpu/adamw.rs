@@ -1,4 +1,4 @@
-//! AdamW in one pass over parameter, moments and gradient, in parallel over all parameters.
+//! AdamW in one pass over the parameter, the moments and the gradient, in parallel over all parameters.
 
 use candle_core::Result;
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
     updates.par_iter().try_for_each(|update| {
         let grad = update.grad.contiguous()?;
         let grad = read(OP, &grad)?;
-        // The variables are distinct (the op has checked), so the nested locks cannot wait for each other.
+        // The op has checked that the variables are distinct, so the nested locks cannot deadlock.
         write(OP, update.param, |param| {
             write(OP, update.exp_avg, |exp_avg| {
                 write(OP, update.exp_avg_sq, |exp_avg_sq| {

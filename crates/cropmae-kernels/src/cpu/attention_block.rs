@@ -1,8 +1,8 @@
 //! The first half of a pre-norm transformer block as one op.
 //!
-//! One op has one edge in candle's graph where the single steps have six, each of which candle gives a
-//! zero tensor and an allocating add in the backward pass. Kept are the output of qkv, the output of attention
-//! and its lse; the normalized input is formed again.
+//! One op has one edge in candle's graph, while the single steps have six. For each edge, candle allocates a zero tensor
+//! and adds to it in the backward pass. The op keeps the output of qkv, the output of attention and its lse, and
+//! computes the normalized input again.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::args::AttentionWeights;
 use crate::compute::Policy;
 use crate::gradients::anchor;
 
-/// x + proj(self_attention(qkv(LN(x)))).
+/// Computes x + proj(self_attention(qkv(LN(x)))).
 pub(crate) fn attention_block(
     x: &Tensor,
     weights: AttentionWeights,
@@ -33,27 +33,27 @@ pub(crate) fn attention_block(
     x.contiguous()?.apply_op2(&anchor, block)
 }
 
-/// The op behind [`attention_block`], also a part of a whole transformer.
+/// The op of [`attention_block`], which is also a part of a whole transformer.
 pub(super) struct AttentionBlock {
     op: &'static str,
-    /// Sequences of one length follow one another; tokens attend inside of their own.
+    /// The segments, which contain sequences of one length. Tokens attend only to tokens of their sequence.
     segments: Vec<Heads>,
     norm: PreNorm,
     qkv: Layer,
     proj: Layer,
-    /// There will be a backward pass, which is not to compute again what it needs.
+    /// `true` if there will be a backward pass that does not compute again what it needs.
     pub(super) keep: bool,
-    /// Left by the forward pass, taken by the backward pass so that its memory is free soon.
+    /// The values from the forward pass. The backward pass takes them, so that their memory is freed early.
     kept: Mutex<Option<Kept>>,
 }
 
-/// What the backward pass needs of the forward pass; T tokens of all segments.
+/// The values of the forward pass that the backward pass needs, where T is the number of tokens of all segments.
 struct Kept {
     /// (T, 3D)
     qkv: Vec<f32>,
-    /// Attention's output (T, D).
+    /// The output of attention (T, D).
     y: Vec<f32>,
-    /// (B, H, N) of each segment.
+    /// The lse (B, H, N) of each segment.
     lse: Vec<Vec<f32>>,
 }
 
@@ -93,7 +93,7 @@ impl CustomOp2 for AttentionBlock {
 }
 
 impl AttentionBlock {
-    /// `segments` are pairs of sequences and tokens in each.
+    /// Creates the op. `segments` are pairs of the number of sequences and the number of tokens in each.
     pub(super) fn new(
         op: &'static str,
         segments: &[(usize, usize)],
@@ -125,12 +125,12 @@ impl AttentionBlock {
         })
     }
 
-    /// The weights, for `anchor`.
+    /// Returns the weights for `anchor`.
     pub(super) fn tensors(&self) -> Vec<&Tensor> {
         [self.norm.tensors(), self.qkv.tensors(), self.proj.tensors()].concat()
     }
 
-    /// `sum` = `x` + proj(attention(qkv(LN(`x`)))).
+    /// Computes `sum` = `x` + proj(attention(qkv(LN(`x`)))).
     pub(super) fn forward<'s>(&self, x: &[f32], sum: Unset<'s>) -> Result<&'s mut [f32]> {
         let sum = sum.fill(x.iter().copied());
         if self.keep {
@@ -146,7 +146,7 @@ impl AttentionBlock {
         Ok(sum)
     }
 
-    /// `dx` from `dsum`; delivers the gradients of the weights.
+    /// Computes `dx` from `dsum` and adds the gradients of the weights.
     pub(super) fn backward<'x>(
         &self,
         x: &[f32],
@@ -184,7 +184,7 @@ impl AttentionBlock {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The segments and where their elements lie in a (T, D) matrix.
+    /// Returns the segments and the positions of their elements in a (T, D) matrix.
     fn ranges(&self) -> impl Iterator<Item = (&Heads, Range<usize>)> {
         self.segments.iter().scan(0, |end, heads| {
             let start = *end;
@@ -193,7 +193,7 @@ impl AttentionBlock {
         })
     }
 
-    /// Everything before the last projection.
+    /// Computes everything before the last projection.
     fn attend(&self, x: &[f32]) -> Result<Kept> {
         let qkv = output(3 * x.len(), |qkv| self.project(x, qkv))?;
         let mut lse = Vec::new();
@@ -205,14 +205,14 @@ impl AttentionBlock {
         Ok(Kept { qkv, y, lse })
     }
 
-    /// `qkv` = qkv(LN(`x`)).
+    /// Computes `qkv` = qkv(LN(`x`)).
     fn project<'q>(&self, x: &[f32], qkv: Unset<'q>) -> Result<&'q mut [f32]> {
         let mut h = Scratch::new(x.len());
         let h = self.norm.forward(x, h.unset())?;
         self.qkv.forward(h, qkv)
     }
 
-    /// `y` = attention(`qkv`), with the lse of each segment.
+    /// Computes `y` = attention(`qkv`) and the lse of each segment.
     fn attend_to<'y>(&self, qkv: &[f32], y: Unset<'y>) -> (&'y mut [f32], Vec<Vec<f32>>) {
         let ranges: Vec<(&Heads, Range<usize>)> = self.ranges().collect();
         let mut lse = Vec::with_capacity(ranges.len());

@@ -1,4 +1,4 @@
-//! The bare matrix product: what any op made of products can reach at best.
+//! Measures a bare matrix product, which is the upper limit of the speed of ops that consist of products.
 
 use std::time::Instant;
 
@@ -6,9 +6,10 @@ use super::gemm::{Threads, gemm};
 use super::matrix::{Mat, MatMut};
 use crate::compute::Compute;
 
-/// Seconds of one product (M, K) x (K, N) in the current rayon pool: the median of `repeats` after one
-/// that is not counted. Operands stay where they are from call to call, so nothing but arithmetic and
-/// packing is measured.
+/// Returns the seconds of one product (M, K) x (K, N) in the current rayon pool.
+///
+/// This is the median of `repeats` products after an uncounted one. The operands stay in place, so only arithmetic and
+/// packing are measured.
 #[must_use]
 pub fn product_seconds((m, k, n): (usize, usize, usize), compute: Compute, repeats: usize) -> f64 {
     let (a, b) = (vec![0.5; m * k], vec![0.25; k * n]);

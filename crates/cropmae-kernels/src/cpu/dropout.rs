@@ -8,7 +8,7 @@ use super::simd::vectorized;
 use super::tensor::{read, slice};
 use crate::args::Dropout;
 
-/// `x` with elements dropped.
+/// Drops elements of `x`.
 pub(crate) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
     x.contiguous()?.apply_op1(DropoutOp(dropout))
 }
@@ -36,7 +36,7 @@ impl CustomOp1 for DropoutOp {
     }
 }
 
-/// `y` = `x` (rows, cols) times its mask.
+/// Computes `y` = `x` (rows, cols) times its mask.
 pub(super) fn masked<'y>(x: &[f32], cols: usize, dropout: Dropout, y: Unset<'y>) -> &'y mut [f32] {
     y.par_blocks(ROWS_PER_TASK * cols, |block, y| {
         let y = vectorized!(y.blocks(

@@ -7,7 +7,7 @@ use super::CHUNK;
 use super::simd::vectorized;
 use super::tensor::{read, write};
 
-/// Moves each average towards its value.
+/// Moves each average toward its value.
 pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     const OP: &str = "ema";
     let (keep, gain) = (decay as f32, (1.0 - decay) as f32);

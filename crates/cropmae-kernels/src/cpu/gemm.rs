@@ -1,30 +1,31 @@
-//! Matrix products on strided views: our own kernels where they fit the machine, the `gemm` crate elsewhere.
+//! Matrix products on strided views, with the kernels of this crate if the machine supports them, and otherwise with the
+//! crate `gemm`.
 //!
-//! The crate splits a product into tiles of the output, never along the summed dimension, and chooses
-//! its blocking from the shapes alone, so results do not depend on the number of threads (tested).
+//! `gemm` splits a product into tiles of the output, never along the summed dimension, and its blocking depends only on
+//! the shapes, so results do not depend on the number of threads (tested).
 
 use super::matrix::{Mat, MatMut};
 use super::product;
 use crate::compute::Compute;
 
-/// Who computes a product.
+/// The threads that compute a product.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
-    /// The calling thread: inside of a task.
+    /// The calling thread, for products inside of a task.
     One,
     /// The current rayon pool.
     All,
 }
 
-/// A right operand, made ready once for any number of products.
+/// A right operand, prepared once for any number of products.
 pub(crate) struct Right<'a> {
     source: Mat<'a>,
-    /// As our own kernels want it, where this machine has them.
+    /// The operand packed for the kernels of this crate, if the machine supports them.
     packed: Option<(&'static product::Kernels, product::Panels)>,
 }
 
 impl<'a> Right<'a> {
-    /// Products will multiply by `source`.
+    /// Prepares products with the right operand `source`.
     pub(crate) fn new(source: Mat<'a>, threads: Threads, compute: Compute) -> Self {
         let kernels = product::kernels(compute).or_else(|| product::kernels(Compute::F32));
         let packed = kernels
@@ -33,13 +34,13 @@ impl<'a> Right<'a> {
         Self { source, packed }
     }
 
-    /// Rows and columns.
+    /// Returns the numbers of rows and columns.
     pub(crate) fn dims(&self) -> (usize, usize) {
         (self.source.rows(), self.source.cols())
     }
 }
 
-/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read.
+/// Computes `c` = `beta` * `c` + `alpha` * `a` * `b`. If `beta` is 0, `c` is not read.
 pub(crate) fn gemm(
     c: MatMut,
     beta: f32,
@@ -58,10 +59,10 @@ pub(crate) fn gemm(
     );
 }
 
-/// `c` = `beta` * `c` + `alpha` * `a` * `b`. With `beta` 0, `c` is not read. Returns the written `c`.
+/// Computes `c` = `beta` * `c` + `alpha` * `a` * `b` and returns the written `c`. If `beta` is 0, `c` is not read.
 ///
 /// # Panics
-/// If shapes do not fit, or `c` would be read but has not been written.
+/// Panics if shapes do not fit, or if `c` would be read but has not been written.
 pub(crate) fn multiply<'c>(
     mut c: MatMut<'c>,
     scales: (f32, f32),
@@ -84,7 +85,7 @@ pub(crate) fn multiply<'c>(
     unsafe { c.assume_written() }
 }
 
-/// [`multiply`] with the `gemm` crate; shapes have been compared.
+/// Computes [`multiply`] with the crate `gemm`. The caller has compared the shapes.
 fn multiply_by_crate(mut c: MatMut, (beta, alpha): (f32, f32), a: Mat, b: Mat, threads: Threads) {
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,

@@ -1,4 +1,4 @@
-//! The sum of the squares of all gradients, in a fixed order.
+//! The norm of all gradients, summed in a fixed order.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -6,16 +6,16 @@ use rayon::prelude::*;
 use super::simd::{self, vectorized};
 use super::tensor::read;
 
-/// Elements whose squares are summed in f32 before f64 takes over.
+/// The number of elements whose squares are summed in f32. These sums are added in f64.
 const CHUNK: usize = 4096;
 
-/// L2 norm over all tensors together.
+/// Returns the L2 norm over all tensors together.
 pub(crate) fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
     let mut total = 0.0;
     for grad in grads {
         let grad = grad.contiguous()?;
         let grad = read("grad_norm", &grad)?;
-        // Collected first, so that the chunks are added in order.
+        // Collect the sums first, so that they are added in order.
         let sums: Vec<f32> = grad
             .par_chunks(CHUNK)
             .map(|x| vectorized!(simd::sum(x, |g| g * g)))

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::output::Unset;
 use super::product::LANES;
 
-/// A matrix to read: rows at any stride, or its transpose.
+/// A matrix to read, with rows at any stride, or its transpose.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a> {
     data: *const f32,
@@ -22,12 +22,12 @@ unsafe impl Send for Mat<'_> {}
 unsafe impl Sync for Mat<'_> {}
 
 impl<'a> Mat<'a> {
-    /// Row-major `rows` x `cols`.
+    /// Creates a row-major matrix of `rows` x `cols`.
     pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// Rows of `cols` elements that start `row_stride` apart.
+    /// Creates a matrix of rows of `cols` elements that start at a distance of `row_stride`.
     pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(rows == 0 || (rows - 1) * row_stride + cols <= data.len());
         Self {
@@ -60,19 +60,19 @@ impl<'a> Mat<'a> {
         self.col_stride
     }
 
-    /// Whether the elements of a row are neighbors; those of a column are otherwise.
+    /// Returns `true` if the elements of a row are adjacent. Otherwise the elements of a column are.
     pub(super) fn has_contiguous_rows(self) -> bool {
         self.col_stride == 1
     }
 
-    /// A row whose elements are neighbors.
+    /// Returns a row whose elements are adjacent.
     pub(super) fn row(self, i: usize) -> &'a [f32] {
         assert!(i < self.rows && self.has_contiguous_rows());
         // SAFETY: the row lies inside of the borrowed slice (constructors).
         unsafe { std::slice::from_raw_parts(self.data.add(i * self.row_stride), self.cols) }
     }
 
-    /// The transpose, a view.
+    /// Returns the transpose as a view.
     pub(crate) fn t(self) -> Self {
         Self {
             rows: self.cols,
@@ -84,21 +84,21 @@ impl<'a> Mat<'a> {
     }
 }
 
-/// A matrix to write, rows at any stride.
+/// A matrix to write, with rows at any stride.
 pub(crate) struct MatMut<'a> {
     data: *mut f32,
     rows: usize,
     cols: usize,
-    /// Elements of each row that may be written: more than `cols` where its end is padding.
+    /// The number of elements of each row that may be written. It is more than `cols` if rows end with padding.
     room: usize,
     row_stride: usize,
-    /// Whether its elements have been written before, and so may be read.
+    /// `true` if the elements have been written before and may be read.
     written: bool,
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
 impl<'a> MatMut<'a> {
-    /// Row-major `rows` x `cols`.
+    /// Creates a row-major matrix of `rows` x `cols`.
     pub(crate) fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
         assert!(rows * cols <= data.len());
         Self {
@@ -112,7 +112,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// Row-major `rows` x `cols` of which nothing has been written.
+    /// Creates a row-major matrix of `rows` x `cols` that has not been written.
     pub(super) fn unset(mut data: Unset<'a>, rows: usize, cols: usize) -> Self {
         assert_eq!(rows * cols, data.len());
         Self {
@@ -126,7 +126,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// Rows of `cols` elements, each followed by padding up to [`padded`], which products may overwrite.
+    /// Creates a matrix whose rows of `cols` elements end with padding up to [`padded`], which products may overwrite.
     pub(crate) fn padded(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
         let row_stride = padded(cols);
         Self {
@@ -167,12 +167,12 @@ impl<'a> MatMut<'a> {
         self.data
     }
 
-    /// Whether its elements have been written before.
+    /// Returns `true` if the elements have been written before.
     pub(super) fn is_written(&self) -> bool {
         self.written
     }
 
-    /// The same matrix after it has been written through pointers.
+    /// Returns the same matrix after it has been written through pointers.
     ///
     /// # Safety
     /// All of its elements must have been written.
@@ -183,7 +183,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// Elements of each row that may be written.
+    /// Returns the number of elements of each row that may be written.
     pub(super) fn room(&self) -> usize {
         self.room
     }
@@ -192,14 +192,14 @@ impl<'a> MatMut<'a> {
         self.row_stride
     }
 
-    /// Where element (`row`, `col`) lies.
+    /// Returns a pointer to element (`row`, `col`).
     pub(super) fn at(&mut self, row: usize, col: usize) -> *mut f32 {
         assert!(row < self.rows && col < self.cols);
         // SAFETY: inside of the view.
         unsafe { self.data.add(row * self.row_stride + col) }
     }
 
-    /// Rows `first..first + rows` as a matrix of their own.
+    /// Returns rows `first..first + rows` as a matrix.
     ///
     /// # Safety
     /// Nothing else may access these rows meanwhile.
@@ -213,7 +213,7 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// The same matrix for a shorter time.
+    /// Returns the same matrix with a shorter lifetime.
     pub(crate) fn reborrow(&mut self) -> MatMut<'_> {
         MatMut {
             lifetime: PhantomData,
@@ -221,10 +221,10 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// Its rows.
+    /// Returns the rows.
     ///
     /// # Panics
-    /// If it has not been written.
+    /// Panics if the matrix has not been written.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         assert!(self.written);
         let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
@@ -234,7 +234,7 @@ impl<'a> MatMut<'a> {
             .map(move |i| unsafe { std::slice::from_raw_parts_mut(data.add(i * row_stride), cols) })
     }
 
-    /// Its rows, to be written.
+    /// Returns the rows, to be written.
     pub(super) fn unset_rows(&mut self) -> impl Iterator<Item = Unset<'_>> {
         let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
         (0..self.rows).map(move |i| {
@@ -243,10 +243,10 @@ impl<'a> MatMut<'a> {
         })
     }
 
-    /// Its elements, if rows follow on one another.
+    /// Returns the elements of a matrix with contiguous rows.
     ///
     /// # Panics
-    /// If it has not been written, or its rows lie apart.
+    /// Panics if the matrix has not been written, or if its rows are not contiguous.
     pub(crate) fn into_slice(self) -> &'a mut [f32] {
         assert!(self.written && self.row_stride == self.cols);
         // SAFETY: the rows lie inside the view (constructors), without gaps and written (asserted).
@@ -254,7 +254,7 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// The length of a row of `cols` elements that ends with a whole vector.
+/// Returns the length of a row of `cols` elements, padded to whole vectors.
 pub(crate) fn padded(cols: usize) -> usize {
     cols.next_multiple_of(LANES)
 }

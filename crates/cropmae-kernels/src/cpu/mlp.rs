@@ -1,8 +1,8 @@
 //! The feed-forward part of a transformer layer, alone or as the second half of a pre-norm block.
 //!
-//! Only the pre-activation is kept. The activation, F = 4 D wide, exists for a block of rows at a time:
-//! it is formed (again, in the backward pass) with bias and dropout mask in one pass and consumed while
-//! it is in the cache. So is the normalized input of a pre-norm block.
+//! Only the pre-activation is kept. The activation with its width F = 4 D exists for one block of rows at a time. It is
+//! computed (again in the backward pass) with bias and dropout mask in one pass, and used while it is in the cache. The
+//! same applies to the normalized input of a pre-norm block.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,10 +20,10 @@ use crate::args::{Dropout, MlpWeights};
 use crate::compute::Policy;
 use crate::gradients::anchor;
 
-/// Rows whose activations exist at a time, at most: enough for all threads.
+/// The maximum number of rows whose activations exist at the same time, which are enough for all threads.
 const BLOCK_ROWS: usize = 576;
 
-/// Rows of a block when there are `rows` in all: blocks of about the same size.
+/// Returns the number of rows of a block for `rows` in total, so that blocks have about the same size.
 fn block_rows(rows: usize) -> usize {
     let blocks = rows.div_ceil(BLOCK_ROWS).max(1);
     rows.div_ceil(blocks)
@@ -31,7 +31,7 @@ fn block_rows(rows: usize) -> usize {
         .clamp(1, rows.max(1))
 }
 
-/// fc2(dropout(gelu(fc1(x)))).
+/// Computes fc2(dropout(gelu(fc1(x)))).
 pub(crate) fn mlp(
     x: &Tensor,
     fc1: (&Tensor, &Tensor),
@@ -53,12 +53,12 @@ pub(crate) fn mlp(
     .apply(x)
 }
 
-/// x + fc2(gelu(fc1(LN(x)))).
+/// Computes x + fc2(gelu(fc1(LN(x)))).
 pub(crate) fn mlp_block(x: &Tensor, weights: MlpWeights, policy: Policy) -> Result<Tensor> {
     Mlp::block("mlp_block", weights, policy)?.apply(x)
 }
 
-/// The op behind [`mlp`] and [`mlp_block`], also a part of a whole transformer.
+/// The op of [`mlp`] and [`mlp_block`], which is also a part of a whole transformer.
 pub(super) struct Mlp {
     name: &'static str,
     d_in: usize,
@@ -67,10 +67,10 @@ pub(super) struct Mlp {
     fc1: Layer,
     fc2: Layer,
     dropout: Option<Dropout>,
-    /// There will be a backward pass, which is not to compute again what it needs.
+    /// `true` if there will be a backward pass that does not compute again what it needs.
     pub(super) keep: bool,
-    /// The output of fc1 (.., F), a vector for each block of rows. The forward pass leaves it, and the backward
-    /// pass takes it so that its memory is free soon.
+    /// The output of fc1 (.., F) from the forward pass, as one vector for each block of rows. The backward pass takes
+    /// the vectors, so that their memory is freed early.
     kept: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
@@ -111,7 +111,7 @@ impl CustomOp2 for Mlp {
 }
 
 impl Mlp {
-    /// The second half of a pre-norm block.
+    /// Creates the second half of a pre-norm block.
     pub(super) fn block(name: &'static str, weights: MlpWeights, policy: Policy) -> Result<Self> {
         let MlpWeights { norm, fc1, fc2 } = weights;
         Ok(Self {
@@ -126,14 +126,14 @@ impl Mlp {
         })
     }
 
-    /// The weights, for `anchor`.
+    /// Returns the weights for `anchor`.
     pub(super) fn tensors(&self) -> Vec<&Tensor> {
         let mut weights = [self.fc1.tensors(), self.fc2.tensors()].concat();
         weights.extend(self.norm.iter().flat_map(PreNorm::tensors));
         weights
     }
 
-    /// Elements of a block's normalized input; none without a layer norm.
+    /// Returns the number of elements of the normalized input of a block, which is 0 without a layer norm.
     fn normed_len(&self, block_rows: usize) -> usize {
         match self.norm {
             Some(_) => block_rows * self.d_in,
@@ -141,7 +141,7 @@ impl Mlp {
         }
     }
 
-    /// `x` (rows, D) -> `y` (rows, Dout).
+    /// Computes `y` (rows, Dout) from `x` (rows, D).
     pub(super) fn forward<'y>(&self, x: &[f32], y: Unset<'y>) -> Result<&'y mut [f32]> {
         let (d_in, hidden, d_out) = (self.d_in, self.fc1.d_out(), self.fc2.d_out());
         let block_rows = block_rows(x.len() / d_in);
@@ -186,7 +186,7 @@ impl Mlp {
         Ok(y)
     }
 
-    /// `dx` from `dy`; delivers the gradients of the weights.
+    /// Computes `dx` from `dy` and adds the gradients of the weights.
     pub(super) fn backward<'x>(
         &self,
         x: &[f32],
@@ -248,8 +248,9 @@ impl Mlp {
         x.contiguous()?.apply_op2(&anchor, self)
     }
 
-    /// Adds fc1's bias to its product `pre` and writes dropout(gelu(`pre`)) to `act`, in rows that start
-    /// at `first_row` of the input.
+    /// Adds the bias of fc1 to its product `pre`, and writes dropout(gelu(`pre`)) to `act`.
+    ///
+    /// The first row is `first_row` of the input.
     fn activate(&self, pre: &mut [f32], act: &mut [f32], first_row: usize) -> Result<()> {
         let bias = self.fc1.bias()?;
         let bias: &[f32] = &bias;
@@ -275,7 +276,7 @@ impl Mlp {
         Ok(())
     }
 
-    /// Forms the activations again and turns `d`, the gradient of dropout's output, into that of `pre`.
+    /// Computes the activations again, and turns `d`, the gradient of the output of dropout, into the gradient of `pre`.
     fn backward_activate(&self, pre: &[f32], act: &mut [f32], d: &mut [f32], first_row: usize) {
         let hidden = self.fc1.d_out();
         let block = ROWS_PER_TASK * hidden;

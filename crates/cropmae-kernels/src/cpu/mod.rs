@@ -1,6 +1,6 @@
-//! Fused kernels for processors, a file an op, and what they share: matrix products (`matrix`, `gemm`, `product`),
+//! Fused kernels for CPUs, one file for each op, and their common parts: matrix products (`matrix`, `gemm`, `product`),
 //! vectorized loops (`simd`), memory for outputs (`output`), temporary buffers (`scratch`), and tensors as slices
-//! (`tensor`). Callers have checked the inputs.
+//! (`tensor`). Callers check the inputs.
 
 mod adamw;
 mod attention;
@@ -48,14 +48,15 @@ pub(crate) use {
 
 use crate::compute::Compute;
 
-/// Rows of one rayon task in row-wise passes. Partial sums are formed per block and added in order,
-/// so that results do not depend on the number of threads.
+/// The number of rows of one rayon task in row-wise passes.
+///
+/// Partial sums are computed per block and added in order, so that results do not depend on the number of threads.
 const ROWS_PER_TASK: usize = 32;
 
-/// Elements of one rayon task in elementwise passes over weights.
+/// The number of elements of one rayon task in elementwise passes over weights.
 const CHUNK: usize = 16 * 1024;
 
-/// Whether this machine has instructions for products of bfloat16.
+/// Returns `true` if this machine has instructions for products of bfloat16.
 pub(crate) fn has_bf16() -> bool {
     product::kernels(Compute::Bf16).is_some()
 }

@@ -1,31 +1,32 @@
 //! Memory for outputs, which cannot be read before it is written.
 //!
-//! Clearing fresh pages was 40 % of a training step in plain candle, so outputs are not cleared. An [`Unset`] gives
-//! out nothing but the means to write it; whoever has written all of it holds the elements as a slice, which proves
-//! it. [`output`] takes that slice as the proof that its vector is complete.
+//! Clearing new pages took 40 % of a training step in plain candle, so outputs are not cleared. An [`Unset`] can only be
+//! written. After all of it is written, the elements are available as a slice, which proves that they were written.
+//! [`output`] requires this slice as a proof that its vector is complete.
 
 use std::mem::MaybeUninit;
 
 use candle_core::Result;
 use rayon::prelude::*;
 
-/// Elements that are to be written before they are read: fresh memory, or a buffer whose values are of no use.
-/// Values can only be written through it, never taken away.
+/// Elements that must be written before they are read: new memory, or a buffer whose values are not needed.
+///
+/// An `Unset` can only write values, never move them out.
 pub(super) struct Unset<'a>(&'a mut [MaybeUninit<f32>]);
 
 impl<'a> From<&'a mut [f32]> for Unset<'a> {
     fn from(data: &'a mut [f32]) -> Self {
         let data: *mut [f32] = data;
-        // SAFETY: both types have the same layout, and as an `Unset` only ever writes values, `data` holds
-        // values afterwards too.
+        // SAFETY: both types have the same layout, and an `Unset` only writes values, so `data` contains valid
+        // values afterwards, too.
         Self(unsafe { &mut *(data as *mut [MaybeUninit<f32>]) })
     }
 }
 
-/// A vector of `len` elements that `write` has written.
+/// Returns a vector of `len` elements that `write` has written.
 ///
-/// Debug builds fill it with NaN first, so that an element that a kernel behind an `unsafe` promise leaves
-/// unwritten fails the tests.
+/// Debug builds fill the vector with NaN first, so that tests fail if a kernel with an `unsafe` promise does not write
+/// an element.
 pub(super) fn output(
     len: usize,
     write: impl for<'b> FnOnce(Unset<'b>) -> Result<&'b mut [f32]>,
@@ -39,17 +40,18 @@ pub(super) fn output(
     let unset = Unset(&mut data.spare_capacity_mut()[..len]);
     let place = unset.place();
     place.is(write(unset)?);
-    // SAFETY: the capacity is at least `len`, and these elements are written: their slice was shown.
+    // SAFETY: the capacity is at least `len`, and these elements are written, because there is a slice of them.
     unsafe { data.set_len(len) };
     Ok(data)
 }
 
-/// Where elements lie.
+/// The location of elements.
 struct Place(*const f32, usize);
 
 impl Place {
-    /// Asserts that `written` are the elements here. They are then written, as the only way to such a slice
-    /// while their `Unset` exists is to have written them.
+    /// Asserts that `written` are the elements at this location.
+    ///
+    /// This proves that they are written, because there is no other way to such a slice while the `Unset` exists.
     #[inline(always)]
     fn is(self, written: &[f32]) {
         let same = self.0 == written.as_ptr() && self.1 == written.len();
@@ -62,7 +64,7 @@ impl<'a> Unset<'a> {
     /// The `len` elements must be valid for writes for `'a`, and nothing else may access them meanwhile.
     #[inline(always)]
     pub(super) unsafe fn from_raw(data: *mut f32, len: usize) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller ensures this.
         Self(unsafe { std::slice::from_raw_parts_mut(data.cast(), len) })
     }
 
@@ -71,19 +73,19 @@ impl<'a> Unset<'a> {
         Place(self.0.as_ptr().cast(), self.0.len())
     }
 
-    /// The number of elements.
+    /// Returns the number of elements.
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The first element, to be written through.
+    /// Returns a pointer to the first element, for writing.
     #[inline(always)]
     pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
         self.0.as_mut_ptr().cast()
     }
 
-    /// The elements, which have been written through pointers.
+    /// Returns the elements, which have been written through pointers.
     ///
     /// # Safety
     /// All of them must have been written.
@@ -97,7 +99,7 @@ impl<'a> Unset<'a> {
     /// Writes one value to each element.
     ///
     /// # Panics
-    /// If there are fewer values than elements.
+    /// Panics if there are fewer values than elements.
     #[inline(always)]
     pub(super) fn fill(self, values: impl Iterator<Item = f32>) -> &'a mut [f32] {
         let mut written = 0;
@@ -106,12 +108,13 @@ impl<'a> Unset<'a> {
             written += 1;
         }
         assert!(written == self.0.len(), "fewer values than elements");
-        // SAFETY: as many elements as there are have been written, from the first on.
+        // SAFETY: all elements have been written, from the first one.
         unsafe { self.assume_written() }
     }
 
-    /// Writes one block of `len` elements after the other; the last one may be shorter. `write` gets a block and
-    /// its number.
+    /// Writes one block of `len` elements after the other. The last block may be shorter.
+    ///
+    /// `write` receives each block and its number.
     #[inline(always)]
     pub(super) fn blocks(
         self,
@@ -127,7 +130,7 @@ impl<'a> Unset<'a> {
         unsafe { self.assume_written() }
     }
 
-    /// [`Unset::blocks`] until one of them fails.
+    /// Writes like [`Unset::blocks`] until `write` fails.
     pub(super) fn try_blocks(
         self,
         len: usize,
@@ -142,10 +145,10 @@ impl<'a> Unset<'a> {
         Ok(unsafe { self.assume_written() })
     }
 
-    /// Writes one piece after the other, as long as `lens` says. `write` gets a piece and its number.
+    /// Writes one piece after the other, with the lengths `lens`. `write` receives each piece and its number.
     ///
     /// # Panics
-    /// If the lengths do not add up to that of the whole.
+    /// Panics if the sum of the lengths is not the number of elements.
     pub(super) fn pieces(
         self,
         lens: impl Iterator<Item = usize>,
@@ -164,7 +167,7 @@ impl<'a> Unset<'a> {
         unsafe { self.assume_written() }
     }
 
-    /// [`Unset::blocks`] in parallel. Returns what `write` returns beside the written blocks, in order.
+    /// Writes like [`Unset::blocks`] in parallel. Returns the other results of `write`, in order.
     pub(super) fn par_blocks<R: Send>(
         self,
         len: usize,

@@ -15,7 +15,7 @@ use super::tensor::{read, slice, write_gradient};
 use crate::compute::Compute;
 use crate::gradients::anchor;
 
-/// Patches times the convolution's weight, plus bias and position; only rows `ids` (B, K), if given.
+/// Multiplies patches by the weight and adds bias and positions. With `ids` (B, K), only these patches are embedded.
 pub(crate) fn patch_embed(
     patches: &Tensor,
     ids: Option<Vec<u32>>,
@@ -40,7 +40,7 @@ struct PatchEmbed {
     bias: Tensor,
     pos: Tensor,
     patch: usize,
-    /// (B, K) patches to embed; all of them if `None`.
+    /// The patches to embed (B, K), or `None` for all patches.
     ids: Option<Vec<u32>>,
     compute: Compute,
 }
@@ -121,7 +121,7 @@ impl CustomOp2 for PatchEmbed {
 }
 
 impl PatchEmbed {
-    /// Position of the embedding's row `i`, which counts over samples.
+    /// Returns the position of row `i` of the embedding, which is counted over all samples.
     fn position(&self, i: usize, n: usize) -> usize {
         match &self.ids {
             Some(ids) => ids[i] as usize,
@@ -129,7 +129,7 @@ impl PatchEmbed {
         }
     }
 
-    /// The patches to embed, one row each.
+    /// Returns the patches to embed, one per row.
     fn visible<'a>(&self, patches: &'a [f32], n: usize, values: usize) -> Cow<'a, [f32]> {
         let Some(ids) = &self.ids else {
             return Cow::Borrowed(patches);
@@ -145,7 +145,7 @@ impl PatchEmbed {
         Cow::Owned(rows)
     }
 
-    /// Calls `f` with the place of each weight in (D, P, P, 3) and in (D, 3, P, P).
+    /// Calls `f` with the index of each weight in (D, P, P, 3) and in (D, 3, P, P).
     fn permute(&self, mut f: impl FnMut(usize, usize)) {
         let area = self.patch * self.patch;
         for d in 0..self.bias.elem_count() {

@@ -10,7 +10,7 @@ use super::output::output;
 use super::simd::{self, vectorized};
 use super::tensor::{read, slice};
 
-/// Mean squared error of `pred` against the rows `ids` of `target`, or all of them.
+/// Returns the mean squared error of `pred` against the rows `ids` of `target`, or against all rows.
 pub(crate) fn pixel_loss(
     name: &'static str,
     pred: &Tensor,
@@ -30,11 +30,11 @@ pub(crate) fn pixel_loss(
 
 struct PixelLoss {
     name: &'static str,
-    /// (B, R or N, V)
+    /// The shape (B, R or N, V).
     target: Tensor,
-    /// (B, R) rows of `target`; row after row if `None`.
+    /// The rows (B, R) of `target`, or `None` for all rows in order.
     ids: Option<Vec<u32>>,
-    /// R or N.
+    /// The number of patches per sample in `target`: R or N.
     target_rows: usize,
     norm_pix: bool,
 }
@@ -104,7 +104,7 @@ impl CustomOp1 for PixelLoss {
 }
 
 impl PixelLoss {
-    /// Row of `target` for row `i` of the prediction, both counted over samples.
+    /// Returns the row of `target` for row `i` of the prediction, both counted over all samples.
     fn row(&self, i: usize, per_sample: usize) -> usize {
         match &self.ids {
             Some(ids) => i / per_sample * self.target_rows + ids[i] as usize,
@@ -112,7 +112,7 @@ impl PixelLoss {
         }
     }
 
-    /// Mean and reciprocal standard deviation to normalize a target patch with.
+    /// Returns the mean and the reciprocal standard deviation that normalize a target patch.
     #[inline(always)]
     fn normalization(&self, target: &[f32]) -> (f32, f32) {
         if !self.norm_pix {

@@ -8,7 +8,7 @@ use super::sums::add_scaled;
 use super::tensor::{read, write_gradient};
 use crate::args::Norm;
 
-/// `Norm` captured by an op.
+/// A `Norm` that an op captures.
 pub(super) struct PreNorm {
     op: &'static str,
     weight: Tensor,
@@ -26,19 +26,19 @@ impl PreNorm {
         })
     }
 
-    /// The weights, for `anchor`.
+    /// Returns the weights for `anchor`.
     pub(super) fn tensors(&self) -> [&Tensor; 2] {
         [&self.weight, &self.bias]
     }
 
-    /// `h` = LN(`x`).
+    /// Computes `h` = LN(`x`).
     pub(super) fn forward<'h>(&self, x: &[f32], h: Unset<'h>) -> Result<&'h mut [f32]> {
         let (weight, bias) = (read(self.op, &self.weight)?, read(self.op, &self.bias)?);
         let input = Input { x, residual: None };
         Ok(rows::forward(input, &weight, &bias, self.eps, h))
     }
 
-    /// `dx` = `skip` + the gradient that `dh` sends back; delivers the gradients of the weights.
+    /// Computes `dx` = `skip` + the gradient from `dh`, and adds the gradients of the weights.
     pub(super) fn backward<'x>(
         &self,
         x: &[f32],

@@ -1,5 +1,5 @@
-//! Temporary buffers that a thread keeps from call to call, so that their pages are cleared once: a new buffer is
-//! zeros, a used one holds what it held.
+//! Temporary buffers that a thread keeps from call to call, so that their pages are cleared only once. A new buffer
+//! contains zeros, and a reused one its old values.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -10,10 +10,10 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Elements of a cache line.
+/// The number of elements of a cache line.
 const LINE: usize = 16;
 
-/// A temporary buffer with arbitrary values that begins with a cache line.
+/// A temporary buffer with arbitrary values, aligned to cache lines.
 pub(crate) struct Scratch {
     data: Vec<f32>,
     start: usize,
@@ -21,9 +21,9 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// A buffer of `len` elements.
+    /// Returns a buffer of `len` elements.
     pub(crate) fn new(len: usize) -> Self {
-        // The smallest that is large enough, so that small requests do not use up large buffers.
+        // Use the smallest buffer that is large enough, so that small requests do not occupy large buffers.
         let free = FREE.with_borrow_mut(|free| {
             let fitting = free
                 .iter()
@@ -32,18 +32,18 @@ impl Scratch {
             if let Some((i, _)) = fitting.min_by_key(|(_, data)| data.len()) {
                 return Some(free.swap_remove(i));
             }
-            // The new buffer takes the place of the largest, so that they do not pile up as requests grow.
+            // The new buffer replaces the largest one, so that their number does not grow with larger requests.
             let largest = (0..free.len()).max_by_key(|&i| free[i].len())?;
             drop(free.swap_remove(largest));
             None
         });
         let data = free.unwrap_or_else(|| vec![0.0; len + LINE]);
-        // Any start is correct, so it does not matter that the offset may be unknown (under Miri).
+        // Any start is correct, so the offset may be unknown, as under Miri.
         let start = data.as_ptr().align_offset(64).min(LINE);
         Self { data, start, len }
     }
 
-    /// The elements, to be written before they are read.
+    /// Returns the elements, which must be written before they are read.
     pub(super) fn unset(&mut self) -> Unset<'_> {
         Unset::from(&mut **self)
     }
@@ -55,7 +55,7 @@ impl Drop for Scratch {
         if data.is_empty() {
             return;
         }
-        // While a thread ends its list may be gone: the buffer is then freed here.
+        // If the thread is ending and its list no longer exists, the buffer is freed here.
         let _ = FREE.try_with(|free| free.borrow_mut().push(data));
     }
 }

@@ -1,4 +1,4 @@
-//! Packed rows that several tasks write at once, each its own columns and rows.
+//! Packed rows that several tasks write at the same time, each in separate columns and rows.
 
 use std::array;
 use std::marker::PhantomData;
@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 use super::matrix::MatMut;
 use super::output::Unset;
 
-/// One of the parts that lie side by side in the rows of a matrix, such as q, k and v, for outputs whose
-/// pieces interleave in memory (heads inside of rows) and so cannot be split with `chunks_mut`.
+/// One of several parts that are side by side in the rows of a matrix, such as q, k and v.
+///
+/// It is used for outputs whose pieces are interleaved in memory (heads inside of rows) and therefore cannot be split
+/// with `chunks_mut`.
 pub(crate) struct PartMut<'a> {
     data: *mut f32,
     rows: usize,
@@ -16,8 +18,8 @@ pub(crate) struct PartMut<'a> {
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: a part gives access to its elements only through `block`, whose callers promise that blocks
-// alive at the same time have no element in common.
+// SAFETY: the elements of a part are only accessible through `block`, whose callers ensure that blocks that are alive
+// at the same time have no common elements.
 unsafe impl Send for PartMut<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for PartMut<'_> {}
@@ -32,7 +34,7 @@ impl<'a> PartMut<'a> {
         let rows = data.len() / row_stride;
         let data = data.as_mut_ptr();
         array::from_fn(|part| Self {
-            // In bounds, or one past the end of an empty slice.
+            // The offset is in bounds, or at the end of an empty slice.
             data: data.wrapping_add(part * width),
             rows,
             width,
@@ -41,11 +43,11 @@ impl<'a> PartMut<'a> {
         })
     }
 
-    /// The block of `rows` x `cols` at (`row`, `col`).
+    /// Returns the block of `rows` x `cols` at (`row`, `col`).
     ///
     /// # Safety
-    /// No other block of this part with an element in common may be alive. If `written` its elements must have
-    /// been written.
+    /// No other block of this part with common elements may be alive. If `written` is true, the elements must have been
+    /// written.
     pub(crate) unsafe fn block(
         &self,
         (row, col): (usize, usize),
@@ -53,8 +55,8 @@ impl<'a> PartMut<'a> {
         written: bool,
     ) -> MatMut<'_> {
         assert!(row + rows <= self.rows && col + cols <= self.width);
-        // SAFETY: the assertion keeps the block inside this part, parts do not overlap, and the caller
-        // keeps blocks apart.
+        // SAFETY: the assertion ensures that the block is inside of this part, parts do not overlap, and the caller
+        // ensures that blocks do not overlap.
         unsafe {
             let first = self.data.wrapping_add(row * self.row_stride + col);
             MatMut::from_raw(first, (rows, cols), self.row_stride, written)

@@ -1,16 +1,16 @@
 //! Elementwise functions and reductions as plain loops that the compiler vectorizes.
 //!
-//! Everything here is inlined into its caller; `vectorized` compiles the caller's loop once per
-//! instruction set (AVX-512, AVX2, NEON, baseline) and picks at run time, so no build needs
-//! `target-cpu=native`. Nothing is written with fused multiply-adds and reductions have a fixed number
-//! of lanes, so every instruction set gives the same bits. NaN stays NaN in all functions.
+//! All functions are inlined into their callers. `vectorized` compiles the loop of the caller once per instruction set
+//! (AVX-512, AVX2, NEON, baseline) and chooses one at run time, so builds do not need `target-cpu=native`. The functions
+//! use no fused multiply-adds, and reductions have a fixed number of lanes, so all instruction sets give the same bits.
+//! NaN stays NaN in all functions.
 
-/// Independent chains of a reduction.
+/// The number of independent chains of a reduction.
 const LANES: usize = 32;
 
-/// Evaluates an expression compiled for the best instruction set of this machine.
+/// Evaluates an expression that is compiled for the best instruction set of this machine.
 ///
-/// A macro because the closure must be inlined: left out of line, it would be compiled for the baseline.
+/// This is a macro because the closure must be inlined. Otherwise it would be compiled for the baseline.
 macro_rules! vectorized {
     ($body:expr) => {
         $crate::cpu::simd::dispatch(
@@ -22,13 +22,13 @@ macro_rules! vectorized {
 
 pub(crate) use vectorized;
 
-/// The function behind `vectorized`.
+/// Calls `f` with the best instruction set. This is the function behind `vectorized`.
 #[inline(always)]
 pub(crate) fn dispatch<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
-/// Joins the chains of a reduction pairwise.
+/// Combines the chains of a reduction pairwise.
 #[inline(always)]
 fn join(mut acc: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
@@ -41,7 +41,7 @@ fn join(mut acc: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     acc[0]
 }
 
-/// Sum of `f` over the elements of `x`.
+/// Returns the sum of `f` over the elements of `x`.
 #[inline(always)]
 pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (chunks, tail) = x.as_chunks::<LANES>();
@@ -57,7 +57,7 @@ pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     join(acc, |a, b| a + b)
 }
 
-/// Replaces each element of `x` by its `f` and returns the sum.
+/// Replaces each element of `x` by `f` of it and returns the sum.
 #[inline(always)]
 pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
     let (chunks, tail) = x.as_chunks_mut::<LANES>();
@@ -75,7 +75,7 @@ pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
     join(acc, |a, b| a + b)
 }
 
-/// Sum of `f` over the elements of `x` and `y` together.
+/// Returns the sum of `f` over the pairs of elements of `x` and `y`.
 #[inline(always)]
 pub(crate) fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let (x_chunks, x_tail) = x.as_chunks::<LANES>();
@@ -92,7 +92,7 @@ pub(crate) fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     join(acc, |a, b| a + b)
 }
 
-/// Largest element; a NaN may be passed over.
+/// Returns the largest element. NaN may be ignored.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
@@ -109,15 +109,16 @@ pub(crate) fn max(x: &[f32]) -> f32 {
     join(acc, larger)
 }
 
-/// e^x within 2 ulp (Cody and Waite's reduction, polynomial of the Cephes library); 0 below -87.3, e^88
-/// above 88: softmax and GELU ask for no more than e^0.
+/// Returns e^x within 2 ulp (with the reduction of Cody and Waite and the polynomial of the Cephes library).
+///
+/// It is 0 below -87.3 and e^88 above 88. Softmax and GELU only need values up to e^0.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
-    // Comparisons, not min and max, so that NaN passes.
+    // Use comparisons instead of min and max, so that NaN stays NaN.
     let clamped = if x > 88.0 { 88.0 } else { x };
     let clamped = if clamped < -87.3 { -87.3 } else { clamped };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
@@ -139,8 +140,10 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { y }
 }
 
-/// GELU's value and derivative at `x`: x * Phi(x) with the exact normal distribution function Phi, not
-/// the tanh form. Within 2e-7 of erf's in double precision, or half a unit in the last place if larger.
+/// Returns the value and the derivative of GELU at `x`.
+///
+/// GELU is x * Phi(x) with the exact normal distribution function Phi, not the tanh form. The results are within 2e-7 of
+/// those with erf in double precision, or half a unit in the last place if that is larger.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> (f32, f32) {
     const INV_SQRT_2PI: f32 = 0.398_942_3;
@@ -152,8 +155,10 @@ pub(crate) fn gelu(x: f32) -> (f32, f32) {
     (relu - abs * tail, cdf + x * (INV_SQRT_2PI * density))
 }
 
-/// (1 - Phi(x)) / exp(-x^2 / 2) for x >= 0: a polynomial in t = 1 / (1 + 0.4 x / sqrt 2), the form of
-/// Abramowitz and Stegun 7.1.26, fitted for a relative error of 1e-7 over [0, 8.5].
+/// Returns (1 - Phi(x)) / exp(-x^2 / 2) for x >= 0.
+///
+/// This is a polynomial in t = 1 / (1 + 0.4 x / sqrt 2), the form of Abramowitz and Stegun 7.1.26, fitted for a relative
+/// error of 1e-7 over [0, 8.5].
 #[inline(always)]
 fn normal_tail(x: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.282_842_72 * x);
@@ -172,7 +177,7 @@ fn normal_tail(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// erfc by its series and continued fraction in double precision.
+    /// Returns erfc by its series and continued fraction in double precision.
     fn normal_cdf(x: f64) -> f64 {
         let z = x.abs();
         let tail = if z < 3.0 {

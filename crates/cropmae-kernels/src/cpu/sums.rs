@@ -1,13 +1,13 @@
-//! Sums over rows, and sums that go on.
+//! Sums over rows, and accumulated sums.
 
 use rayon::prelude::*;
 
 use super::ROWS_PER_TASK;
 use super::simd;
 
-/// `sums` (D) = `beta` * `sums` + the sum over the rows of `x` (rows, D).
+/// Computes `sums` (D) = `beta` * `sums` + the sum over the rows of `x` (rows, D).
 pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
-    // A stripe of columns per task: each column is summed by one task in row order.
+    // Each task sums a stripe of columns, so that each column is summed by one task in the order of rows.
     const STRIPE: usize = 64;
     let cols = sums.len();
     sums.par_chunks_mut(STRIPE)
@@ -16,8 +16,8 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
             let mut total = [0.0f64; STRIPE];
             let total = &mut total[..sums.len()];
             simd::vectorized!({
-                // Sums of sums, the outer ones in f64: the rounding error of a long chain grows with its
-                // length, and gradients of biases may all but cancel.
+                // These are sums of sums, and the outer ones are in f64. The rounding error of a long chain grows with
+                // its length, and the terms of bias gradients may almost cancel.
                 for rows in x.chunks(ROWS_PER_TASK * cols) {
                     let mut part = [0.0f32; STRIPE];
                     for row in rows.chunks_exact(cols) {
@@ -40,7 +40,7 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32], beta: f32) {
         });
 }
 
-/// `sums` = `beta` * `sums` + `x`; with `beta` 0 the old values, which may be unset, are not read.
+/// Computes `sums` = `beta` * `sums` + `x`. If `beta` is 0, the old values, which may be unset, are not read.
 pub(crate) fn add_scaled(sums: &mut [f32], beta: f32, x: &[f32]) {
     if beta == 0.0 {
         sums.copy_from_slice(x);

@@ -1,4 +1,4 @@
-//! Tensors as slices: opened for reading, written in place, and gradients written to their slots.
+//! Accesses tensors as slices: to read them, to write them in place, and to write gradients to their slots.
 
 use std::cell::Cell;
 use std::ops::{Deref, Range};
@@ -9,7 +9,7 @@ use candle_core::{
 
 use crate::gradients;
 
-/// The elements of a contiguous CPU storage.
+/// Returns the elements of a contiguous CPU storage.
 pub(crate) fn slice<'a, T: WithDType>(
     op: &'static str,
     storage: &'a CpuStorage,
@@ -19,7 +19,7 @@ pub(crate) fn slice<'a, T: WithDType>(
     Ok(&storage.as_slice::<T>()?[range])
 }
 
-/// The elements of a contiguous CPU storage, for writing.
+/// Returns the elements of a contiguous CPU storage, for writing.
 fn slice_mut<'a>(
     op: &'static str,
     storage: &'a mut CpuStorage,
@@ -42,7 +42,7 @@ fn contiguous(op: &'static str, layout: &Layout) -> Result<Range<usize>> {
     }
 }
 
-/// A tensor opened for reading; dereferences to its elements.
+/// A tensor opened for reading, which dereferences to its elements.
 pub(crate) struct Read<'a> {
     storage: StorageRef<'a>,
     range: Range<usize>,
@@ -54,7 +54,7 @@ impl Deref for Read<'_> {
     fn deref(&self) -> &[f32] {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(data)) => &data[self.range.clone()],
-            // `read` is the only constructor and refuses every other storage.
+            // `read` is the only constructor and rejects every other storage.
             _ => &[],
         }
     }
@@ -74,7 +74,7 @@ pub(crate) fn read<'a>(op: &'static str, tensor: &'a Tensor) -> Result<Read<'a>>
     }
 }
 
-/// Gives `f` the elements of a contiguous f32 tensor to write in place.
+/// Calls `f` with the elements of a contiguous f32 tensor, to write them in place.
 pub(crate) fn write<R>(
     op: &'static str,
     tensor: &Tensor,
@@ -89,7 +89,7 @@ pub(crate) fn write<R>(
     }
 }
 
-/// The in-place op behind `write`: candle hands out mutable storage in no other way.
+/// The in-place op of `write`. There is no other way to get mutable storage from candle.
 struct Write<F> {
     op: &'static str,
     write: Cell<Option<F>>,
@@ -109,10 +109,10 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Write<F> {
     }
 }
 
-/// Delivers the gradient of `weight`. `write(sums, beta)` must set `sums` to `beta` * `sums` + gradient
-/// and not read `sums` when `beta` is 0. It is not called for a constant.
+/// Adds the gradient of `weight` to its slot.
 ///
-/// Returns the gradient if candle has to pass it on.
+/// `write(sums, beta)` must set `sums` to `beta` * `sums` + gradient, and must not read `sums` if `beta` is 0. It is not
+/// called for a constant. Returns the gradient if candle has to propagate it.
 pub(super) fn write_gradient(
     op: &'static str,
     weight: &Tensor,

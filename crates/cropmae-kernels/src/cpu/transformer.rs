@@ -1,7 +1,7 @@
-//! Pre-norm transformer blocks in a row as one op.
+//! A sequence of pre-norm transformer blocks as one op.
 //!
-//! One op has one edge in candle's graph, where each block would have two that candle gives a zero tensor
-//! and an allocating add in the backward pass.
+//! One op has one edge in candle's graph, while each block would have two. For each edge, candle allocates a zero tensor
+//! and adds to it in the backward pass.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use super::tensor::{read, slice};
 use crate::args::BlockWeights;
 use crate::gradients::anchor;
 
-/// Blocks one after the other on the tokens `x` (T, D) of sequences: pairs of their number and their length.
+/// Applies blocks one after the other to the tokens `x` (T, D) of sequences, given as pairs of their number and length.
 pub(crate) fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],
@@ -50,15 +50,15 @@ struct BlockOp {
 
 struct Transformer {
     blocks: Vec<BlockOp>,
-    /// There will be a backward pass.
+    /// `true` if there will be a backward pass.
     tracked: bool,
-    /// What the forward pass leaves and the backward pass takes: for each block what enters its MLP, and what
-    /// leaves the block (nothing for the last).
+    /// The values that the backward pass takes from the forward pass: for each block the input of its MLP, and the
+    /// output of the block (except for the last one).
     kept: Mutex<Vec<(Vec<f32>, Vec<f32>)>>,
 }
 
 impl Transformer {
-    /// The weights, for `anchor`.
+    /// Returns the weights for `anchor`.
     fn tensors(&self) -> Vec<&Tensor> {
         let mut tensors = Vec::new();
         for block in &self.blocks {
@@ -68,7 +68,7 @@ impl Transformer {
         tensors
     }
 
-    /// Keeps what the backward pass needs.
+    /// Runs the blocks and keeps the values that the backward pass needs.
     fn forward<'y>(&self, x: &[f32], y: Unset<'y>) -> Result<&'y mut [f32]> {
         let mut kept: Vec<(Vec<f32>, Vec<f32>)> = Vec::with_capacity(self.blocks.len());
         let Some((last, inner)) = self.blocks.split_last() else {
@@ -93,7 +93,7 @@ impl Transformer {
         std::mem::take(&mut *kept)
     }
 
-    /// Keeps nothing.
+    /// Runs the blocks without keeping any values.
     fn infer<'y>(&self, x: &[f32], y: Unset<'y>) -> Result<&'y mut [f32]> {
         let Some((first, others)) = self.blocks.split_first() else {
             return Ok(y.fill(x.iter().copied()));
@@ -110,12 +110,12 @@ impl Transformer {
 }
 
 impl Transformer {
-    /// `dx` from `dy`; delivers the gradients of the weights.
+    /// Computes `dx` from `dy` and adds the gradients of the weights.
     fn backward<'x>(&self, x: &[f32], dy: &[f32], dx: Unset<'x>) -> Result<&'x mut [f32]> {
         let mut dmiddle = Scratch::new(x.len());
         let mut kept = self.take_kept();
         if kept.is_empty() {
-            // The graph is differentiated for a second time.
+            // The graph is being differentiated for a second time.
             self.forward(x, Scratch::new(x.len()).unset())?;
             kept = self.take_kept();
         }

@@ -12,10 +12,10 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// Updates `param` and its moments in place; all tensors have the same shape.
+/// Updates `param` and its moments in place. All tensors have the same shape.
 ///
 /// # Errors
-/// If shapes differ or a tensor is not f32.
+/// Returns an error if shapes differ or a tensor is not f32.
 pub fn adamw(
     param: &Var,
     grad: &Tensor,
@@ -32,10 +32,10 @@ pub fn adamw(
     }])
 }
 
-/// Updates many parameters at once. Nothing is read back from the device.
+/// Updates many parameters at once. Nothing is read from the device.
 ///
 /// # Errors
-/// If shapes or devices differ, a tensor is not f32, or a variable occurs twice. Nothing is written then.
+/// Returns an error, and writes nothing, if shapes or devices differ, a tensor is not f32, or a variable occurs twice.
 pub fn adamw_all(updates: &[AdamWUpdate]) -> Result<()> {
     const OP: &str = "adamw";
     let Some(first) = updates.first() else {

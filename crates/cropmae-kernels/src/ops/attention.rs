@@ -1,7 +1,7 @@
 //! Multi-head scaled dot-product attention (Vaswani et al., arXiv 1706.03762, section 3.2).
 //!
-//! S = Q K^T / sqrt(Dh), P = softmax(S) over the keys, O = P V, for each head; heads lie side by side in rows.
-//! Dropout acts on P, and its mask is a function of (sample, head, query) and the key.
+//! For each head, S = Q K^T / sqrt(Dh), P = softmax(S) over the keys, and O = P V. The heads are side by side in rows.
+//! Dropout is applied to P, and its mask is a function of (sample, head, query) and the key.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -11,10 +11,12 @@ use crate::check::Inputs;
 use crate::compute::Compute;
 use crate::{cpu, gpu, reference};
 
-/// Self-attention on packed `qkv` (B, N, 3D), rows q, k, v, heads contiguous inside each -> (B, N, D).
+/// Computes self-attention on packed `qkv` (B, N, 3D) -> (B, N, D).
+///
+/// Each row contains q, k and v, and the heads are contiguous inside of each of them.
 ///
 /// # Errors
-/// If the shape does not fit `num_heads`, `qkv` is not f32, or p is not in 0..1.
+/// Returns an error if the shape does not fit `num_heads`, `qkv` is not f32, or p is not in 0..1.
 pub fn self_attention(
     qkv: &Tensor,
     num_heads: usize,
@@ -39,10 +41,10 @@ pub fn self_attention(
     }
 }
 
-/// Cross-attention of `q` (B, N, D) on packed `kv` (B, M, 2D), rows k, v -> (B, N, D).
+/// Computes cross-attention from `q` (B, N, D) to packed `kv` (B, M, 2D), whose rows contain k and v -> (B, N, D).
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, or p is not in 0..1.
+/// Returns an error if a shape does not fit, a tensor is not f32, or p is not in 0..1.
 pub fn cross_attention(
     q: &Tensor,
     kv: &Tensor,
@@ -64,11 +66,12 @@ pub fn cross_attention(
     }
 }
 
-/// Attention probabilities (B, H, N, M) of `q` (B, N, D) on `k` (B, M, D), for pictures. The result has no
-/// gradient.
+/// Returns the attention probabilities (B, H, N, M) from `q` (B, N, D) to `k` (B, M, D), for pictures.
+///
+/// The result has no gradient.
 ///
 /// # Errors
-/// If a shape does not fit or a tensor is not f32.
+/// Returns an error if a shape does not fit or a tensor is not f32.
 pub fn attention_map(q: &Tensor, k: &Tensor, num_heads: usize) -> Result<Tensor> {
     const OP: &str = "attention_map";
     let inputs = Inputs::new(OP, "q", q)?;

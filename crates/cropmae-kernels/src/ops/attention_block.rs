@@ -9,7 +9,7 @@ use crate::compute::Policy;
 use crate::{cpu, gpu, reference};
 
 impl AttentionWeights<'_> {
-    /// Sequences are pairs of their number and the tokens in each, of width `d`.
+    /// Checks the block on sequences of width `d`, given as pairs of their number and the number of tokens in each.
     pub(super) fn check(
         &self,
         op: &'static str,
@@ -33,12 +33,13 @@ impl AttentionWeights<'_> {
     }
 }
 
-/// `x` + proj(self_attention(qkv(LN(`x`)))), `x` (B, N, D) -> (B, N, D). `qkv` is a weight (3D, D), rows
-/// q, k, v, and a bias (3D), `proj` a weight (D, D) and a bias (D).
+/// Computes `x` + proj(self_attention(qkv(LN(`x`)))): (B, N, D) -> (B, N, D).
+///
+/// `qkv` is a weight (3D, D) with the rows of q, k and v, and a bias (3D). `proj` is a weight (D, D) and a bias (D).
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
-/// `policy` asks.
+/// Returns an error if a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device does
+/// not support `policy`.
 pub fn attention_block(
     x: &Tensor,
     norm: Norm,

@@ -1,4 +1,4 @@
-//! Dropout (Srivastava et al., JMLR 2014), alone; other ops have it built in.
+//! Dropout (Srivastava et al., JMLR 2014) as a separate op. Other ops contain it.
 
 use candle_core::{Result, Tensor};
 
@@ -7,10 +7,10 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// `x` (.., D) with elements dropped by `dropout` -> (.., D).
+/// Drops elements of `x` (.., D) by `dropout` -> (.., D).
 ///
 /// # Errors
-/// If `x` is not f32 or has no dimension, or p is not in 0..1.
+/// Returns an error if `x` is not f32 or has no dimension, or p is not in 0..1.
 pub fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
     const OP: &str = "dropout";
     let inputs = Inputs::new(OP, "x", x)?;

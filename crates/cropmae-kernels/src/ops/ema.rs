@@ -1,4 +1,4 @@
-//! Exponential moving average of weights (Polyak and Juditsky, 1992): s = d s + (1 - d) p, in place.
+//! The exponential moving average of weights (Polyak and Juditsky, 1992): s = d s + (1 - d) p, in place.
 
 use candle_core::{Result, Tensor, Var};
 
@@ -6,12 +6,12 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// Moves each average of `pairs` towards its value: `average = decay * average + (1 - decay) * value`.
-/// The averages must be distinct variables. The tensors of a pair have the same shape. Nothing is read back
-/// from the device.
+/// Moves each average of `pairs` toward its value: `average = decay * average + (1 - decay) * value`.
+///
+/// The averages must be distinct variables. The tensors of a pair have the same shape. Nothing is read from the device.
 ///
 /// # Errors
-/// If shapes or devices differ or a tensor is not f32. Nothing is written then.
+/// Returns an error, and writes nothing, if shapes or devices differ or a tensor is not f32.
 pub fn ema_all(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     const OP: &str = "ema";
     let Some((first, _)) = pairs.first() else {

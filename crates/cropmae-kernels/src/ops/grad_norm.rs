@@ -1,4 +1,4 @@
-//! The global gradient norm, for clipping and for the log: the root of the sum of all squares.
+//! The global gradient norm for clipping and for the log, which is the root of the sum of all squares.
 
 use candle_core::{Result, Tensor};
 
@@ -6,10 +6,10 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// L2 norm over all `grads` together, of any shapes. One number is read from the device.
+/// Returns the L2 norm over all `grads` together, which can have any shapes. One number is read from the device.
 ///
 /// # Errors
-/// If a tensor is not f32 or devices differ.
+/// Returns an error if a tensor is not f32 or devices differ.
 pub fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
     const OP: &str = "grad_norm";
     let Some(first) = grads.first() else {

@@ -1,7 +1,7 @@
-//! Layer normalization (Ba et al., arXiv 1607.06450), also fused with the residual sum before it.
+//! Layer normalization (Ba et al., arXiv 1607.06450), alone or fused with the residual sum before it.
 //!
-//! y = (s - mean) * rstd * weight + bias over the last dimension, rstd = 1 / sqrt(var + eps) with the
-//! biased variance. With g = dy * weight and n = (s - mean) * rstd the gradient is
+//! y = (s - mean) * rstd * weight + bias over the last dimension, where rstd = 1 / sqrt(var + eps) with the biased
+//! variance. With g = dy * weight and n = (s - mean) * rstd, the gradient is
 //! ds = rstd * (g - mean(g) - n * mean(g * n)).
 
 use candle_core::{Result, Tensor};
@@ -11,10 +11,10 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// `x` (.., D) normalized over D, times `weight` (D), plus `bias` (D) -> (.., D).
+/// Normalizes `x` (.., D) over D, multiplies it by `weight` (D) and adds `bias` (D) -> (.., D).
 ///
 /// # Errors
-/// If a shape does not fit or a tensor is not f32.
+/// Returns an error if a shape does not fit or a tensor is not f32.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     const OP: &str = "layer_norm";
     let inputs = Inputs::new(OP, "x", x)?;
@@ -29,11 +29,12 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     }
 }
 
-/// LN(`residual` + dropout(`x`)), both (.., D) -> (.., D): the step after each sub-layer of a post-norm block.
-/// `weight` and `bias` are (D).
+/// Computes LN(`residual` + dropout(`x`)), both (.., D) -> (.., D).
+///
+/// This is the step after each sub-layer of a post-norm block. `weight` and `bias` are (D).
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, p is not in 0..1, or a weight is the result of an op.
+/// Returns an error if a shape does not fit, a tensor is not f32, p is not in 0..1, or a weight is the result of an op.
 pub fn residual_layer_norm(
     x: &Tensor,
     residual: &Tensor,

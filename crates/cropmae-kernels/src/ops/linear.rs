@@ -1,4 +1,4 @@
-//! Linear layer: y = x W^T + b. The gradients are dx = dy W, dW = dy^T x, and db, the column sums of dy.
+//! A linear layer: y = x W^T + b. The gradients are dx = dy W, dW = dy^T x, and db, the column sums of dy.
 
 use candle_core::{Result, Tensor};
 
@@ -7,10 +7,10 @@ use crate::check::Inputs;
 use crate::compute::Compute;
 use crate::{cpu, gpu, reference};
 
-/// `x` (.., Din) by `weight` (Dout, Din), plus `bias` (Dout) -> (.., Dout).
+/// Multiplies `x` (.., Din) by the transpose of `weight` (Dout, Din) and adds `bias` (Dout) -> (.., Dout).
 ///
 /// # Errors
-/// If a shape does not fit or a tensor is not f32.
+/// Returns an error if a shape does not fit or a tensor is not f32.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, compute: Compute) -> Result<Tensor> {
     const OP: &str = "linear";
     let inputs = Inputs::new(OP, "x", x)?;

@@ -8,11 +8,13 @@ use crate::check::Inputs;
 use crate::compute::Policy;
 use crate::{cpu, gpu, reference};
 
-/// fc2(dropout(gelu(fc1(`x`)))). `x` (.., D), fc1 (F, D) and (F), fc2 (Dout, F) and (Dout) -> (.., Dout).
+/// Computes fc2(dropout(gelu(fc1(`x`)))): (.., D) -> (.., Dout).
+///
+/// `fc1` is a weight (F, D) and a bias (F), and `fc2` is a weight (Dout, F) and a bias (Dout).
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, p is not in 0..1, a weight is the result of an op, or the
-/// device cannot do what `policy` asks.
+/// Returns an error if a shape does not fit, a tensor is not f32, p is not in 0..1, a weight is the result of an op, or
+/// the device does not support `policy`.
 pub fn mlp(
     x: &Tensor,
     fc1: (&Tensor, &Tensor),

@@ -9,7 +9,7 @@ use crate::compute::Policy;
 use crate::{cpu, gpu, reference};
 
 impl MlpWeights<'_> {
-    /// On rows of `d` elements.
+    /// Checks the block on rows of `d` elements.
     pub(super) fn check(&self, inputs: &Inputs, d: usize) -> Result<()> {
         inputs.shape("fc2.bias", self.fc2.1, &[d])?;
         inputs.norm(self.norm, d)?;
@@ -19,12 +19,13 @@ impl MlpWeights<'_> {
     }
 }
 
-/// `x` + fc2(gelu(fc1(LN(`x`)))), `x` (.., D) -> (.., D). `fc1` is a weight (F, D) and a bias (F), `fc2` a weight
-/// (D, F) and a bias (D).
+/// Computes `x` + fc2(gelu(fc1(LN(`x`)))): (.., D) -> (.., D).
+///
+/// `fc1` is a weight (F, D) and a bias (F), and `fc2` is a weight (D, F) and a bias (D).
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
-/// `policy` asks.
+/// Returns an error if a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device does
+/// not support `policy`.
 pub fn mlp_block(
     x: &Tensor,
     norm: Norm,

@@ -1,5 +1,5 @@
-//! The public ops, a file each: what an op computes, what it requires, and its dispatch to a backend. All
-//! checks run before the dispatch, so that backends differ in nothing but speed and rounding.
+//! The public ops, one file each, with their definitions, checks and dispatch to a backend. All checks run before the
+//! dispatch, so that backends differ only in speed and rounding.
 
 mod adamw;
 mod attention;

@@ -1,8 +1,8 @@
-//! Patch embedding of vision transformers (Dosovitskiy et al., arXiv 2010.11929, section 3.1).
+//! The patch embedding of vision transformers (Dosovitskiy et al., arXiv 2010.11929, section 3.1).
 //!
-//! The convolution with stride P is a matrix product on patches. Only visible patches are embedded, and
-//! the row of the position table is added at once. The weight stays in the convolution's layout
-//! (D, 3, P, P); its columns are brought to the patches' (row, column, channel) order once per call.
+//! The convolution with stride P is a matrix product on patches. Only visible patches are embedded, and the rows of the
+//! position table are added in the same pass. The weight has the layout of a convolution (D, 3, P, P). Each call sorts
+//! its columns once into the (row, column, channel) order of the patches.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -11,15 +11,15 @@ use crate::check::Inputs;
 use crate::compute::Compute;
 use crate::{cpu, gpu, reference};
 
-/// Embeds `patches` (B, N, P*P*3), values in (row, column, channel) order, by the convolution `weight`
-/// (D, 3, P, P), plus `bias` (D), plus each patch's row of the position table `pos` (N, D).
+/// Embeds `patches` `(B, N, P*P*3)`, whose values are in (row, column, channel) order.
 ///
-/// With `ids_keep` (B, K) u32 only those patches are embedded, in that order: -> (B, K, D), otherwise
-/// (B, N, D). The position table is a constant: no gradient flows to it.
+/// The patches are multiplied by the convolution `weight` (D, 3, P, P), and `bias` (D) and the row of each patch in the
+/// position table `pos` (N, D) are added. With `ids_keep` (B, K) u32, only these patches are embedded, in this order:
+/// the result is (B, K, D), otherwise (B, N, D). The position table is a constant without a gradient.
 ///
 /// # Errors
-/// If a shape or type does not fit, an id is not below N, `patches` is tracked (there is no gradient for
-/// pixels), or a weight is the result of an op.
+/// Returns an error if a shape or type does not fit, an id is not below N, `patches` is tracked (pixels have no
+/// gradient), or a weight is the result of an op.
 pub fn patch_embed(
     patches: &Tensor,
     ids_keep: Option<&Tensor>,

@@ -1,7 +1,7 @@
-//! The reconstruction loss of masked autoencoders (He et al., arXiv 2111.06377, section 3): mean squared
+//! The reconstruction loss of masked autoencoders (He et al., arXiv 2111.06377, section 3), which is the mean squared
 //! error on removed patches, by default against pixels that are normalized for each patch.
 //!
-//! d pred = 2 (pred - target) / (B R V). The target gets no gradient.
+//! The gradient is d pred = 2 (pred - target) / (B R V). The target has no gradient.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -9,13 +9,13 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// Mean squared error per patch of `pred` against `target`, averaged over all patches given.
+/// Returns the mean squared error of `pred` against `target` over all patches, as a scalar.
 ///
-/// `pred`, `target` (B, R, V): the R removed patches of each sample, V values each. With `norm_pix` each
-/// target patch is normalized by its own mean and unbiased variance (+ 1e-6 under the root). -> scalar.
+/// `pred` and `target` (B, R, V) are the R removed patches of each sample with V values each. If `norm_pix` is true,
+/// each target patch is normalized by its mean and unbiased variance (+ 1e-6 under the root).
 ///
 /// # Errors
-/// If shapes differ, a tensor is not f32, or `target` is tracked (it gets no gradient).
+/// Returns an error if shapes differ, a tensor is not f32, or `target` is tracked (it has no gradient).
 pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tensor> {
     const OP: &str = "pixel_loss";
     let inputs = Inputs::new(OP, "pred", pred)?;
@@ -29,10 +29,10 @@ pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tens
     }
 }
 
-/// [`pixel_loss`] of `pred` (B, R, V) against the rows `ids` (B, R) u32 of `patches` (B, N, V) -> scalar.
+/// Returns the [`pixel_loss`] of `pred` (B, R, V) against the rows `ids` (B, R) u32 of `patches` (B, N, V), as a scalar.
 ///
 /// # Errors
-/// If a shape or type does not fit, an id is not below N, or `patches` is tracked.
+/// Returns an error if a shape or type does not fit, an id is not below N, or `patches` is tracked.
 pub fn masked_pixel_loss(
     pred: &Tensor,
     patches: &Tensor,

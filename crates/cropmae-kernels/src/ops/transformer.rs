@@ -1,7 +1,7 @@
-//! Pre-norm transformer blocks in a row as one op: each x + attention(LN(x)), then x + mlp(LN(x)).
+//! A sequence of pre-norm transformer blocks as one op. Each block is x + attention(LN(x)), then x + mlp(LN(x)).
 //!
-//! Sequences of several lengths go through as one matrix of tokens: only attention tells them apart, and a
-//! short one (the few visible patches of a masked view) adds rows to products instead of products.
+//! Token sequences of several lengths form one matrix of tokens. Only attention distinguishes them. A short sequence,
+//! such as the few visible patches of a masked view, adds rows to existing products instead of further products.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -10,12 +10,14 @@ use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// `blocks` one after the other on the tokens `x` (T, D) -> (T, D). `segments` says how the tokens divide into
-/// sequences, as pairs of their number and the tokens in each: tokens attend inside of their sequence.
+/// Applies `blocks` one after the other to the tokens `x` (T, D) -> (T, D).
+///
+/// `segments` divides the tokens into sequences, as pairs of their number and the number of tokens in each. Tokens only
+/// attend to tokens of their sequence.
 ///
 /// # Errors
-/// If a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device cannot do what
-/// a block's policy asks.
+/// Returns an error if a shape does not fit, a tensor is not f32, a weight is the result of an op, or the device does
+/// not support the policy of a block.
 pub fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],

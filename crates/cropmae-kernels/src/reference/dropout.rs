@@ -1,15 +1,15 @@
-//! Dropout: the counter hash of [`crate::Dropout`], computed on the device.
+//! Dropout with the hash of [`crate::Dropout`], computed on the device.
 //!
-//! candle has no bit operations and no products modulo 2^32. So a word of the hash is two halves of 16 bits in
-//! tensors of u32, in which nothing overflows; shifts are divisions, and an exclusive or of two bytes is looked
-//! up. Only the two words of each row (8 bytes a row) and that table (256 KiB) are uploaded; everything that has
-//! an element's size is computed where the tensor lies.
+//! candle has no bit operations and no products modulo 2^32. Therefore a word of the hash is stored as two halves of 16
+//! bits in tensors of u32, in which nothing overflows. Shifts are divisions, and the exclusive or of two bytes is in a
+//! table. Only the two words of each row (8 bytes per row) and the table (256 KiB) are uploaded. All values per element
+//! are computed on the device.
 
 use candle_core::{D, Device, Result, Tensor};
 
 use crate::args::{Dropout, MIX};
 
-/// `x` with elements dropped, whose rows are those of its last dimension.
+/// Drops elements of `x`, whose rows are those of its last dimension.
 pub(crate) fn dropout(x: &Tensor, dropped: Dropout) -> Result<Tensor> {
     let cols = x.dim(D::Minus1)?;
     let mask = mask((x.elem_count() / cols, cols), dropped, x.device())?;
@@ -18,7 +18,7 @@ pub(crate) fn dropout(x: &Tensor, dropped: Dropout) -> Result<Tensor> {
     x * mask.reshape(x.shape())?
 }
 
-/// [`dropout`] where there is some.
+/// Applies [`dropout`], if any.
 pub(super) fn maybe_dropout(x: &Tensor, dropped: Option<Dropout>) -> Result<Tensor> {
     match dropped {
         Some(dropped) => dropout(x, dropped),
@@ -26,7 +26,7 @@ pub(super) fn maybe_dropout(x: &Tensor, dropped: Option<Dropout>) -> Result<Tens
     }
 }
 
-/// 1 where an element is kept and 0 where it is dropped, (`rows`, `cols`).
+/// Returns the mask (`rows`, `cols`), which is 1 for kept elements and 0 for dropped elements.
 fn mask((rows, cols): (usize, usize), dropped: Dropout, device: &Device) -> Result<Tensor> {
     let words: Vec<u32> = (0..rows).flat_map(|row| dropped.row_words(row)).collect();
     let words = Tensor::from_vec(words, (rows, 2), device)?;
@@ -41,13 +41,13 @@ fn mask((rows, cols): (usize, usize), dropped: Dropout, device: &Device) -> Resu
     h.broadcast_ge(&bits.constant(dropped.threshold())?)
 }
 
-/// Words of 32 bits as halves, each below 2^16, in tensors of u32.
+/// Words of 32 bits, as halves below 2^16 in tensors of u32.
 struct Halves {
     high: Tensor,
     low: Tensor,
 }
 
-/// Arithmetic of words on a device.
+/// The arithmetic of words on a device.
 struct Bits<'a> {
     device: &'a Device,
     /// The exclusive or of a and b at 256 a + b.
@@ -67,30 +67,30 @@ impl<'a> Bits<'a> {
         Tensor::full(value, (1, 1), self.device)
     }
 
-    /// `x` >> `bits`.
+    /// Returns `x` >> `bits`.
     fn shifted(&self, x: &Tensor, bits: u32) -> Result<Tensor> {
         x.broadcast_div(&self.constant(1 << bits)?)
     }
 
-    /// `x` without its lowest `bits` bits moved down, and these bits.
+    /// Returns `x` >> `bits`, and the lowest `bits` bits of `x`.
     fn split(&self, x: &Tensor, bits: u32) -> Result<(Tensor, Tensor)> {
         let high = self.shifted(x, bits)?;
         let low = (x - high.affine(f64::from(1u32 << bits), 0.0)?)?;
         Ok((high, low))
     }
 
-    /// `x` modulo 2^16.
+    /// Returns `x` modulo 2^16.
     fn low(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.split(x, 16)?.1)
     }
 
-    /// `x` as halves.
+    /// Returns the halves of `x`.
     fn halves(&self, x: &Tensor) -> Result<Halves> {
         let (high, low) = self.split(x, 16)?;
         Ok(Halves { high, low })
     }
 
-    /// The exclusive or of values below 2^16, of any two shapes that fit.
+    /// Returns the exclusive or of values below 2^16, with shapes that can be broadcast.
     fn xor(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let ((a_high, a_low), (b_high, b_low)) = (self.split(a, 8)?, self.split(b, 8)?);
         let bytes = |a: Tensor, b: &Tensor| {
@@ -108,13 +108,13 @@ impl<'a> Bits<'a> {
         })
     }
 
-    /// `x` ^ (`x` >> 16).
+    /// Returns `x` ^ (`x` >> 16).
     fn xor_shifted_16(&self, x: Halves) -> Result<Halves> {
         let low = self.xor(&x.low, &x.high)?;
         Ok(Halves { low, ..x })
     }
 
-    /// `x` ^ (`x` >> 15).
+    /// Returns `x` ^ (`x` >> 15).
     fn xor_shifted_15(&self, x: &Halves) -> Result<Halves> {
         let (top, rest) = self.split(&x.high, 15)?;
         let low = (rest.affine(2.0, 0.0)? + self.shifted(&x.low, 15)?)?;
@@ -122,18 +122,18 @@ impl<'a> Bits<'a> {
         self.xor_words(x, &shifted)
     }
 
-    /// `a` + `b` modulo 2^32.
+    /// Returns `a` + `b` modulo 2^32.
     fn add(&self, a: &Halves, b: &Halves) -> Result<Halves> {
         let (carry, low) = self.split(&a.low.broadcast_add(&b.low)?, 16)?;
         let high = self.low(&(a.high.broadcast_add(&b.high)? + carry)?)?;
         Ok(Halves { high, low })
     }
 
-    /// `x` times `factor` modulo 2^32.
+    /// Returns `x` times `factor` modulo 2^32.
     fn multiply(&self, x: &Halves, factor: u32) -> Result<Halves> {
         let times = |half: &Tensor, factor: u32| half.affine(f64::from(factor), 0.0);
         let (factor_high, factor_low) = (factor >> 16, factor & 0xffff);
-        // Products of halves are below 2^32. Of the upper ones only the lower half counts.
+        // Products of halves are below 2^32. Only the lower halves of the upper products are needed.
         let (carry, low) = self.split(&times(&x.low, factor_low)?, 16)?;
         let cross = [times(&x.low, factor_high)?, times(&x.high, factor_low)?];
         let high = ((self.low(&cross[0])? + self.low(&cross[1])?)? + carry)?;

@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 use super::dropout::maybe_dropout;
 use crate::args::{Dropout, Norm};
 
-/// LN over the last dimension.
+/// Computes LN over the last dimension.
 pub(crate) fn layer_norm(x: &Tensor, norm: Norm) -> Result<Tensor> {
     let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let var = centered.sqr()?.mean_keepdim(D::Minus1)?;
@@ -15,7 +15,7 @@ pub(crate) fn layer_norm(x: &Tensor, norm: Norm) -> Result<Tensor> {
         .broadcast_add(norm.bias)
 }
 
-/// LN(residual + dropout(x)).
+/// Computes LN(residual + dropout(x)).
 pub(crate) fn residual_layer_norm(
     x: &Tensor,
     residual: &Tensor,

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::product::matmul;
 use crate::compute::Compute;
 
-/// x W^T + b.
+/// Computes x W^T + b.
 pub(crate) fn linear(
     x: &Tensor,
     (weight, bias): (&Tensor, &Tensor),

@@ -7,7 +7,7 @@ use super::linear::linear;
 use crate::args::Dropout;
 use crate::compute::Compute;
 
-/// fc2(dropout(gelu(fc1(x)))).
+/// Computes fc2(dropout(gelu(fc1(x)))).
 pub(crate) fn mlp(
     x: &Tensor,
     fc1: (&Tensor, &Tensor),
@@ -16,7 +16,7 @@ pub(crate) fn mlp(
     compute: Compute,
 ) -> Result<Tensor> {
     let pre = linear(x, fc1, compute)?;
-    // candle's `gelu_erf` has the right value but a slope with six digits.
+    // The value of candle's `gelu_erf` is right, but its slope only has six digits.
     let act = (&pre * ((&pre / 2f64.sqrt())?.erf()? + 1.0)?)?.affine(0.5, 0.0)?;
     linear(&maybe_dropout(&act, dropped)?, fc2, compute)
 }

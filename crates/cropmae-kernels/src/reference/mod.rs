@@ -1,7 +1,7 @@
-//! Every op composed of candle's own operations, a file each.
+//! The ops composed of candle's operations, one file each.
 //!
-//! Devices without kernels run these, and the tests compare the kernels with them. They are slower and keep
-//! more for the backward pass, which is candle's. They run in any float type; callers have checked the inputs.
+//! Devices without kernels use them, and the tests compare the kernels with them. They are slower and keep more for the
+//! backward pass, which is that of candle. They accept any float type, and callers check the inputs.
 
 mod attention;
 mod dropout;
@@ -26,7 +26,7 @@ pub(crate) use transformer::{attention_block, mlp_block, transformer};
 
 use candle_core::{Result, Tensor};
 
-/// Rows `ids` (B, K) of `x` (B, N, D) -> (B, K, D).
+/// Selects rows `ids` (B, K) of `x` (B, N, D) -> (B, K, D).
 fn gather_rows(x: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let (b, k) = ids.dims2()?;
     let index = ids

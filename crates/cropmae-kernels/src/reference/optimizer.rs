@@ -1,10 +1,10 @@
-//! What an update of the weights consists of.
+//! AdamW, the moving average and the gradient norm.
 
 use candle_core::{DType, Result, Tensor, Var};
 
 use crate::args::AdamWUpdate;
 
-/// AdamW updates, in place.
+/// Makes AdamW updates in place.
 pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
     updates.iter().try_for_each(adamw_one)
 }
@@ -28,7 +28,7 @@ fn adamw_one(update: &AdamWUpdate) -> Result<()> {
     param.set(&((param.as_detached_tensor() * (1.0 - s.lr * s.weight_decay))? - change)?)
 }
 
-/// Moves averages towards their values, in place.
+/// Moves averages toward their values in place.
 pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     pairs.iter().try_for_each(|(average, value)| {
         let kept = (average.as_detached_tensor() * decay)?;
@@ -36,7 +36,7 @@ pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     })
 }
 
-/// The norm over all tensors: squares are summed on the device, and one number is read.
+/// Returns the norm over all tensors. Squares are summed on the device, and one number is read.
 pub(crate) fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
     let squares = grads
         .iter()

@@ -6,7 +6,7 @@ use super::gather_rows;
 use super::linear::linear;
 use crate::compute::Compute;
 
-/// Patches times the convolution's weight, plus bias and position; only rows `ids_keep`, if given.
+/// Multiplies patches by the weight and adds bias and positions. With `ids_keep`, only these patches are embedded.
 pub(crate) fn patch_embed(
     patches: &Tensor,
     ids_keep: Option<&Tensor>,
@@ -15,7 +15,7 @@ pub(crate) fn patch_embed(
     compute: Compute,
 ) -> Result<Tensor> {
     let (b, _, values) = patches.dims3()?;
-    // (D, 3, P, P) -> (D, P P 3), the order of the pixels in a patch
+    // (D, 3, P, P) -> (D, P P 3), which is the order of the pixels in a patch
     let weight = weight
         .permute((0, 2, 3, 1))?
         .contiguous()?

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::gather_rows;
 
-/// Mean squared error against the rows `ids` of `patches`, or all of them.
+/// Returns the mean squared error against the rows `ids` of `patches`, or against all rows.
 pub(crate) fn pixel_loss(
     pred: &Tensor,
     patches: &Tensor,

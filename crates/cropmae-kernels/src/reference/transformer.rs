@@ -9,7 +9,7 @@ use super::mlp::mlp;
 use crate::args::{AttentionWeights, BlockWeights, MlpWeights};
 use crate::compute::Compute;
 
-/// x + proj(self_attention(qkv(LN(x)))).
+/// Computes x + proj(self_attention(qkv(LN(x)))).
 pub(crate) fn attention_block(
     x: &Tensor,
     weights: AttentionWeights,
@@ -21,13 +21,13 @@ pub(crate) fn attention_block(
     x + linear(&y, weights.proj, compute)?
 }
 
-/// x + fc2(gelu(fc1(LN(x)))).
+/// Computes x + fc2(gelu(fc1(LN(x)))).
 pub(crate) fn mlp_block(x: &Tensor, weights: MlpWeights, compute: Compute) -> Result<Tensor> {
     let h = layer_norm(x, weights.norm)?;
     x + mlp(&h, weights.fc1, weights.fc2, None, compute)?
 }
 
-/// Blocks on segments of sequences, one segment after the other.
+/// Applies blocks to segments of sequences, one segment after the other.
 pub(crate) fn transformer(
     x: &Tensor,
     segments: &[(usize, usize)],

@@ -1,4 +1,4 @@
-//! self_attention, cross_attention, attention_map.
+//! Tests of self_attention, cross_attention and attention_map.
 
 use candle_core::{D, DType, Tensor, Var};
 use cropmae_kernels::{
@@ -8,7 +8,7 @@ use cropmae_kernels::{
 
 use crate::support::{BACKENDS, assert_close, check, tensor, var};
 
-/// Batch, queries, keys, heads, width of a head.
+/// The batch size, queries, keys, heads and width of a head.
 const SHAPES: [(usize, usize, usize, usize, usize); 8] = [
     (1, 1, 1, 1, 8),
     (1, 3, 1, 2, 16),
@@ -16,9 +16,9 @@ const SHAPES: [(usize, usize, usize, usize, usize); 8] = [
     (1, 197, 197, 2, 32),
     (2, 50, 197, 1, 64),
     (1, 197, 3, 1, 64),
-    // More queries than a tile has.
+    // This case has more queries than a tile.
     (1, 90, 2600, 1, 8),
-    // The tokens of a frame of 480x880.
+    // These are the tokens of a frame of 480x880 pixels.
     (1, 1651, 1651, 1, 32),
 ];
 
@@ -71,7 +71,7 @@ fn attention_map_matches() {
         let (q, k) = (tensor(&[b, n, h * dh], 1), tensor(&[b, m, h * dh], 2));
         check_map(&q, &k, h);
     }
-    // Views of packed projections, as pictures take them.
+    // The inputs are views of packed projections, as for pictures.
     let qkv = tensor(&[2, 5, 48], 3);
     let (q, k) = (
         qkv.narrow(2, 0, 16).unwrap(),
@@ -80,7 +80,7 @@ fn attention_map_matches() {
     check_map(&q, &k, 2);
 }
 
-/// Rows are distributions, the same on all backends.
+/// Rows are distributions and equal on all backends.
 fn check_map(q: &Tensor, k: &Tensor, heads: usize) {
     let wide = [q, k].map(|x| x.to_dtype(DType::F64).unwrap());
     let expected = Backend::Reference.with(|| attention_map(&wide[0], &wide[1], heads).unwrap());
@@ -101,7 +101,7 @@ fn attention_block_is_its_steps() {
                 var(&[b, n, d], 1),
                 var(&[d], 2),
                 var(&[d], 3),
-                // Small weights: large scores would magnify rounding.
+                // The weights are small, because large scores would increase rounding errors.
                 Var::from_tensor(&(tensor(&[3 * d, d], 4) * 0.2).unwrap()).unwrap(),
                 var(&[3 * d], 5),
                 var(&[d, d], 6),

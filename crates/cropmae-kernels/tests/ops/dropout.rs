@@ -1,5 +1,5 @@
-//! The mask is the same on every backend, and its statistics are right; that forward and backward agree is part of
-//! every op's comparison.
+//! Tests that the mask is the same on every backend and that its statistics are right. The comparison of every op also
+//! checks that the forward and the backward pass use the same mask.
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_kernels::{Dropout, dropout};
@@ -18,7 +18,7 @@ fn backward_uses_the_mask_of_the_forward() {
     check(&[var(&[2, 70, 5], 1)], |i| dropout(&i[0], drop));
 }
 
-/// Every bit of the hash counts: the reference computes it from halves of words.
+/// The reference computes the hash from halves of words, so every bit is compared.
 #[test]
 fn masks_are_the_same_on_all_backends() {
     let shapes: [&[usize]; 6] = [
@@ -26,7 +26,7 @@ fn masks_are_the_same_on_all_backends() {
         &[7, 3],
         &[2, 3, 4, 197],
         &[1000, 256],
-        // Columns beyond 16 bits.
+        // The columns need more than 16 bits.
         &[2, 70_001],
         &[70_001, 2],
     ];
@@ -53,7 +53,7 @@ fn keep_rate_is_right_overall_and_in_each_row_and_column() {
             mask.iter()
                 .all(|&v| v == 0.0 || (v * keep - 1.0).abs() < 1e-6)
         );
-        // Six standard deviations of a binomial share.
+        // The limit is six standard deviations of a binomial share.
         let slack = |n: usize| 6.0 * (keep * (1.0 - keep) / n as f64).sqrt() + 1e-12;
         assert!((kept(&mask) / mask.len() as f64 - keep).abs() <= slack(mask.len()));
         for row in mask.chunks(cols) {
@@ -67,7 +67,7 @@ fn keep_rate_is_right_overall_and_in_each_row_and_column() {
 }
 
 #[test]
-fn neighbours_are_independent() {
+fn neighbors_are_independent() {
     let (rows, cols) = (300, 300);
     let mask = mask(0.5, 7, rows, cols);
     let sign = |i: usize| if mask[i] == 0.0 { -1.0 } else { 1.0 };

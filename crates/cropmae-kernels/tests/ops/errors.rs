@@ -1,4 +1,4 @@
-//! Wrong inputs are refused with the op, the tensor, what was found and what was expected.
+//! Tests the messages for wrong inputs, which contain the op, the tensor, what was found and what was expected.
 
 use candle_core::{DType, Device, Result, Tensor};
 use cropmae_kernels::{
@@ -193,7 +193,7 @@ fn types_that_differ() {
     refused(|| layer_norm(&half, &row, &row, 1e-6), &["x", "F16", "f32"]);
 }
 
-/// Gradients that could not be delivered are refused when the op is applied.
+/// Gradients that would be lost cause an error when the op is applied.
 #[test]
 fn lost_gradients() {
     let (x, row, square) = (tensor(&[1, 3, 4], 1), tensor(&[4], 2), tensor(&[4, 4], 3));

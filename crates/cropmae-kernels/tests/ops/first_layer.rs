@@ -1,4 +1,4 @@
-//! A layer whose input is not tracked trains each of its weights alone.
+//! Tests that each weight of a layer is trained alone if the input is not tracked.
 
 use candle_core::{Result, Tensor};
 use cropmae_kernels::{
@@ -88,7 +88,7 @@ fn train_a_first_layer() {
     for (i, (shape, layer)) in layers.iter().enumerate() {
         let only_var = var(shape, 3);
         let y = layer(&only_var).unwrap();
-        // Squared, as the mean of a normalized row would have no slope.
+        // The output is squared, because the mean of a normalized row has no slope.
         let store = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
         let grad = store
             .get(&only_var)

@@ -1,4 +1,4 @@
-//! `backward` and `Gradients`: nothing is lost, nothing counted twice, NaN arrives.
+//! Tests that `backward` and `Gradients` lose nothing, count nothing twice, and propagate NaN.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
@@ -10,7 +10,7 @@ use cropmae_kernels::{
 use crate::KERNELS;
 use crate::support::{BACKENDS, assert_close, bits, on_every_backend, tensor, var};
 
-/// A small network that uses every op and owns every kind of weight.
+/// A small network with every op and every kind of weight.
 struct Network {
     vars: Vec<Var>,
     patches: Tensor,
@@ -187,7 +187,7 @@ fn both_shares() {
     assert_close(store.get(&bias).unwrap(), &expected, 1e-6, "bias");
 }
 
-/// An op keeps the backend that it was called on.
+/// An op keeps the backend of its call.
 #[test]
 fn the_backward_pass_runs_where_the_forward_pass_ran() {
     let (weight, bias, x) = (var(&[4, 4], 1), var(&[4], 2), tensor(&[3, 4], 3));
@@ -204,7 +204,7 @@ fn the_backward_pass_runs_where_the_forward_pass_ran() {
             assert_eq!(other.with(|| grads(&loss(backend))), expected);
         }
     }
-    // The kernels need `Gradients`, and the reference is candle's own graph.
+    // The kernels need `Gradients`, and the reference only uses candle's graph.
     assert!(loss(KERNELS).backward().is_err());
     assert!(loss(Backend::Reference).backward().is_ok());
 }
@@ -218,7 +218,7 @@ fn plain_backward_is_refused_not_silent() {
         .unwrap();
     let message = loss.backward().unwrap_err().to_string();
     assert!(message.contains("cropmae_kernels::backward"), "{message}");
-    // A failed pass leaves nothing behind.
+    // A failed pass has no effect on later ones.
     assert!(backward(&loss).is_ok());
 }
 
@@ -226,7 +226,7 @@ fn plain_backward_is_refused_not_silent() {
 fn a_failed_pass_uninstalls_the_sums() {
     let weight = var(&[4, 4], 1);
     let y = linear(&tensor(&[2, 4], 3), &weight, &tensor(&[4], 4), Compute::F32).unwrap();
-    // An op without a backward pass, downstream of ours.
+    // This op has no backward pass and uses the result of our ops.
     let broken = y.apply_op1(NoBackward).unwrap().sum_all().unwrap();
     assert!(backward(&broken).is_err());
     assert!(

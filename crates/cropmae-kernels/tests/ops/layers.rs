@@ -1,4 +1,4 @@
-//! layer_norm, residual_layer_norm, linear, mlp, patch_embed.
+//! Tests of layer_norm, residual_layer_norm, linear, mlp and patch_embed.
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_kernels::{
@@ -10,7 +10,7 @@ use crate::support::{BACKENDS, assert_close, bits, check, like, tensor, var};
 
 const EPS: f64 = 1e-6;
 
-/// Shapes of inputs: one row, odd counts, more rows than one task has, a 2-D and a 4-D input.
+/// The shapes of inputs: one row, odd counts, more rows than one task has, a 2-D and a 4-D input.
 const SHAPES: [&[usize]; 7] = [
     &[1, 1, 8],
     &[2, 3, 33],
@@ -85,7 +85,7 @@ fn strided_inputs_are_read_right() {
 
 #[test]
 fn mlp_matches() {
-    // The last input has more rows than the activations that exist at a time.
+    // The last input has more rows than the activations that exist at the same time.
     let shapes = SHAPES.iter().copied().chain([&[2, 600, 4][..]]);
     for shape in shapes {
         let d = shape[shape.len() - 1];
@@ -150,7 +150,7 @@ fn mlp_block_is_its_steps() {
     }
 }
 
-/// Without a variable nothing is kept for a backward pass; the values are the same.
+/// Without a variable, nothing is kept for a backward pass, and the values are the same.
 #[test]
 fn constants_give_the_same_values() {
     let d = 16;
@@ -192,7 +192,7 @@ fn patch_embed_matches() {
         let weight = var(&[d, 3, p, p], 3);
         let bias = var(&[d], 4);
         for keep in [None, Some(0), Some(1), Some(n.div_ceil(2))] {
-            // Every third patch, counted backwards from the last.
+            // Use every third patch, backward from the last one.
             let ids = keep.map(|k| {
                 let ids: Vec<u32> = (0..b * k)
                     .map(|i| ((n - 1 + 2 * n * i - i % n) % n) as u32)
@@ -226,7 +226,7 @@ fn patch_embed_matches() {
     }
 }
 
-/// The convolution that the checkpoint's weight belongs to.
+/// Computes the convolution that the weight of the checkpoint belongs to.
 #[test]
 fn patch_embed_is_the_convolution() {
     let (b, p, d, grid) = (2, 4, 6, 3);

@@ -1,4 +1,4 @@
-//! pixel_loss and masked_pixel_loss.
+//! Tests of pixel_loss and masked_pixel_loss.
 
 use candle_core::{Device, Tensor};
 use cropmae_kernels::{masked_pixel_loss, pixel_loss};

@@ -1,5 +1,5 @@
-//! Every op on every backend: the kernels and the reference in f32 against the reference in f64, whose gradients
-//! are compared with finite differences; thread counts, NaN and messages.
+//! Tests every op on every backend. The kernels and the reference in f32 are compared with the reference in f64, whose
+//! gradients are compared with finite differences. Other tests check thread counts, NaN and messages.
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in its helpers too"

@@ -1,4 +1,4 @@
-//! adamw, adamw_all, ema_all, grad_norm.
+//! Tests of adamw, adamw_all, ema_all and grad_norm.
 
 use candle_core::{DType, Device, Tensor, Var};
 use cropmae_kernels::{AdamWStep, AdamWUpdate, Backend, adamw, adamw_all, ema_all, grad_norm};
@@ -15,7 +15,7 @@ const STEP: AdamWStep = AdamWStep {
     grad_scale: 0.5,
 };
 
-/// Large enough to be split over tasks, and odd.
+/// An odd number of elements that is large enough for several tasks.
 const LEN: usize = 40_001;
 
 #[test]

@@ -1,4 +1,4 @@
-//! How blocks may run: recomputation changes no bit, bfloat16 only rounds, and neither depends on threads.
+//! Tests the policies of blocks: recomputation changes no bit, bfloat16 only rounds, and neither depends on threads.
 
 use candle_core::{Result, Tensor, Var};
 use cropmae_kernels::{
@@ -52,7 +52,7 @@ impl Blocks {
         pixel_loss(&x, &tensor(x.dims(), 77), false)
     }
 
-    /// The loss and then the gradient of every variable.
+    /// Returns the loss and then the gradient of every variable.
     fn run(&self, policy: Policy) -> Vec<Tensor> {
         let loss = self.loss(policy).unwrap();
         let store = backward(&loss).unwrap();
@@ -91,7 +91,7 @@ fn a_second_backward_pass_finds_what_the_first_has_freed() {
     assert!(grads() == grads());
 }
 
-/// Records that nothing is computed in bfloat16 by a test that continues in f32.
+/// Records that a test uses f32 instead of bfloat16.
 #[track_caller]
 fn skip_bf16() {
     cropmae_fixtures::skip("this CPU has no AVX-512 for bfloat16");
@@ -119,7 +119,7 @@ fn round_operands(backend: Backend) {
         let (exact, rounded) = (flat(exact), flat(rounded));
         let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
         let apart: Vec<f64> = exact.iter().zip(&rounded).map(|(a, b)| a - b).collect();
-        // Eight bits of mantissa, through a few layers.
+        // The limit is for eight bits of mantissa and a few layers.
         assert!(
             norm(&apart) < 0.02 * norm(&exact),
             "{i}: {} of {}",
@@ -129,7 +129,7 @@ fn round_operands(backend: Backend) {
     }
 }
 
-/// The reference rounds what the kernels round, so that only the order of summation is left.
+/// The reference rounds the same values as the kernels, so that only the order of summation differs.
 #[test]
 fn bf16_is_the_same_on_all_backends() {
     let inputs = [var(&[2, 37, 40], 1), var(&[48, 40], 2), var(&[48], 3)];
@@ -159,12 +159,12 @@ fn bf16_is_the_same_on_all_backends() {
     let [kernels, reference] =
         BACKENDS.map(|backend| backend.with(|| blocks.run(policy(Compute::Bf16, false))));
     for (i, (kernels, reference)) in kernels.iter().zip(&reference).enumerate() {
-        // A last bit that differs in f32 may round to another bfloat16.
+        // A value that differs in the last bit in f32 may be rounded to another bfloat16.
         assert_close(kernels, reference, 1e-2, &format!("blocks: {i}"));
     }
 }
 
-/// Activations that would have been recomputed are not kept in silence.
+/// Activations that should be recomputed are not silently kept.
 #[test]
 fn recomputation_is_refused_where_it_is_not_done() {
     let blocks = Blocks::new();

@@ -1,4 +1,4 @@
-//! Test tensors and the comparison that every op goes through.
+//! Test tensors and the comparison for all ops.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{Backend, backward};
@@ -8,14 +8,14 @@ use crate::KERNELS;
 /// The kernels that are tested, and the reference.
 pub const BACKENDS: [Backend; 2] = [KERNELS, Backend::Reference];
 
-/// Runs `f` with each backend as that of the CPU.
+/// Calls `f` with each backend as that of the CPU.
 pub fn on_every_backend(f: impl Fn(Backend)) {
     for backend in BACKENDS {
         backend.with(|| f(backend));
     }
 }
 
-/// Values in -1..1 that depend on `seed`.
+/// Returns values in -1..1 that depend on `seed`.
 pub fn values(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
     (0..len)
@@ -37,7 +37,7 @@ pub fn var(shape: &[usize], seed: u64) -> Var {
     Var::from_tensor(&tensor(shape, seed)).unwrap()
 }
 
-/// All elements in order.
+/// Returns all elements in order.
 pub fn flat(x: &Tensor) -> Vec<f64> {
     x.flatten_all()
         .unwrap()
@@ -52,7 +52,7 @@ pub fn bits(x: &Tensor) -> Vec<u32> {
     x.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Every element of `found` within `tolerance` of `expected`, as a share of the largest one.
+/// Asserts that every element of `found` is within `tolerance` of `expected`, as a share of the largest one.
 #[track_caller]
 pub fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
     assert_eq!(found.dims(), expected.dims(), "{what}: shape");
@@ -66,13 +66,13 @@ pub fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &st
     }
 }
 
-/// A scalar that weighs every output element differently.
+/// Returns a scalar with a different weight for every output element.
 fn weighed(y: &Tensor) -> Result<Tensor> {
     let weights = tensor(y.dims(), 99).to_dtype(y.dtype())?;
     (y * weights)?.sum_all()
 }
 
-/// `x` in the type of `other`.
+/// Converts `x` to the type of `other`.
 pub fn like(x: &Tensor, other: &Tensor) -> Tensor {
     x.to_dtype(other.dtype()).unwrap()
 }
@@ -91,7 +91,7 @@ pub fn twice<R: Send>(f: impl Fn() -> R + Sync) -> [R; 2] {
     [3, 1].map(|threads| in_pool(threads, || KERNELS.with(&f)))
 }
 
-/// Output and gradients of an op at `inputs`.
+/// Returns the output and the gradients of an op at `inputs`.
 fn run(inputs: &[Var], op: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)) -> (Tensor, Vec<Tensor>) {
     let tensors: Vec<Tensor> = inputs.iter().map(|v| v.as_tensor().clone()).collect();
     let y = op(&tensors).unwrap();
@@ -110,9 +110,10 @@ pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
         .install(f)
 }
 
-/// `op` on the kernels and on the reference must agree with the reference in f64, in value and in all gradients.
-/// The kernels must give the same bits [`twice`], and the gradient of the reference must agree with a
-/// finite difference. `op` gets `inputs`, in f32 or f64.
+/// Compares `op` on the kernels and on the reference with the reference in f64, in its value and all gradients.
+///
+/// The kernels must give the same bits [`twice`], and the gradient of the reference must agree with a finite
+/// difference. `op` receives `inputs` in f32 or f64.
 #[track_caller]
 pub fn check(inputs: &[Var], op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
     let [(y, grads), (y1, grads1)] = twice(|| run(inputs, &op));

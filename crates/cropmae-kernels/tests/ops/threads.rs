@@ -1,4 +1,4 @@
-//! Results of the kernels do not depend on the number of threads.
+//! Tests that results of the kernels do not depend on the number of threads.
 
 use candle_core::Var;
 use cropmae_kernels::{
@@ -8,7 +8,7 @@ use cropmae_kernels::{
 
 use crate::support::{bits, in_pool, tensor, var};
 
-/// At sizes where the products are shared out over threads.
+/// The sizes are large enough for products on several threads.
 #[test]
 fn thread_count_changes_no_bit() {
     let (b, n, d) = (2, 197, 192);

@@ -1,4 +1,4 @@
-//! Blocks as one op on sequences of several lengths, against the blocks' ops one after the other.
+//! Compares blocks as one op on sequences of several lengths with the ops of the blocks, one after the other.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cropmae_kernels::{
@@ -12,7 +12,7 @@ const WIDTH: usize = 24;
 const DEPTH: usize = 2;
 const SEGMENTS: [(usize, usize); 3] = [(2, 37), (3, 1), (1, 5)];
 
-/// Tokens, then the weights of each block in the order of `BlockWeights`'s fields.
+/// Returns tokens, and then the weights of each block in the order of the fields of `BlockWeights`.
 fn vars() -> Vec<Var> {
     let d = WIDTH;
     let tokens = SEGMENTS.iter().map(|(b, n)| b * n).sum();
@@ -37,7 +37,7 @@ fn vars() -> Vec<Var> {
     vars
 }
 
-/// Blocks of `weights`, 12 each.
+/// Returns the blocks of `weights`, with 12 weights each.
 fn blocks_of(weights: &[Tensor], policy: Policy) -> Vec<BlockWeights<'_>> {
     fn block(w: &[Tensor], policy: Policy) -> BlockWeights<'_> {
         let pair = |i: usize| (&w[i], &w[i + 1]);
@@ -68,7 +68,7 @@ fn one_op(x: &Tensor, blocks: &[BlockWeights]) -> Result<Tensor> {
     transformer(x, &SEGMENTS, blocks)
 }
 
-/// Each segment on its own, each block two ops.
+/// Computes each segment separately, with two ops for each block.
 fn single_ops(x: &Tensor, blocks: &[BlockWeights]) -> Result<Tensor> {
     let mut first = 0;
     let mut done = Vec::new();
@@ -84,7 +84,7 @@ fn single_ops(x: &Tensor, blocks: &[BlockWeights]) -> Result<Tensor> {
     Tensor::cat(&done, 0)
 }
 
-/// Values and all gradients, also of the reference by finite differences.
+/// Compares values and all gradients, and those of the reference also with finite differences.
 #[test]
 fn transformer_matches() {
     let vars = vars();
@@ -95,7 +95,7 @@ fn transformer_matches() {
 
 type Form = fn(&Tensor, &[BlockWeights]) -> Result<Tensor>;
 
-/// The output, then the gradient of each variable.
+/// Returns the output, and then the gradient of each variable.
 fn run(vars: &[Var], policy: Policy, form: Form) -> Vec<Tensor> {
     let y = form(&vars[0], &blocks_of(&tensors(&vars[1..]), policy)).unwrap();
     let loss = pixel_loss(
@@ -126,7 +126,7 @@ fn one_op_computes_what_the_blocks_ops_do() {
         let found = in_pool(3, || run(&vars, policy, one_op));
         assert_close(&found[0], &expected[0], 1e-6, "value");
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate().skip(1) {
-            // In bfloat16 the tokens' order of summation shows as little as in f32.
+            // In bfloat16, the order of the tokens in sums has as little effect as in f32.
             assert_close(found, expected, 1e-5, &format!("gradient {}", i - 1));
         }
         let recompute = Policy {
@@ -144,7 +144,7 @@ fn one_op_computes_what_the_blocks_ops_do() {
     }
 }
 
-/// The same operations in the same order.
+/// The operations and their order are the same.
 #[test]
 fn the_reference_is_its_blocks_ops() {
     let vars = vars();

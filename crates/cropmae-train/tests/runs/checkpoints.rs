@@ -158,7 +158,7 @@ fn files_of_two_checkpoints_do_not_mix() {
     );
 }
 
-/// Creates a file with the name of the next checkpoint, so that the checkpoint cannot be written.
+/// An observer that creates a file with the name of the next checkpoint, so that the checkpoint cannot be written.
 struct InTheWay(PathBuf);
 
 const NEXT: &str = "checkpoints/epoch00002-batch0000000";

@@ -35,7 +35,7 @@ impl BatchSource for Broken {
     }
 }
 
-/// Writes a file into the run folder before the first update, and removes it on undo.
+/// An observer that writes a file into the run folder before the first update, and removes it on undo.
 struct Writer<'a>(&'a Path);
 
 impl Observer for Writer<'_> {

@@ -23,7 +23,7 @@ pub struct DavisScores {
 /// The scores of one sequence of DAVIS-2017.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DavisSequence {
-    /// Its name.
+    /// The name of the sequence.
     pub name: String,
     /// The number of frames, including the two that are not scored.
     pub frames: usize,

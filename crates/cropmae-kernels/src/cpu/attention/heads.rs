@@ -1,4 +1,4 @@
-//! Attention on the CPU: how samples, heads and tiles of queries are shared out.
+//! Attention on the CPU: the distribution of samples, heads and tiles of queries to tasks.
 
 use std::array;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::cpu::product::ROWS;
 use crate::cpu::shared::PartMut;
 use crate::cpu::simd::vectorized;
 
-/// Scores of a tile of queries, in elements: 384 KiB, to stay in the cache of one core.
+/// The number of scores of a tile of queries, which are 384 KiB, to stay in the cache of one core.
 const TILE_LEN: usize = 96 * 1024;
 
-/// Rows of `stride` elements of which D, from `offset` on, are the queries, keys or values.
+/// Rows of `stride` elements, of which D, starting at `offset`, are the queries, keys or values.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Rows<'a> {
     data: &'a [f32],
@@ -27,7 +27,7 @@ pub(in crate::cpu) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The parts of `width` elements that lie side by side in each row of `data`.
+    /// Returns the parts of `width` elements that are side by side in each row of `data`.
     pub(in crate::cpu) fn unpack<const PARTS: usize>(
         data: &'a [f32],
         width: usize,
@@ -39,14 +39,14 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// `rows` x `cols` elements at (`row`, `col`).
+    /// Returns `rows` x `cols` elements at (`row`, `col`).
     pub(super) fn block(self, (row, col): (usize, usize), (rows, cols): (usize, usize)) -> Mat<'a> {
         let first = row * self.stride + self.offset + col;
         Mat::strided(&self.data[first..], rows, cols, self.stride)
     }
 }
 
-/// Shapes and dropout of one attention.
+/// The shapes and the dropout of one attention.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Heads {
     pub(super) batch: usize,
@@ -77,37 +77,37 @@ impl Heads {
         }
     }
 
-    /// D.
+    /// Returns D.
     pub(in crate::cpu) fn width(&self) -> usize {
         self.num_heads * self.head_dim
     }
 
-    /// B * N * D.
+    /// Returns B * N * D.
     pub(in crate::cpu) fn output_len(&self) -> usize {
         self.batch * self.queries * self.width()
     }
 
-    /// Where the packed q, k and v of the elements `tokens` of a (T, D) matrix lie.
+    /// Returns the range of the packed q, k and v for the elements `tokens` of a (T, D) matrix.
     pub(in crate::cpu) fn packed(tokens: &Range<usize>) -> Range<usize> {
         3 * tokens.start..3 * tokens.end
     }
 
-    /// (B, N, D).
+    /// Returns the shape (B, N, D).
     pub(super) fn output_shape(&self) -> Shape {
         (self.batch, self.queries, self.width()).into()
     }
 
-    /// (B, H, N, M).
+    /// Returns the shape (B, H, N, M).
     pub(super) fn map_shape(&self) -> Shape {
         (self.batch, self.num_heads, self.queries, self.keys).into()
     }
 
-    /// The factor of the scores, 1 / sqrt(Dh).
+    /// Returns the factor of the scores, 1 / sqrt(Dh).
     pub(super) fn scale(&self) -> f32 {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// Queries whose scores exist at a time.
+    /// Returns the number of queries whose scores exist at the same time.
     fn tile(&self) -> usize {
         let fitting = (TILE_LEN / self.keys).next_multiple_of(ROWS);
         fitting.clamp(4 * ROWS, self.queries.max(4 * ROWS))
@@ -130,16 +130,16 @@ impl Heads {
                 let tiles = lse.par_chunks_mut(self.tile()).enumerate();
                 tiles.for_each(|(i, lse)| {
                     let tile = head.tile(i * self.tile(), lse.len());
-                    // SAFETY: each task has its own head and queries, so blocks do not overlap.
+                    // SAFETY: each task has a different head or different queries, so blocks do not overlap.
                     let y = unsafe { part.block(tile.query_origin(), tile.query_dims(), false) };
                     tile.forward(q, (&k_t, &v), y, lse);
                 });
             });
-        // SAFETY: the blocks of all tiles of all heads are the whole output, and each tile has written its own.
+        // SAFETY: the blocks of all tiles of all heads are the whole output, and each tile has written its block.
         (unsafe { y.assume_written() }, lse)
     }
 
-    /// Writes all of the gradients of q, k and v, given the output `y`, its gradient and lse.
+    /// Writes the gradients of q, k and v from the output `y`, its gradient and lse.
     pub(in crate::cpu) fn backward(
         &self,
         [q, k, v]: [Rows; 3],
@@ -158,11 +158,11 @@ impl Heads {
                 };
                 for (i, lse) in lse.chunks(self.tile()).enumerate() {
                     let tile = head.tile(i * self.tile(), lse.len());
-                    // SAFETY: each task has its own head, and its tiles run one after the other.
+                    // SAFETY: each task has a different head, and its tiles run one after the other.
                     let grads = unsafe {
                         TileGrads {
                             dq: dq.block(tile.query_origin(), tile.query_dims(), false),
-                            // The first tile of a head sets dk and dv, the others add to them.
+                            // The first tile of a head sets dk and dv, and the others add to them.
                             dk: dk.block(head.key_origin(), head.key_dims(), i > 0),
                             dv: dv.block(head.key_origin(), head.key_dims(), i > 0),
                             beta: if i > 0 { 1.0 } else { 0.0 },
@@ -173,7 +173,7 @@ impl Heads {
             });
     }
 
-    /// Probabilities (B, H, N, M).
+    /// Returns the probabilities (B, H, N, M).
     pub(super) fn probabilities(&self, q: Rows, k: Rows) -> Vec<f32> {
         let (n, m) = (self.queries, self.keys);
         let mut map = vec![0.0; self.batch * self.num_heads * n * m];

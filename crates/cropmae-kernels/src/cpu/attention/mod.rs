@@ -1,9 +1,9 @@
 //! Attention in tiles.
 //!
-//! Queries, keys and values are read in place from packed rows; the heads lie side by side in a row.
-//! A head's keys and values are packed once; its queries go over them in tiles, whose probabilities exist
-//! only in scratch memory. The forward pass keeps the log of each row's sum of exponentials, from which
-//! the backward pass forms the probabilities again (Dao et al., arXiv 2205.14135):
+//! Queries, keys and values are read in place from packed rows, in which the heads are side by side. The keys and values
+//! of a head are packed once. Its queries are processed in tiles, whose probabilities exist only in scratch memory. The
+//! forward pass keeps the log of the sum of exponentials of each row (lse), from which the backward pass computes the
+//! probabilities again (Dao et al., arXiv 2205.14135):
 //! P = exp(S - lse), dV = P^T dO, dP = dO V^T, dS = P * (dP - rowsum(dO * O)), dQ = dS K, dK = dS^T Q.
 
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ mod tile;
 
 pub(super) use heads::{Heads, Rows};
 
-/// Attention on packed rows q, k, v.
+/// Computes attention on packed rows of q, k and v.
 pub(crate) fn self_attention(
     qkv: &Tensor,
     num_heads: usize,
@@ -35,7 +35,7 @@ pub(crate) fn self_attention(
     })
 }
 
-/// Attention of q on packed rows k, v.
+/// Computes attention from q to packed rows of k and v.
 pub(crate) fn cross_attention(
     q: &Tensor,
     kv: &Tensor,
@@ -51,7 +51,7 @@ pub(crate) fn cross_attention(
     q.contiguous()?.apply_op2(&kv.contiguous()?, op)
 }
 
-/// Probabilities of q on k.
+/// Returns the attention probabilities from q to k.
 pub(crate) fn attention_map(q: &Tensor, k: &Tensor, num_heads: usize) -> Result<Tensor> {
     let (b, n, d) = q.dims3()?;
     let heads = Heads::new((b, n, k.dim(1)?), d, num_heads, None, Compute::F32);
@@ -86,7 +86,7 @@ impl CustomOp1 for SelfAttention {
             output(packed.len(), |mut dqkv| {
                 let [dq, dk, dv] = PartMut::split(&mut dqkv, self.heads.width());
                 self.heads.backward(rows, (&y, lse), &dy, [&dq, &dk, &dv]);
-                // SAFETY: the backward pass writes all of the three parts, which are all elements.
+                // SAFETY: the backward pass writes the three parts, which are all elements.
                 Ok(unsafe { dqkv.assume_written() })
             })?
         };
@@ -94,7 +94,7 @@ impl CustomOp1 for SelfAttention {
     }
 }
 
-/// The output, and the lse that the backward pass needs.
+/// Returns the output, and the lse that the backward pass needs.
 fn attend(heads: &Heads, rows: [Rows; 3], kept: &OnceLock<Vec<f32>>) -> Result<Vec<f32>> {
     output(heads.output_len(), |y: Unset<'_>| {
         let (y, lse) = heads.forward(rows, y);
@@ -110,7 +110,7 @@ struct CrossAttention {
 }
 
 impl CrossAttention {
-    /// Views of q, k and v.
+    /// Returns views of q, k and v.
     fn unpack<'a>(&self, q: &'a [f32], kv: &'a [f32]) -> [Rows<'a>; 3] {
         let [q] = Rows::unpack(q, self.heads.width());
         let [k, v] = Rows::unpack(kv, self.heads.width());
@@ -157,7 +157,7 @@ impl CustomOp2 for CrossAttention {
                 // SAFETY: the backward pass writes all of dq.
                 Ok(unsafe { dq.assume_written() })
             })?;
-            // SAFETY: it also writes all of dk and dv, which are all elements.
+            // SAFETY: it also writes dk and dv, which are all elements.
             Ok(unsafe { dkv.assume_written() })
         })?;
         let dq = Tensor::from_vec(dq, q.shape(), q.device())?;

@@ -1,4 +1,4 @@
-//! One tile: some queries of one head of one sample, against all its keys.
+//! A tile of attention, which is some queries of one head of one sample with all keys.
 
 use super::heads::{Heads, Rows};
 use crate::cpu::gemm::{Right, Threads, gemm, multiply};
@@ -6,8 +6,7 @@ use crate::cpu::matrix::{Mat, MatMut, padded};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{self, vectorized};
 
-/// Replaces scores, which are yet to be multiplied by `scale`, by exp(score - largest) and returns the
-/// largest and the sum.
+/// Replaces scores by exp(score - largest), after multiplying them by `scale`, and returns the largest and the sum.
 #[inline(always)]
 pub(super) fn exponentials(row: &mut [f32], scale: f32) -> (f32, f32) {
     let max = simd::max(row);
@@ -15,7 +14,7 @@ pub(super) fn exponentials(row: &mut [f32], scale: f32) -> (f32, f32) {
     (max * scale, sum)
 }
 
-/// One head of one sample.
+/// A head of one sample.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     heads: &'a Heads,
@@ -24,7 +23,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// `number` counts over samples and heads.
+    /// Creates a head. `number` counts over samples and heads.
     pub(super) fn new(heads: &'a Heads, number: usize) -> Self {
         Self {
             heads,
@@ -44,17 +43,17 @@ impl<'a> Head<'a> {
         (self.heads.keys, self.heads.head_dim)
     }
 
-    /// The head's keys or values (M, Dh).
+    /// Returns the keys or values (M, Dh) of the head.
     pub(super) fn keys<'d>(&self, rows: Rows<'d>) -> Mat<'d> {
         rows.block(self.key_origin(), self.key_dims())
     }
 
-    /// A right operand for all tiles of the head.
+    /// Returns a right operand for all tiles of the head.
     pub(super) fn right<'d>(&self, source: Mat<'d>) -> Right<'d> {
         Right::new(source, Threads::One, self.heads.compute)
     }
 
-    /// `len` queries from `first` on, inside of the sample.
+    /// Returns the tile of `len` queries of the sample, starting at `first`.
     pub(super) fn tile(self, first: usize, len: usize) -> Tile<'a> {
         Tile {
             head: self,
@@ -71,19 +70,19 @@ pub(super) struct Tile<'a> {
     len: usize,
 }
 
-/// What a head's backward pass multiplies by.
+/// The right operands of the backward pass of a head.
 pub(super) struct Operands<'a> {
     pub(super) k: Right<'a>,
     pub(super) k_t: Right<'a>,
     pub(super) v_t: Right<'a>,
 }
 
-/// Where a tile's gradients go.
+/// The gradients that a tile writes.
 pub(super) struct TileGrads<'a> {
     pub(super) dq: MatMut<'a>,
     pub(super) dk: MatMut<'a>,
     pub(super) dv: MatMut<'a>,
-    /// Factor of the old dk and dv.
+    /// The factor of the old dk and dv.
     pub(super) beta: f32,
 }
 
@@ -105,7 +104,7 @@ impl Tile<'_> {
         rows.block(self.query_origin(), self.query_dims())
     }
 
-    /// Row of the dropout mask of the tile's query `i`: counts over (sample, head, query).
+    /// Returns the row of the dropout mask of query `i` of the tile, which counts over (sample, head, query).
     fn mask_row(&self, i: usize) -> usize {
         let Head {
             heads,
@@ -115,7 +114,7 @@ impl Tile<'_> {
         (sample * heads.num_heads + index) * heads.queries + self.first + i
     }
 
-    /// `scores` (len, M) = q k^T, without the factor 1 / sqrt(Dh).
+    /// Computes `scores` (len, M) = q k^T, without the factor 1 / sqrt(Dh).
     pub(super) fn scores(&self, q: Rows, k_t: &Right, scores: MatMut) {
         multiply(scores, (0.0, 1.0), self.queries(q), k_t, Threads::One);
     }
@@ -125,7 +124,7 @@ impl Tile<'_> {
         let mut probs = Scratch::new(self.len * padded(m));
         let mut sums = Scratch::new(self.len);
         self.scores(q, k_t, MatMut::padded(&mut probs, self.len, m));
-        // Rows stay without their divisor until they are Dh wide.
+        // Divide the rows later, when they have only the width Dh.
         vectorized!({
             for (i, row) in probs.chunks_exact_mut(padded(m)).enumerate() {
                 let row = &mut row[..m];
@@ -161,7 +160,7 @@ impl Tile<'_> {
         let mut probs = Scratch::new(len * row_stride);
         let mut dscores = Scratch::new(len * row_stride);
         self.scores(q, &operands.k_t, MatMut::padded(&mut probs, len, m));
-        // The gradient of the probabilities, before it becomes that of the scores.
+        // This is the gradient of the probabilities, before it becomes that of the scores.
         let dprobs = MatMut::padded(&mut dscores, len, m);
         multiply(dprobs, (0.0, 1.0), dy_block, &operands.v_t, Threads::One);
         let (row, col) = self.query_origin();
@@ -184,7 +183,7 @@ impl Tile<'_> {
         product(dk, beta, dscores.t(), self.queries(q));
     }
 
-    /// Turns scores into probabilities (after dropout) and their gradient `ds` into that of q k^T.
+    /// Turns scores into probabilities (after dropout), and their gradient `ds` into that of q k^T.
     #[inline(always)]
     fn backward_row(&self, i: usize, p: &mut [f32], ds: &mut [f32], lse: f32, delta: f32) {
         let scale = self.head.heads.scale();

@@ -1,6 +1,6 @@
 //! Layer normalization in one pass over each row, also fused with the residual sum before it.
 //!
-//! Only the inputs are kept: the backward pass computes the sum and the statistics again.
+//! Only the inputs are kept. The backward pass computes the sum and the statistics again.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -15,7 +15,7 @@ pub(super) mod rows;
 
 use rows::Input;
 
-/// LN over the last dimension.
+/// Computes LN over the last dimension.
 pub(crate) fn layer_norm(x: &Tensor, norm: Norm) -> Result<Tensor> {
     let op = LayerNorm {
         eps: norm.eps as f32,
@@ -24,7 +24,7 @@ pub(crate) fn layer_norm(x: &Tensor, norm: Norm) -> Result<Tensor> {
         .apply_op3(&norm.weight.contiguous()?, &norm.bias.contiguous()?, op)
 }
 
-/// LN(`residual` + dropout(`x`)).
+/// Computes LN(`residual` + dropout(`x`)).
 pub(crate) fn residual_layer_norm(
     x: &Tensor,
     residual: &Tensor,
@@ -161,7 +161,7 @@ impl CustomOp3 for ResidualLayerNorm {
         write_gradient(self.name(), &self.bias, |sums, beta| {
             add_scaled(sums, beta, &grads.bias);
         })?;
-        // So far the gradient of the sum: the residual's as it is, x's behind the mask.
+        // This is the gradient of the sum. It is also the gradient of the residual, and that of x after the mask.
         let dresidual = Tensor::from_vec(dx, x.shape(), x.device())?;
         let dx = match self.dropout {
             Some(dropout) => {

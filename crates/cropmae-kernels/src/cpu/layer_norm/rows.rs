@@ -8,7 +8,7 @@ use crate::cpu::output::{Unset, output};
 use crate::cpu::simd::{self, vectorized};
 use crate::cpu::sums::add_scaled;
 
-/// What is normalized: `x`, or `residual` + dropout(`x`).
+/// The input of the normalization: `x`, or `residual` + dropout(`x`).
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Input<'a> {
     pub(in crate::cpu) x: &'a [f32],
@@ -16,7 +16,7 @@ pub(in crate::cpu) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Row `i` of `d` elements, formed in `sum` if it is not stored as such.
+    /// Returns row `i` of `d` elements, which is computed in `sum` if it is not stored.
     #[inline(always)]
     fn row<'s>(&self, i: usize, d: usize, sum: &'s mut [f32]) -> &'s [f32]
     where
@@ -40,7 +40,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Mean and reciprocal standard deviation.
+/// Returns the mean and the reciprocal standard deviation.
 #[inline(always)]
 fn statistics(row: &[f32], eps: f32) -> (f32, f32) {
     let n = row.len() as f32;
@@ -78,7 +78,7 @@ pub(in crate::cpu) fn forward<'y>(
     .0
 }
 
-/// Gradients of weight and bias.
+/// The gradients of weight and bias.
 pub(in crate::cpu) struct Grads {
     pub(in crate::cpu) weight: Vec<f32>,
     pub(in crate::cpu) bias: Vec<f32>,
@@ -93,8 +93,9 @@ impl Grads {
     }
 }
 
-/// Writes the gradient of what is normalized to `dx`, plus `skip`: the gradient that reaches the input on
-/// another way.
+/// Writes the gradient of the input plus `skip` to `dx`.
+///
+/// `skip` is the gradient that reaches the input on another path.
 pub(in crate::cpu) fn backward<'x>(
     input: Input,
     weight: &[f32],
@@ -132,7 +133,7 @@ pub(in crate::cpu) fn backward<'x>(
     (dx, grads)
 }
 
-/// The gradient of what is normalized as a vector, and those of weight and bias.
+/// Returns the gradient of the input as a vector, and those of weight and bias.
 pub(in crate::cpu) fn gradients(
     input: Input,
     weight: &[f32],
@@ -159,7 +160,7 @@ fn backward_row<'x>(
     grads: &mut Grads,
 ) -> &'x mut [f32] {
     let (mean, rstd) = statistics(row, eps);
-    // dx holds g = dy * weight until the means over the row are known.
+    // dx contains g = dy * weight until the means over the row are known.
     let dx = dx.fill(dy.iter().zip(weight).map(
         #[inline(always)]
         |(&dy, &w)| dy * w,

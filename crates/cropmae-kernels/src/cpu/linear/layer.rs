@@ -1,4 +1,4 @@
-//! A linear layer inside of a larger op, which captures its weights.
+//! A linear layer inside of a larger op that captures its weights.
 
 use candle_core::{Result, Tensor};
 
@@ -9,7 +9,7 @@ use crate::cpu::output::Unset;
 use crate::cpu::sums::column_sums;
 use crate::cpu::tensor::{Read, read, write_gradient};
 
-/// Weight (Dout, Din) and bias (Dout), each a variable or a constant.
+/// The weight (Dout, Din) and the bias (Dout), each a variable or a constant.
 pub(in crate::cpu) struct Layer {
     op: &'static str,
     weight: Tensor,
@@ -31,7 +31,7 @@ impl Layer {
         })
     }
 
-    /// The weights, for `anchor`.
+    /// Returns the weights for `anchor`.
     pub(in crate::cpu) fn tensors(&self) -> [&Tensor; 2] {
         [&self.weight, &self.bias]
     }
@@ -52,31 +52,31 @@ impl Layer {
         read(self.op, &self.weight)
     }
 
-    /// W^T, ready for any number of products `x W^T`.
+    /// Returns W^T, prepared for any number of products `x W^T`.
     pub(in crate::cpu) fn w_t<'a>(&self, weight: &'a Read) -> Right<'a> {
         products::w_t(weight, self.dims(), self.compute)
     }
 
-    /// W, ready for any number of products `dy W`.
+    /// Returns W, prepared for any number of products `dy W`.
     pub(in crate::cpu) fn w<'a>(&self, weight: &'a Read) -> Right<'a> {
         products::w(weight, self.dims(), self.compute)
     }
 
-    /// `y` = x W^T + b.
+    /// Computes `y` = x W^T + b.
     pub(in crate::cpu) fn forward<'y>(&self, x: &[f32], y: Unset<'y>) -> Result<&'y mut [f32]> {
         let y = products::multiply(x, &self.w_t(&self.weight()?), y);
         products::add_bias(y, &self.bias()?);
         Ok(y)
     }
 
-    /// `y` = `y` + x W^T + b.
+    /// Computes `y` = `y` + x W^T + b.
     pub(in crate::cpu) fn forward_add(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
         products::multiply_add(x, &self.w_t(&self.weight()?), y);
         products::add_bias(y, &self.bias()?);
         Ok(())
     }
 
-    /// `dx` = dy W.
+    /// Computes `dx` = dy W.
     pub(in crate::cpu) fn backward_input<'x>(
         &self,
         dy: &[f32],
@@ -85,7 +85,7 @@ impl Layer {
         Ok(products::multiply(dy, &self.w(&self.weight()?), dx))
     }
 
-    /// Delivers the gradients of weight and bias.
+    /// Adds the gradients of weight and bias.
     pub(in crate::cpu) fn backward_weights(&self, x: &[f32], dy: &[f32]) -> Result<()> {
         write_gradient(self.op, &self.weight, |sums, beta| {
             products::backward_weight(dy, x, sums, beta, self.dims(), self.compute);

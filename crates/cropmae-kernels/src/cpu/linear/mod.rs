@@ -1,4 +1,4 @@
-//! Linear layers. Gradients of weights are added to their slots by the products themselves.
+//! Linear layers. The products add the gradients of weights directly to their slots.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -13,7 +13,7 @@ mod products;
 pub(super) use layer::Layer;
 pub(super) use products::{add_bias, backward_weight, multiply, multiply_add, w_t};
 
-/// x W^T + b.
+/// Computes x W^T + b.
 pub(crate) fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -85,7 +85,7 @@ impl CustomOp3 for Linear {
     }
 }
 
-/// The shape with another last dimension.
+/// Returns the shape with another last dimension.
 pub(super) fn with_last_dim(layout: &Layout, last: usize) -> Shape {
     let mut shape = layout.dims().to_vec();
     if let Some(dim) = shape.last_mut() {

@@ -1,4 +1,4 @@
-//! The matrix products of a linear layer on the CPU; sizes are (Dout, Din).
+//! The matrix products of a linear layer on the CPU. Sizes are (Dout, Din).
 
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::cpu::matrix::{Mat, MatMut};
 use crate::cpu::output::Unset;
 use crate::cpu::simd::vectorized;
 
-/// W^T of `weight` (Dout, Din), for products `x W^T`.
+/// Prepares W^T of `weight` (Dout, Din) for products `x W^T`.
 pub(in crate::cpu) fn w_t(
     weight: &[f32],
     (d_out, d_in): (usize, usize),
@@ -18,7 +18,7 @@ pub(in crate::cpu) fn w_t(
     Right::new(Mat::new(weight, d_out, d_in).t(), Threads::All, compute)
 }
 
-/// W of `weight` (Dout, Din), for products `dy W`.
+/// Prepares W of `weight` (Dout, Din) for products `dy W`.
 pub(in crate::cpu) fn w(
     weight: &[f32],
     (d_out, d_in): (usize, usize),
@@ -27,7 +27,7 @@ pub(in crate::cpu) fn w(
     Right::new(Mat::new(weight, d_out, d_in), Threads::All, compute)
 }
 
-/// `y` (rows, Dout) = `x` `right`, `right` (Din, Dout).
+/// Computes `y` (rows, Dout) = `x` `right`, with `right` (Din, Dout).
 pub(in crate::cpu) fn multiply<'y>(x: &[f32], right: &Right, y: Unset<'y>) -> &'y mut [f32] {
     let (d_in, d_out) = right.dims();
     let rows = x.len() / d_in;
@@ -35,7 +35,7 @@ pub(in crate::cpu) fn multiply<'y>(x: &[f32], right: &Right, y: Unset<'y>) -> &'
     gemm::multiply(y, (0.0, 1.0), x, right, Threads::All).into_slice()
 }
 
-/// `y` (rows, Dout) = `y` + `x` `right`, `right` (Din, Dout).
+/// Computes `y` (rows, Dout) = `y` + `x` `right`, with `right` (Din, Dout).
 pub(in crate::cpu) fn multiply_add(x: &[f32], right: &Right, y: &mut [f32]) {
     let (d_in, d_out) = right.dims();
     let rows = x.len() / d_in;
@@ -55,7 +55,7 @@ pub(in crate::cpu) fn add_bias(y: &mut [f32], bias: &[f32]) {
     });
 }
 
-/// `dweight` (Dout, Din) = `beta` * `dweight` + dy^T x.
+/// Computes `dweight` (Dout, Din) = `beta` * `dweight` + dy^T x.
 pub(in crate::cpu) fn backward_weight(
     dy: &[f32],
     x: &[f32],

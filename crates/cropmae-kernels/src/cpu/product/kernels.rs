@@ -1,6 +1,6 @@
-//! What differs between number types: the innermost loops and the packing.
+//! The innermost loops and the packing, which differ between number types.
 //!
-//! Operands are read in units of 32 bits along the summed dimension: one f32, or two neighboring bf16.
+//! Operands are read in units of 32 bits along the summed dimension, which are one f32 or two neighboring bf16.
 
 use std::sync::LazyLock;
 
@@ -11,43 +11,43 @@ use crate::cpu::matrix::Mat;
 #[macro_use]
 mod avx512;
 
-/// Rows of a strip.
+/// The number of rows of a strip.
 pub(crate) const ROWS: usize = 6;
 
-/// Columns of a panel.
+/// The number of columns of a panel.
 pub(super) const COLS: usize = 64;
 
-/// Columns of a vector.
+/// The number of columns of a vector.
 pub(crate) const LANES: usize = 16;
 
-/// One call of the kernel: `c` (rows, 16 * vectors) = [`c` +] `a` `b`.
+/// The arguments of one call of the kernel, which computes `c` (rows, 16 * vectors) = \[`c` +\] `a` `b`.
 #[cfg_attr(
     not(target_arch = "x86_64"),
     expect(dead_code, reason = "only the kernels for x86-64 read it so far")
 )]
 pub(super) struct Step {
-    /// 1..=6.
+    /// The number of rows, in 1..=6.
     pub(super) rows: usize,
-    /// 1..=4.
+    /// The number of vectors, in 1..=4.
     pub(super) vectors: usize,
-    /// Units along the summed dimension.
+    /// The number of units along the summed dimension.
     pub(super) units: usize,
-    /// Left operand, in units.
+    /// The left operand, in units.
     pub(super) a: *const f32,
-    /// Units from row to row.
+    /// The distance between rows, in units.
     pub(super) a_row: usize,
-    /// Units from one to the next along the summed dimension.
+    /// The distance between steps along the summed dimension, in units.
     pub(super) a_unit: usize,
-    /// Right operand: 16 * vectors units for each step along the summed dimension.
+    /// The right operand, with 16 * vectors units for each step along the summed dimension.
     pub(super) b: *const f32,
     pub(super) c: *mut f32,
     pub(super) c_row: usize,
-    /// Whether to add to `c`.
+    /// `true` to add to `c`.
     pub(super) add: bool,
 }
 
-/// Rows or columns that lie apart in memory: the first element, the distance to the next row, and how many
-/// values to read: `along` contiguous ones in each of `across` rows.
+/// Rows or columns at a distance in memory: the first element, the distance to the next row, and the number of values to
+/// read, which are `along` contiguous values in each of `across` rows.
 #[derive(Clone, Copy)]
 #[cfg_attr(
     not(target_arch = "x86_64"),
@@ -60,9 +60,9 @@ struct Source {
     along: usize,
 }
 
-/// The loops for one number type on one instruction set.
+/// The loops for one number type and one instruction set.
 pub(crate) struct Kernels {
-    /// Values in a unit.
+    /// The number of values in a unit.
     per_unit: usize,
     step: unsafe fn(&Step),
     /// Packs contiguous rows (K, columns) into a panel of (units, width).
@@ -75,7 +75,7 @@ pub(crate) struct Kernels {
     row: unsafe fn(&[f32], &mut [f32]),
 }
 
-/// The loops for `compute`, where this machine has the instructions.
+/// Returns the loops for `compute`, if this machine has the instructions.
 pub(crate) fn kernels(compute: Compute) -> Option<&'static Kernels> {
     static F32: LazyLock<Option<Kernels>> = LazyLock::new(f32_kernels);
     static BF16: LazyLock<Option<Kernels>> = LazyLock::new(bf16_kernels);
@@ -107,12 +107,12 @@ fn bf16_kernels() -> Option<Kernels> {
 }
 
 impl Kernels {
-    /// Units that `values` values take, the last one completed with a zero.
+    /// Returns the number of units for `values` values. The last unit may be completed with a zero.
     pub(super) fn units(&self, values: usize) -> usize {
         values.div_ceil(self.per_unit)
     }
 
-    /// Whether rows of f32 are units already.
+    /// Returns `true` if rows of f32 are already units.
     pub(super) fn reads_in_place(&self) -> bool {
         self.per_unit == 1
     }

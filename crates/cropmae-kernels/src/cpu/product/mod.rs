@@ -1,11 +1,10 @@
 //! Matrix products with AVX-512, in f32 or with operands rounded to bfloat16 (`vdpbf16ps`).
 //!
-//! The right operand is packed once into panels of 64 columns, which all blocks of rows then share. Blocks
-//! of the left operand are read where they lie if they can be (f32 rows), packed otherwise. A step of the
-//! kernel keeps 6 x 64 sums in registers; 512 units of the summed dimension at a time stay in the
-//! second-level cache.
+//! The right operand is packed once into panels of 64 columns, which all blocks of rows share. Blocks of the left
+//! operand are read in place if possible (f32 rows), and otherwise packed. A step of the kernel keeps 6 x 64 sums in
+//! registers, and 512 units of the summed dimension at a time stay in the second-level cache.
 //!
-//! Each element is summed in the order of the inner dimension by one thread, wherever its block begins, so
+//! Each element is summed by one thread in the order of the inner dimension, independent of the start of its block, so
 //! results do not depend on the number of threads.
 
 mod kernels;
@@ -23,16 +22,18 @@ use super::matrix::{Mat, MatMut};
 use super::scratch::Scratch;
 use super::simd::vectorized;
 
-/// Units of the inner dimension summed at a time.
+/// The number of units of the inner dimension that are summed at a time.
 const UNITS: usize = 512;
 
-/// Rows of a block: a multiple of `ROWS`, as many as fit in the second-level cache with 512 units each,
-/// fewer where the matrix has few, so that all threads get some.
+/// Returns the number of rows of a block, which is a multiple of `ROWS`.
+///
+/// There are as many rows as fit into the second-level cache with 512 units each, but fewer if the matrix has few rows,
+/// so that all threads get some.
 fn block_rows(rows: usize) -> usize {
     (rows / 8).next_multiple_of(ROWS).clamp(4 * ROWS, 16 * ROWS)
 }
 
-/// `c` = `beta` * `c` + `alpha` * `a` * `panels`. With `beta` 0, `c` is not read.
+/// Computes `c` = `beta` * `c` + `alpha` * `a` * `panels`. If `beta` is 0, `c` is not read.
 pub(crate) fn product(
     kernels: &Kernels,
     c: MatMut,
@@ -69,23 +70,25 @@ pub(crate) fn product(
     }
 }
 
-/// The rows of a matrix, shared out in blocks.
+/// The rows of a matrix, distributed in blocks.
 struct Blocks<'a>(MatMut<'a>);
 
-// SAFETY: elements are reached only through `block`, whose callers keep the blocks apart.
+// SAFETY: elements are only accessible through `block`, whose callers ensure that blocks do not overlap.
 unsafe impl Sync for Blocks<'_> {}
 
 impl Blocks<'_> {
     /// # Safety
-    /// No other block with a row in common may be alive.
+    /// No other block with common rows may be alive.
     unsafe fn block(&self, first: usize, rows: usize) -> MatMut<'_> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller ensures this.
         unsafe { self.0.rows_unchecked(first, rows) }
     }
 }
 
-/// The right operand (K, N): for each 64 columns (fewer at the end, padded with zeros to whole vectors),
-/// one unit of each column after the other.
+/// The right operand (K, N), in panels of 64 columns.
+///
+/// The last panel may have fewer columns, padded with zeros to whole vectors. A panel contains one unit of each column
+/// after the other.
 pub(crate) struct Panels {
     data: Scratch,
     units: usize,
@@ -108,7 +111,7 @@ impl Panels {
         Self { data, units, cols }
     }
 
-    /// `c` = [`c` +] left * panels. The rows of `c` have room for whole vectors.
+    /// Computes `c` = \[`c` +\] left * panels. The rows of `c` must have space for whole vectors.
     fn multiply(&self, kernels: &Kernels, left: &Left, mut c: MatMut, add: bool) {
         assert!(left.rows == c.rows() && c.room() >= self.cols.next_multiple_of(LANES));
         for unit in (0..self.units).step_by(UNITS) {
@@ -129,16 +132,16 @@ impl Panels {
                         c_row: c.row_stride(),
                         add: add || unit > 0,
                     };
-                    // SAFETY: `left` holds `units` units of `rows` rows (its constructor), the panel
-                    // `units` groups of `vectors` vectors (its slice), and `c`, which is ours alone, as
-                    // many rows with room for whole vectors (asserted).
+                    // SAFETY: `left` contains `units` units of `rows` rows (its constructor), the panel
+                    // contains `units` groups of `vectors` vectors (its slice), and `c`, which we own
+                    // exclusively, has as many rows with space for whole vectors (asserted).
                     unsafe { kernels.step(&step) };
                 }
             }
         }
     }
 
-    /// `c` = `beta` * `c` + `alpha` * left * panels, for any width of `c`.
+    /// Computes `c` = `beta` * `c` + `alpha` * left * panels, for any width of `c`.
     fn multiply_scaled(
         &self,
         kernels: &Kernels,
@@ -165,9 +168,9 @@ impl Panels {
     }
 }
 
-/// Some rows of the left operand (M, K), in units: where they lie, or packed.
+/// Some rows of the left operand (M, K) in units, in place or packed.
 struct Left<'a> {
-    /// Keeps `data` alive where it was packed.
+    /// The buffer of `data`, if it was packed.
     _packed: Option<Scratch>,
     data: *const f32,
     rows: usize,
@@ -224,7 +227,7 @@ impl<'a> Left<'a> {
         }
     }
 
-    /// Where unit `unit` of strip `strip`'s first row lies.
+    /// Returns a pointer to unit `unit` of the first row of strip `strip`.
     fn at(&self, strip: usize, unit: usize) -> *const f32 {
         self.data
             .wrapping_add(strip * self.strip_stride + unit * self.unit_stride)

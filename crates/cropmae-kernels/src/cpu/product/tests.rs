@@ -1,4 +1,4 @@
-//! Both number types against a plain triple loop on the rounded operands, at sizes around every edge.
+//! Compares both number types with a plain triple loop on the rounded operands, at sizes around all limits.
 
 use proptest::prelude::*;
 
@@ -11,13 +11,13 @@ fn values(len: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Rounds to nearest even, as the instructions do.
+/// Rounds to nearest even, like the instructions.
 fn bf16(x: f32) -> f32 {
     let bits = x.to_bits();
     f32::from_bits((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
 }
 
-/// `beta` + `alpha` a (m, k) b (k, n), on rounded operands.
+/// Returns `beta` + `alpha` a (m, k) b (k, n), on rounded operands.
 fn naive(
     (a, b): (&[f32], &[f32]),
     (m, k, n): (usize, usize, usize),
@@ -38,7 +38,7 @@ fn transposed(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The kernels for `compute`, or a record that the test skips what needs them.
+/// Returns the kernels for `compute`, or records that the test skips a part.
 #[track_caller]
 fn kernels_or_skip(compute: Compute) -> Option<&'static Kernels> {
     let found = kernels(compute);
@@ -67,14 +67,14 @@ fn check(compute: Compute, (m, k, n): (usize, usize, usize)) {
         let expected = naive((&a, &b), (m, k, n), round, scales);
         for (left, right) in lefts.into_iter().flat_map(|l| rights.map(|r| (l, r))) {
             for threads in [Threads::One, Threads::All] {
-                // With a factor of 0 the old values must not be read.
+                // If the factor is 0, the old values must not be read.
                 let old = if scales.0 == 0.0 { f32::NAN } else { 1.0 };
                 let mut c = vec![old; m * n];
                 let panels = Panels::pack(kernels, right, threads);
                 let view = MatMut::new(&mut c, m, n);
                 product(kernels, view, scales, left, &panels, threads);
                 for (i, (f, e)) in c.iter().zip(&expected).enumerate() {
-                    // Values are below 1 and sums are formed in f32.
+                    // Values are below 1, and sums are computed in f32.
                     let tolerance = 1e-6 * (k as f64 + 3.0);
                     assert!(
                         (f64::from(*f) - e).abs() <= tolerance,
@@ -118,7 +118,7 @@ fn neighbors_of_a_strided_output_stay_as_they_are() {
     let (m, k, n, stride) = (8, 5, 20, 48);
     let (a, b) = (values(m * k, 1), values(k * n, 2));
     let mut data = vec![7.0; m * stride];
-    // SAFETY: rows of 20 at distances of 48 lie in the vector.
+    // SAFETY: rows of 20 elements at distances of 48 are inside of the vector.
     let c = unsafe { MatMut::from_raw(data.as_mut_ptr(), (m, n), stride, true) };
     let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
     let panels = Panels::pack(kernels, b, Threads::One);

@@ -1,13 +1,15 @@
-//! AVX-512. Of the 32 registers 24 hold sums and 4 the right operand; each unit of the left one is
-//! broadcast as it is read. Two cores of a Zen 5 reach 480 GFLOP/s in f32 and 850 with bf16 operands on the
-//! products of a ViT-S/16 step (docs/src/benchmarks.md).
+//! The loops for AVX-512.
+//!
+//! Of the 32 registers, 24 contain sums and 4 the right operand. Each unit of the left operand is broadcast as it is
+//! read. Two cores of a Zen 5 reach 480 GFLOP/s in f32 and 850 with bf16 operands on the products of a ViT-S/16 step
+//! (docs/src/benchmarks.md).
 
 use std::arch::x86_64::{
     __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_shuffle_f32x4, _mm512_unpackhi_pd,
     _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
-/// The mask of the first `count` lanes, all of them from 16 on.
+/// Returns the mask of the first `count` lanes. For 16 and more, it contains all lanes.
 fn first_lanes(count: usize) -> u16 {
     if count >= 16 {
         u16::MAX
@@ -25,7 +27,7 @@ fn transpose(rows: &mut [__m512; 16]) {
         pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
         pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
     }
-    // Afterwards lane l of `quads[4 i + j]` is column 4 l + j of rows 4 i to 4 i + 3.
+    // Afterwards, lane l of `quads[4 i + j]` is column 4 l + j of rows 4 i to 4 i + 3.
     let mut quads = pairs;
     for i in 0..4 {
         for j in 0..2 {
@@ -49,8 +51,10 @@ fn transpose(rows: &mut [__m512; 16]) {
     }
 }
 
-/// Defines the loops for one number type: `$along` makes 16 units of contiguous values of which `count` are
-/// there, `$across` makes them of two rows, `$multiply_add` is the arithmetic.
+/// Defines the loops for one number type.
+///
+/// `$along` makes 16 units from `count` contiguous values, `$across` makes them from two rows, and `$multiply_add` is
+/// the arithmetic.
 macro_rules! kernels {
     ($features:literal, $per_unit:literal, $along:expr, $across:expr, $multiply_add:expr) => {
         pub(in super::super) const KERNELS: Kernels = Kernels {
@@ -63,7 +67,7 @@ macro_rules! kernels {
         };
 
         /// # Safety
-        /// As `Kernels::step`, on a machine with the features.
+        /// The requirements are those of `Kernels::step`, on a machine with the features.
         unsafe fn step(step: &Step) {
             #[target_feature(enable = $features)]
             unsafe fn tile<const ROWS: usize, const VECTORS: usize>(step: &Step) {
@@ -116,7 +120,7 @@ macro_rules! kernels {
                     }
                 };
             }
-            // SAFETY: the caller's promises; the instance is that of the step's size.
+            // SAFETY: the caller ensures this, and the instance has the size of the step.
             unsafe {
                 match step.vectors {
                     4 => choose!(4),
@@ -128,7 +132,7 @@ macro_rules! kernels {
         }
 
         /// # Safety
-        /// As `Kernels::panel`, on a machine with the features.
+        /// The requirements are those of `Kernels::panel`, on a machine with the features.
         #[target_feature(enable = $features)]
         unsafe fn panel_of_rows(from: Source, width: usize, panel: &mut [f32]) {
             for (unit, out) in panel.chunks_exact_mut(width).enumerate() {
@@ -136,7 +140,7 @@ macro_rules! kernels {
                 let pair = row + $per_unit - 1 < from.across;
                 for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
                     let mask = first_lanes(from.along.saturating_sub(i * LANES));
-                    // SAFETY: masked to the row's values; the second row is read only if it is there.
+                    // SAFETY: masked to the values of the row. The second row is read only if it exists.
                     unsafe {
                         let first = from.first.add(row * from.stride + i * LANES);
                         let a = _mm512_maskz_loadu_ps(mask, first);
@@ -152,7 +156,7 @@ macro_rules! kernels {
         }
 
         /// # Safety
-        /// As `Kernels::panel`, on a machine with the features.
+        /// The requirements are those of `Kernels::panel`, on a machine with the features.
         #[target_feature(enable = $features)]
         unsafe fn panel_of_columns(from: Source, width: usize, panel: &mut [f32]) {
             let units = panel.len() / width;
@@ -165,7 +169,7 @@ macro_rules! kernels {
                         .enumerate()
                         .take(from.across.saturating_sub(first))
                     {
-                        // SAFETY: `values` values of the column are left from here on.
+                        // SAFETY: there are `values` values left in the column.
                         unsafe {
                             let column = from.first.add((first + i) * from.stride);
                             *block = $along(column.add(unit * $per_unit), values);
@@ -182,10 +186,10 @@ macro_rules! kernels {
         }
 
         /// # Safety
-        /// As `Kernels::strips`, on a machine with the features.
+        /// The requirements are those of `Kernels::strips`, on a machine with the features.
         #[target_feature(enable = $features)]
         unsafe fn strips(from: Source, strips: &mut [f32]) {
-            // Rows of the source are revisited once for each strip: some at a time, to find them cached.
+            // Rows of the source are read once for each strip, in small groups, so that they stay in the cache.
             const UNITS: usize = 64;
             let units = from.across.div_ceil($per_unit);
             let full = first_lanes(ROWS);
@@ -199,8 +203,8 @@ macro_rules! kernels {
                     let strip = &mut strip[begin * ROWS..];
                     for (unit, out) in strip.chunks_exact_mut(ROWS).take(UNITS).enumerate() {
                         let row = (begin + unit) * $per_unit;
-                        // SAFETY: masked to the row's values and to the 6 of the strip; the second row is
-                        // read only if it is there.
+                        // SAFETY: masked to the values of the row and to the 6 of the strip. The second row is
+                        // read only if it exists.
                         unsafe {
                             let first = from.first.add(row * from.stride + i * ROWS);
                             let a = _mm512_maskz_loadu_ps(mask, first);
@@ -220,13 +224,13 @@ macro_rules! kernels {
         }
 
         /// # Safety
-        /// As `Kernels::row`, on a machine with the features.
+        /// The requirements are those of `Kernels::row`, on a machine with the features.
         #[target_feature(enable = $features)]
         unsafe fn row(source: &[f32], units: &mut [f32]) {
             let count = source.len().div_ceil($per_unit);
             for unit in (0..count).step_by(LANES) {
                 let values = &source[unit * $per_unit..];
-                // SAFETY: both are masked to what is there.
+                // SAFETY: both are masked to the existing values.
                 unsafe {
                     let packed = $along(values.as_ptr(), values.len());
                     let out = units[unit..].as_mut_ptr();
@@ -237,7 +241,7 @@ macro_rules! kernels {
     };
 }
 
-/// Single precision: a unit is a value.
+/// The loops for single precision, in which a unit is one value.
 pub(super) mod f32 {
     use std::arch::x86_64::{
         _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
@@ -256,7 +260,7 @@ pub(super) mod f32 {
     );
 }
 
-/// Operands in bfloat16, sums in f32: a unit is a pair of neighbors.
+/// The loops for operands in bfloat16 and sums in f32, in which a unit is a pair of neighbors.
 pub(super) mod bf16 {
     use std::arch::x86_64::{
         __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_castsi512_ps,
