@@ -20,7 +20,7 @@ pub enum EvalError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file or folder cannot be written.
@@ -28,7 +28,7 @@ pub enum EvalError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why the system refused.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A frame or a mask is not a valid image or has an unsupported format.

@@ -68,7 +68,7 @@ impl<'a> Mat<'a> {
     /// Returns a row whose elements are adjacent.
     pub(super) fn row(self, i: usize) -> &'a [f32] {
         assert!(i < self.rows && self.has_contiguous_rows());
-        // SAFETY: the row lies inside of the borrowed slice (constructors).
+        // SAFETY: the row is inside of the borrowed slice (constructors).
         unsafe { std::slice::from_raw_parts(self.data.add(i * self.row_stride), self.cols) }
     }
 
@@ -136,7 +136,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// # Safety
-    /// The rows must lie in memory that is valid for reads and writes for `'a` and that nothing else
+    /// The rows must be in memory that is valid for reads and writes for `'a` and that nothing else
     /// accesses meanwhile. If `written` their elements must have been written.
     pub(crate) unsafe fn from_raw(
         data: *mut f32,
@@ -228,7 +228,7 @@ impl<'a> MatMut<'a> {
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         assert!(self.written);
         let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
-        // SAFETY: rows lie inside the view (constructors), are written (asserted) and do not overlap as
+        // SAFETY: rows are inside of the view (constructors), are written (asserted) and do not overlap, as
         // cols <= row_stride.
         (0..self.rows)
             .map(move |i| unsafe { std::slice::from_raw_parts_mut(data.add(i * row_stride), cols) })
@@ -238,7 +238,7 @@ impl<'a> MatMut<'a> {
     pub(super) fn unset_rows(&mut self) -> impl Iterator<Item = Unset<'_>> {
         let (data, cols, row_stride) = (self.data, self.cols, self.row_stride);
         (0..self.rows).map(move |i| {
-            // SAFETY: rows lie inside the view (constructors) and do not overlap as cols <= row_stride.
+            // SAFETY: rows are inside of the view (constructors) and do not overlap as cols <= row_stride.
             unsafe { Unset::from_raw(data.add(i * row_stride), cols) }
         })
     }
@@ -249,7 +249,7 @@ impl<'a> MatMut<'a> {
     /// Panics if the matrix has not been written, or if its rows are not contiguous.
     pub(crate) fn into_slice(self) -> &'a mut [f32] {
         assert!(self.written && self.row_stride == self.cols);
-        // SAFETY: the rows lie inside the view (constructors), without gaps and written (asserted).
+        // SAFETY: the rows are inside of the view (constructors), without gaps and written (asserted).
         unsafe { std::slice::from_raw_parts_mut(self.data, self.rows * self.cols) }
     }
 }
