@@ -27,7 +27,8 @@ pub struct ClassesProtocol {
     /// The vector that represents an image.
     pub pooling: Pooling,
     /// The numbers of neighbors that vote. Each number gives one score.
-    pub neighbours: Vec<usize>,
+    #[serde(alias = "neighbours")]
+    pub neighbors: Vec<usize>,
     /// The divisor of similarities in the weight of a vote.
     pub temperature: f64,
     /// The factor of half the squared norm of the linear probe's weights in its loss, which is a mean over images.
@@ -43,7 +44,7 @@ impl Default for ClassesProtocol {
             image_size: 224,
             resize: 256,
             pooling: Pooling::ClassToken,
-            neighbours: vec![10, 20, 100, 200],
+            neighbors: vec![10, 20, 100, 200],
             temperature: 0.07,
             weight_decay: 1e-3,
             max_iterations: 300,

@@ -153,7 +153,7 @@ mod tests {
                 "data.repeated_sampling=7",
                 "data.repeated_sampling = 7: expected a divisor of train.batch_size",
             ),
-            ("data.augment.colour=true", "unknown field `colour`"),
+            ("data.augment.hue=true", "unknown field `hue`"),
             (
                 "data.decoder=turbo",
                 "data.decoder: \"turbo\" is no longer a choice: remove this key",

@@ -98,9 +98,11 @@ pub struct Protocol {
     /// goes through the final norm.
     pub feature_block: Option<usize>,
     /// Whether features are scaled to unit length, which makes affinities cosines.
-    pub l2_normalise: bool,
+    #[serde(alias = "l2_normalise")]
+    pub l2_normalize: bool,
     /// Whether the soft labels of a prediction are stretched to 0..1 in every cell before they become masks.
-    pub normalise_labels: bool,
+    #[serde(alias = "normalise_labels")]
+    pub normalize_labels: bool,
 }
 
 impl Protocol {
@@ -137,8 +139,8 @@ impl Protocol {
             context_frames: 20,
             long_term_frames: vec![0],
             feature_block: None,
-            l2_normalise: true,
-            normalise_labels: false,
+            l2_normalize: true,
+            normalize_labels: false,
         }
     }
 }
@@ -162,10 +164,12 @@ pub struct ProtocolChanges {
     pub long_term_frames: Option<Vec<usize>>,
     /// See [`Protocol::feature_block`].
     pub feature_block: Option<usize>,
-    /// See [`Protocol::l2_normalise`].
-    pub l2_normalise: Option<bool>,
-    /// See [`Protocol::normalise_labels`].
-    pub normalise_labels: Option<bool>,
+    /// See [`Protocol::l2_normalize`].
+    #[serde(alias = "l2_normalise")]
+    pub l2_normalize: Option<bool>,
+    /// See [`Protocol::normalize_labels`].
+    #[serde(alias = "normalise_labels")]
+    pub normalize_labels: Option<bool>,
 }
 
 impl ProtocolChanges {
@@ -183,8 +187,8 @@ impl ProtocolChanges {
                 .clone()
                 .unwrap_or(protocol.long_term_frames),
             feature_block: self.feature_block.or(protocol.feature_block),
-            l2_normalise: self.l2_normalise.unwrap_or(protocol.l2_normalise),
-            normalise_labels: self.normalise_labels.unwrap_or(protocol.normalise_labels),
+            l2_normalize: self.l2_normalize.unwrap_or(protocol.l2_normalize),
+            normalize_labels: self.normalize_labels.unwrap_or(protocol.normalize_labels),
         }
     }
 }
@@ -257,6 +261,18 @@ mod tests {
         for text in ["", "0x880", "480x", "big"] {
             assert!(text.parse::<FrameSize>().is_err(), "{text}");
         }
+    }
+
+    /// Reports and files of earlier versions spell them in British English.
+    #[test]
+    fn earlier_spellings_are_read() {
+        let written = serde_json::to_string(&Protocol::davis()).unwrap();
+        let earlier = written.replace("malize", "malise");
+        assert_ne!(written, earlier);
+        assert_eq!(
+            serde_json::from_str::<Protocol>(&earlier).unwrap(),
+            Protocol::davis()
+        );
     }
 
     #[test]

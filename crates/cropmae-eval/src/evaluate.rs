@@ -49,7 +49,7 @@ pub fn evaluate(
 ///
 /// # Errors
 /// Returns the errors of [`evaluate`], and [`EvalError::Protocol`] if there are no settings or if they differ in a value
-/// that features depend on (`frame_size`, `feature_block`, `l2_normalise`).
+/// that features depend on (`frame_size`, `feature_block`, `l2_normalize`).
 pub fn sweep(
     benchmark: &dyn Benchmark,
     data_dir: &Path,

@@ -60,7 +60,7 @@ mod golden;
 
 pub use benchmark::{Benchmark, Official, SequenceList};
 pub use benchmarks::classes::{
-    ClassesReport, LinearScore, Measures, NeighboursScore, evaluate_classes,
+    ClassesReport, LinearScore, Measures, NeighborsScore, evaluate_classes,
 };
 pub use benchmarks::davis::{Davis, DavisObject, DavisScores, DavisSequence};
 pub use benchmarks::jhmdb::{Jhmdb, JhmdbClip, JhmdbScores, PckAt};

@@ -28,7 +28,7 @@ use rayon::prelude::*;
 
 pub use features::PackedFeatures;
 pub use grid::Grid;
-pub use top_k::Neighbour;
+pub use top_k::Neighbor;
 pub use video::VideoPropagation;
 #[cfg(test)]
 pub(crate) use video::stretched;
@@ -84,9 +84,9 @@ struct Query<'a> {
 
 /// The sources of every cell of a frame.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Neighbours {
+pub struct Neighbors {
     /// The sources of each cell (row-major) with their softmax weights, strongest first.
-    pub cells: Vec<Vec<(Neighbour, f32)>>,
+    pub cells: Vec<Vec<(Neighbor, f32)>>,
 }
 
 /// The search for sources on one grid, with the radius, k and temperature of one protocol.
@@ -113,7 +113,7 @@ impl Propagator {
     }
 
     /// Returns the sources that every cell of `query` would average, with their weights.
-    pub fn neighbours(&self, query: &PackedFeatures, sources: &[Source<'_>]) -> Neighbours {
+    pub fn neighbors(&self, query: &PackedFeatures, sources: &[Source<'_>]) -> Neighbors {
         let mut cells = vec![Vec::new(); self.grid().cells()];
         let query = Query {
             features: query,
@@ -128,7 +128,7 @@ impl Propagator {
         }) {
             cells[cell] = found;
         }
-        Neighbours { cells }
+        Neighbors { cells }
     }
 
     /// Returns the soft labels (h*w, L), row-major, of `query` from the labels of its sources.
@@ -168,7 +168,7 @@ impl Propagator {
         &self,
         query: Query<'_>,
         sources: &[Source<'_>],
-        finish: impl Fn(&[Neighbour], &[f32]) -> T + Sync,
+        finish: impl Fn(&[Neighbor], &[f32]) -> T + Sync,
     ) -> Vec<(usize, T)> {
         let grid = self.grid();
         (0..grid.blocks().div_ceil(TASK_BLOCKS))

@@ -28,7 +28,7 @@ use features::Vectors;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measures {
     /// `true` to classify by k nearest neighbors.
-    pub neighbours: bool,
+    pub neighbors: bool,
     /// `true` to train a linear probe.
     pub linear: bool,
 }
@@ -54,7 +54,7 @@ pub struct ClassesReport {
     /// The number of images that are scored.
     pub val_images: usize,
     /// The accuracy of k nearest neighbors, for each k.
-    pub neighbours: Vec<NeighboursScore>,
+    pub neighbors: Vec<NeighborsScore>,
     /// Accuracy of the linear probe.
     pub linear: Option<LinearScore>,
     /// The images that could not be read. They neither vote nor count.
@@ -63,7 +63,7 @@ pub struct ClassesReport {
 
 /// The accuracy of k nearest neighbors for one k.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NeighboursScore {
+pub struct NeighborsScore {
     /// The number of neighbors that vote.
     pub k: usize,
     /// The share of scored images that are classified correctly.
@@ -86,12 +86,12 @@ pub struct LinearScore {
 impl ClassesReport {
     /// Returns the numbers that a table shows.
     pub fn headline(&self) -> Vec<Measure> {
-        let neighbours = self.neighbours.iter();
-        let neighbours =
-            neighbours.map(|score| Measure::share(format!("{}-NN", score.k), score.top1));
+        let neighbors = self.neighbors.iter();
+        let neighbors =
+            neighbors.map(|score| Measure::share(format!("{}-NN", score.k), score.top1));
         let linear = self.linear.iter();
         let linear = linear.map(|score| Measure::share("linear", score.top1));
-        neighbours.chain(linear).collect()
+        neighbors.chain(linear).collect()
     }
 
     /// Writes `report.json`, `top1.csv` and `top1.json` into the folder `out`.
@@ -158,7 +158,7 @@ pub fn evaluate_classes(
         protocol: protocol.clone(),
         train_images: train.labels.len(),
         val_images: val.labels.len(),
-        neighbours: match measures.neighbours {
+        neighbors: match measures.neighbors {
             true => nearest::score(&train, &val, classes, protocol)?,
             false => Vec::new(),
         },
@@ -192,9 +192,9 @@ fn validate(protocol: &ClassesProtocol, patch_size: usize) -> Result<(), EvalErr
             "at least image_size",
         ),
         (
-            "neighbours",
-            format!("{:?}", protocol.neighbours),
-            !protocol.neighbours.is_empty() && !protocol.neighbours.contains(&0),
+            "neighbors",
+            format!("{:?}", protocol.neighbors),
+            !protocol.neighbors.is_empty() && !protocol.neighbors.contains(&0),
             "counts above 0",
         ),
         (

@@ -6,7 +6,7 @@ use super::fixtures::{Tensor, assert_close, count, folders, json, number, number
 use crate::labels::{LabelSet, WideLabels};
 use crate::propagation::inspect::{affinity_matrix, within_radius};
 use crate::propagation::{
-    Grid, Neighbour, PackedFeatures, Propagator, Source, VideoPropagation, stretched,
+    Grid, Neighbor, PackedFeatures, Propagator, Source, VideoPropagation, stretched,
 };
 use crate::size::Size;
 use cropmae_config::{FrameSize, Protocol};
@@ -158,7 +158,7 @@ impl<'a> Case<'a> {
         for frame in 0..self.frames() {
             let sources = self.sources(frame, &labels);
             let query = &self.feats[frame + self.context];
-            let found = propagator.neighbours(query, &sources);
+            let found = propagator.neighbors(query, &sources);
             for (cell, neighbors) in found.cells.iter().enumerate() {
                 self.check_cell(frame, cell, neighbors);
             }
@@ -171,7 +171,7 @@ impl<'a> Case<'a> {
         predictions
     }
 
-    fn check_cell(&self, frame: usize, cell: usize, neighbors: &[(Neighbour, f32)]) {
+    fn check_cell(&self, frame: usize, cell: usize, neighbors: &[(Neighbor, f32)]) {
         let (top_k, cells) = (self.protocol.top_k, self.grid.cells());
         let atol = if self.protocol.temperature < 0.1 {
             5e-6

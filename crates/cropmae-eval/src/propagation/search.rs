@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::affinity::{PANEL, QUERIES, Tile, affinities, affinity};
 use super::grid::Neighborhood;
 use super::sketch::{DIMENSIONS, Sketch};
-use super::top_k::{Neighbour, TopK};
+use super::top_k::{Neighbor, TopK};
 use super::{Query, Source};
 
 /// The number of pairs of a tile above which all of its affinities are computed at once.
@@ -50,7 +50,7 @@ impl<'a> Search<'a> {
 
     /// Returns the source cell for a query and how often it counts, or `None` for padding and beyond the radius.
     #[inline(always)]
-    fn accept(&self, index: usize, query: usize, number: usize) -> Option<(usize, Neighbour)> {
+    fn accept(&self, index: usize, query: usize, number: usize) -> Option<(usize, Neighbor)> {
         let grid = self.hood.grid;
         if query >= grid.cells() || number >= grid.cells() {
             return None; // padding of the last block or panel
@@ -61,7 +61,7 @@ impl<'a> Search<'a> {
         } else {
             source.unrestricted
         };
-        let neighbor = Neighbour {
+        let neighbor = Neighbor {
             source: index as u32,
             cell: grid.cell(number) as u32,
         };

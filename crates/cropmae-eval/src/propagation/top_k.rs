@@ -4,7 +4,7 @@ use super::affinity::Tile;
 
 /// A source cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Neighbour {
+pub struct Neighbor {
     /// The position of the source frame in the list of sources.
     pub source: u32,
     /// The row-major index of the cell.
@@ -19,7 +19,7 @@ pub(super) struct TopK {
     k: usize,
     /// The affinities (queries, k) in descending order, filled up with -inf.
     affinities: Vec<f32>,
-    neighbors: Vec<Neighbour>,
+    neighbors: Vec<Neighbor>,
 }
 
 impl TopK {
@@ -27,12 +27,12 @@ impl TopK {
         Self {
             k,
             affinities: vec![f32::NEG_INFINITY; queries * k],
-            neighbors: vec![Neighbour { source: 0, cell: 0 }; queries * k],
+            neighbors: vec![Neighbor { source: 0, cell: 0 }; queries * k],
         }
     }
 
     /// Returns the affinities and sources of a query, strongest first. There are fewer than k if fewer were offered.
-    pub fn ranked(&self, query: usize) -> (&[f32], &[Neighbour]) {
+    pub fn ranked(&self, query: usize) -> (&[f32], &[Neighbor]) {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &self.affinities[range.clone()];
         let found = affinities.partition_point(|&a| a > f32::NEG_INFINITY);
@@ -54,7 +54,7 @@ impl TopK {
         &mut self,
         first_query: usize,
         tile: &Tile,
-        accept: impl Fn(usize, usize) -> Option<(usize, Neighbour)>,
+        accept: impl Fn(usize, usize) -> Option<(usize, Neighbor)>,
     ) {
         for (slot, row) in tile.iter().enumerate() {
             let weakest = self.weakest(first_query + slot);
@@ -74,7 +74,7 @@ impl TopK {
 
     /// Inserts an affinity above [`Self::weakest`], as often as its source counts.
     #[inline(never)]
-    pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbor: Neighbour) {
+    pub fn insert(&mut self, query: usize, affinity: f32, copies: usize, neighbor: Neighbor) {
         let range = query * self.k..(query + 1) * self.k;
         let affinities = &mut self.affinities[range.clone()];
         let neighbors = &mut self.neighbors[range];
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn keeps_the_strongest_and_the_first_of_equals() {
         let mut top = TopK::new(1, 4);
-        let at = |cell| Neighbour { source: 0, cell };
+        let at = |cell| Neighbor { source: 0, cell };
         for (cell, affinity) in [0.1, 0.5, 0.3, 0.5, 0.2, 0.9].into_iter().enumerate() {
             top.insert(0, affinity, 1, at(cell as u32));
         }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn copies_fill_several_places_and_no_more_than_there_are() {
         let mut top = TopK::new(1, 4);
-        let at = |cell| Neighbour { source: 0, cell };
+        let at = |cell| Neighbor { source: 0, cell };
         top.insert(0, 0.5, 1, at(0));
         top.insert(0, 0.7, 2, at(1));
         assert_eq!(top.ranked(0).0, [0.7, 0.7, 0.5]);

@@ -97,7 +97,7 @@ impl VideoPropagation {
                 .collect(),
             recent: VecDeque::with_capacity(protocol.context_frames.max(1)),
             next: 1,
-            stretched: protocol.normalise_labels.then(|| Stretched {
+            stretched: protocol.normalize_labels.then(|| Stretched {
                 first: stretched(&labels, classes),
                 newest: Vec::new(),
             }),

@@ -98,7 +98,7 @@ impl<'a> Encoding<'a> {
         Self {
             encoder,
             block: protocol.feature_block,
-            l2_normalize: protocol.l2_normalise,
+            l2_normalize: protocol.l2_normalize,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::require::require_all;
 /// # Errors
 /// Returns [`EvalError::Protocol`] with the first invalid value.
 pub(super) fn validate(settings: &[Protocol]) -> Result<&Protocol, EvalError> {
-    let features = |p: &Protocol| (p.frame_size, p.feature_block, p.l2_normalise);
+    let features = |p: &Protocol| (p.frame_size, p.feature_block, p.l2_normalize);
     match settings {
         [first, others @ ..] if others.iter().all(|it| features(it) == features(first)) => {
             settings.iter().try_for_each(validate_one)?;
@@ -19,7 +19,7 @@ pub(super) fn validate(settings: &[Protocol]) -> Result<&Protocol, EvalError> {
         _ => Err(EvalError::Protocol {
             field: "settings",
             found: settings.len().to_string(),
-            expected: "at least one, all with the same frame_size, feature_block and l2_normalise",
+            expected: "at least one, all with the same frame_size, feature_block and l2_normalize",
         }),
     }
 }
@@ -91,7 +91,7 @@ mod tests {
         let (davis, mut other) = (Protocol::davis(), Protocol::davis());
         other.radius = 3.0;
         assert!(validate(&[davis.clone(), other.clone()]).is_ok());
-        other.l2_normalise = false;
+        other.l2_normalize = false;
         assert!(validate(&[davis, other]).is_err());
         assert!(validate(&[]).is_err());
     }

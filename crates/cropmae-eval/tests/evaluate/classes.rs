@@ -27,7 +27,7 @@ fn small() -> ClassesProtocol {
         image_size: 16,
         resize: 18,
         pooling: Pooling::MeanPatch,
-        neighbours: vec![1, 5],
+        neighbors: vec![1, 5],
         ..ClassesProtocol::default()
     }
 }
@@ -39,7 +39,7 @@ fn classify(
 ) -> Result<ClassesReport, EvalError> {
     let encoder = RawPixels::new(8, 2).unwrap();
     let both = Measures {
-        neighbours: true,
+        neighbors: true,
         linear: true,
     };
     evaluate_classes(data, &encoder, protocol, both, options, &|_, _| ())
@@ -153,7 +153,7 @@ fn pixels_classify_photos_above_chance() {
     let protocol = ClassesProtocol {
         image_size: 64,
         resize: 73,
-        neighbours: vec![10],
+        neighbors: vec![10],
         ..small()
     };
     let report = classify(folder.path(), &protocol, &EvalOptions::default()).unwrap();

@@ -96,9 +96,9 @@ fn options_of_the_protocol_change_results() {
     };
     let plain = scores(&small(&Davis)).unwrap();
     let mut changed = vec![small(&Davis); 4];
-    changed[0].l2_normalise = false;
+    changed[0].l2_normalize = false;
     changed[1].long_term_frames = vec![0, 1];
-    changed[2].normalise_labels = true;
+    changed[2].normalize_labels = true;
     changed[3].long_term_frames = vec![];
     for protocol in &changed {
         assert_ne!(scores(protocol).unwrap(), plain, "{protocol:?}");

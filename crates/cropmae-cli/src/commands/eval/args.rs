@@ -100,7 +100,7 @@ pub struct ProtocolArgs {
     pub no_l2: bool,
     /// Stretch the soft labels of each cell to 0..1 before they become masks
     #[arg(long = "normalize-labels", alias = "normalise-labels")]
-    pub normalise_labels: bool,
+    pub normalize_labels: bool,
 }
 
 impl ProtocolArgs {
@@ -114,8 +114,8 @@ impl ProtocolArgs {
             context_frames: self.context_frames,
             long_term_frames: self.long_term_frames.clone(),
             feature_block: self.feature_block,
-            l2_normalise: self.no_l2.then_some(false),
-            normalise_labels: self.normalise_labels.then_some(true),
+            l2_normalize: self.no_l2.then_some(false),
+            normalize_labels: self.normalize_labels.then_some(true),
         }
     }
 }
@@ -132,15 +132,15 @@ pub enum TaskArg {
 }
 
 const NEIGHBORS: Measures = Measures {
-    neighbours: true,
+    neighbors: true,
     linear: false,
 };
 const LINEAR: Measures = Measures {
-    neighbours: false,
+    neighbors: false,
     linear: true,
 };
 const BOTH: Measures = Measures {
-    neighbours: true,
+    neighbors: true,
     linear: true,
 };
 
@@ -213,7 +213,7 @@ pub struct ClassesArgs {
         value_delimiter = ',',
         value_name = "K"
     )]
-    pub neighbours: Option<Vec<usize>>,
+    pub neighbors: Option<Vec<usize>>,
 }
 
 /// Values of `--pooling`.
@@ -251,7 +251,7 @@ mod tests {
         let expected = Protocol {
             top_k: 3,
             temperature: 0.1,
-            l2_normalise: false,
+            l2_normalize: false,
             ..Protocol::vip()
         };
         assert_eq!(args.changes().apply(Protocol::vip()), expected);

@@ -112,10 +112,10 @@ fn classes(
         "--pixels: raw pixels have no class token; add --pooling mean-patch for all encoders, or leave --pixels out"
     );
     let defaults = ClassesProtocol::default();
-    let neighbors = args.classes.neighbours.clone();
+    let neighbors = args.classes.neighbors.clone();
     let protocol = ClassesProtocol {
         pooling: args.classes.pooling.into(),
-        neighbours: neighbors.unwrap_or(defaults.neighbours),
+        neighbors: neighbors.unwrap_or(defaults.neighbors),
         ..defaults
     };
     let revision = places::git_revision();

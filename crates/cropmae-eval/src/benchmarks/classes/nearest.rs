@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use cropmae_config::ClassesProtocol;
 use rayon::prelude::*;
 
-use super::NeighboursScore;
+use super::NeighborsScore;
 use super::features::Vectors;
 use crate::error::EvalError;
 
@@ -17,9 +17,9 @@ pub(super) fn score(
     val: &Vectors,
     classes: usize,
     protocol: &ClassesProtocol,
-) -> Result<Vec<NeighboursScore>, EvalError> {
-    let largest = protocol.neighbours.iter().copied().max().unwrap_or(0);
-    let mut correct = vec![0usize; protocol.neighbours.len()];
+) -> Result<Vec<NeighborsScore>, EvalError> {
+    let largest = protocol.neighbors.iter().copied().max().unwrap_or(0);
+    let mut correct = vec![0usize; protocol.neighbors.len()];
     let (bank, queries) = (unit_rows(train), unit_rows(val));
     for (rows, labels) in queries
         .chunks(CHUNK * val.channels)
@@ -34,7 +34,7 @@ pub(super) fn score(
                 let vote =
                     |k: &usize| vote(&nearest, &train.labels, *k, classes, protocol.temperature);
                 protocol
-                    .neighbours
+                    .neighbors
                     .iter()
                     .map(|k| vote(k) == label)
                     .collect()
@@ -46,9 +46,9 @@ pub(super) fn score(
             }
         }
     }
-    let scores = protocol.neighbours.iter().zip(correct);
+    let scores = protocol.neighbors.iter().zip(correct);
     Ok(scores
-        .map(|(&k, correct)| NeighboursScore {
+        .map(|(&k, correct)| NeighborsScore {
             k,
             top1: correct as f64 / val.labels.len() as f64,
         })
@@ -149,7 +149,7 @@ mod tests {
             labels: (0..count).map(|i| i % 2).collect(),
         };
         let protocol = ClassesProtocol {
-            neighbours: vec![1, 5, 100],
+            neighbors: vec![1, 5, 100],
             ..ClassesProtocol::default()
         };
         let scores = score(&vectors(40, 1.0), &vectors(10, 3.0), 2, &protocol).unwrap();
