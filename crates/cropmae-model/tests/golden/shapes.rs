@@ -1,20 +1,18 @@
 //! Group c of the fixtures: names, shapes and counts of the full-size architectures, and one draw of the
 //! reference's initialization.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::common::{json, listed, values};
 use candle_core::Device;
-use common::{json, listed, values};
 use cropmae_config::{Method, ModelConfig, Seed};
 use cropmae_model::parameters::{is_fixed, layout};
 use cropmae_model::{init_parameters, named_parameters};
 
 #[test]
 fn golden_parameter_names_shapes_and_counts() {
-    let files = common::all("c_vit/params.json");
+    let files = crate::common::all("c_vit/params.json");
     assert!(!files.is_empty(), "one is committed");
     files.iter().for_each(|path| architectures(path));
 }
@@ -74,7 +72,7 @@ fn architectures(path: &Path) {
 #[test]
 fn golden_initialization() {
     let mut compared = 0;
-    for root in common::roots_of("c_vit") {
+    for root in crate::common::roots_of("c_vit") {
         for entry in std::fs::read_dir(root.join("c_vit")).expect("c_vit") {
             let path = entry.expect("entry").path();
             let stem = path.file_stem().expect("stem").to_string_lossy();
@@ -126,7 +124,7 @@ fn initial_statistics(path: &Path, arch: &str) {
             _ => {
                 let bound = number("bound");
                 // The rounding of the bound to f32 adds at most one unit in the last place.
-                let largest = common::max_abs(&drawn);
+                let largest = crate::common::max_abs(&drawn);
                 assert!(
                     largest <= bound * (1.0 + 1e-7),
                     "{name}: {largest} > {bound}"

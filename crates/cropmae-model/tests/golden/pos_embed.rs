@@ -1,16 +1,14 @@
 //! Groups c and d of the fixtures: sin-cos position embeddings, their interpolation, and the features of
 //! images whose size is not that of training.
 
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use common::{
+use crate::common::{
     assert_close, config_of_weights, initial_weights, json, model_meta, roots_of, tensor_files,
     tensors,
 };
+use candle_core::{Device, Tensor};
 use cropmae_config::Method;
 use cropmae_model::weights::{self, Part, WeightsInfo};
 use cropmae_model::{FeatureExtractor, VitFeatures, pos_embed};
@@ -46,7 +44,7 @@ fn golden_sin_cos() {
 
 #[test]
 fn golden_interpolation() {
-    common::all("d_posembed/interp.safetensors")
+    crate::common::all("d_posembed/interp.safetensors")
         .iter()
         .for_each(|path| interpolations(path));
 }

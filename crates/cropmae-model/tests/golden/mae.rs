@@ -1,15 +1,13 @@
 //! Compares MAE with another implementation: a checkpoint under the names of MAE, and the predictions, losses and
 //! gradients that Hugging Face's `ViTMAEForPreTraining` computes with its weights (`fixtures/mae`).
 
-mod common;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::common::group_a::argsort;
+use crate::common::{assert_close, max_abs, tensors, values};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use common::group_a::argsort;
-use common::{assert_close, max_abs, tensors, values};
 use cropmae_config::{MaskConfig, Method};
 use cropmae_model::weights::{self, ImportOptions, Imported, Match};
 use cropmae_model::{PatchMask, Pretrainer, named_parameters, patchify};
@@ -35,6 +33,7 @@ fn mask(noise: &Tensor) -> PatchMask {
 
 #[test]
 fn golden_mae_checkpoints_are_imported_completely() {
+    crate::KERNELS.make_default();
     let imported = imported();
     let info = &imported.weights.info;
     assert_eq!(info.method, Some(Method::Mae));
@@ -60,6 +59,7 @@ fn golden_mae_checkpoints_are_imported_completely() {
 
 #[test]
 fn golden_mae_predictions_losses_and_gradients() {
+    crate::KERNELS.make_default();
     let expected: HashMap<String, Tensor> = tensors(&folder().join("expected.safetensors"));
     let imported = imported();
     let config = imported.weights.info.model.clone();

@@ -1,14 +1,12 @@
 //! Group a of the fixtures: activations, predictions, losses and gradients of a tiny model, computed by
 //! the reference implementation (PyTorch 2.2.1, fp32). The folder tells the cases and their sizes.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::common::group_a::{Case, argsort, cases};
+use crate::common::{assert_close, json, max_abs, roots_of, values};
 use candle_core::{DType, Device, IndexOp, Tensor};
-use common::group_a::{Case, argsort, cases};
-use common::{assert_close, json, max_abs, roots_of, values};
 use cropmae_config::MaskConfig;
 use cropmae_model::{Forward, Pretrainer, named_parameters};
 
@@ -19,6 +17,7 @@ fn integers(tensor: &Tensor) -> Vec<i64> {
 
 #[test]
 fn golden_masks() {
+    crate::KERNELS.make_default();
     roots_of("a_model").iter().for_each(|root| masks(root));
 }
 
@@ -66,6 +65,7 @@ fn masks(root: &Path) {
 
 #[test]
 fn golden_losses_and_predictions() {
+    crate::KERNELS.make_default();
     roots_of("a_model")
         .iter()
         .for_each(|root| predictions(root));
@@ -181,6 +181,7 @@ fn activations(case: &Case) -> BTreeMap<String, Tensor> {
 
 #[test]
 fn golden_activations() {
+    crate::KERNELS.make_default();
     let compared: usize = roots_of("a_model")
         .iter()
         .map(|root| all_activations(root))
@@ -220,6 +221,7 @@ fn all_activations(root: &Path) -> usize {
 #[test]
 #[allow(clippy::print_stdout, reason = "the margins are worth knowing")]
 fn golden_gradients() {
+    crate::KERNELS.make_default();
     let mut worst = (0.0, String::new());
     for root in roots_of("a_model") {
         for case in cases(&root) {
@@ -279,6 +281,7 @@ fn gradients(case: &Case) -> (f64, String) {
 
 #[test]
 fn golden_cases_may_have_any_name_and_their_own_weights() {
+    crate::KERNELS.make_default();
     let root = &roots_of("a_model")[0];
     let (from, elsewhere) = (root.join("a_model"), tempfile::tempdir().expect("folder"));
     let to = elsewhere.path().join("a_model");
@@ -286,7 +289,7 @@ fn golden_cases_may_have_any_name_and_their_own_weights() {
     let mut meta = json(&from.join("meta.json"));
     let copy = |from: &Path, name: &str| std::fs::copy(from, to.join(name)).expect("copy");
     copy(
-        &common::initial_weights(root, "a_model"),
+        &crate::common::initial_weights(root, "a_model"),
         "init.safetensors",
     );
     copy(&from.join("inputs64.safetensors"), "pictures.safetensors");
@@ -319,7 +322,8 @@ fn key_bias_rows(name: &str, len: usize) -> std::ops::Range<usize> {
 
 #[test]
 fn golden_len_keep() {
-    for path in common::all("a_model/len_keep.json") {
+    crate::KERNELS.make_default();
+    for path in crate::common::all("a_model/len_keep.json") {
         let table = json(&path);
         let rows = table["rows"].as_array().expect("rows");
         assert!(!rows.is_empty());
