@@ -78,8 +78,8 @@ const DKV: Names = ["attention_dkv_32", "attention_dkv_64", "attention_dkv_128"]
 impl Heads {
     fn kernel(&self, [narrow, usual, wide]: Names) -> Result<&'static str> {
         match self.width {
-            width if width % 8 != 0 || width > 128 => bail!(
-                "attention: heads are {width} wide, the kernels of accelerators take multiples of 8 up to 128"
+            width if width > 128 => bail!(
+                "attention: heads are {width} wide, the kernels of accelerators take up to 128"
             ),
             0..=32 => Ok(narrow),
             33..=64 => Ok(usual),

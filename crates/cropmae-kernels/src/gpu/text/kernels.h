@@ -5,6 +5,7 @@
 #include "sum.h"
 #include "layer_norm.h"
 #include "gelu.h"
+#include "attention.h"
 #include "patch_embed.h"
 #include "pixel_loss.h"
 #include "optimizer.h"

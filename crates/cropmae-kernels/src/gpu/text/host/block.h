@@ -29,7 +29,7 @@ struct Exchange {
 };
 
 struct SharedArray {
-    int line;
+    const char* name;
     std::unique_ptr<char[]> bytes;
     std::unique_ptr<char[]> shadow;
 };

@@ -44,7 +44,7 @@ struct Place {
 #define GLOBAL(T) emulator::Array<T>
 #define GLOBAL_IN(T) emulator::Array<const T>
 #define SHARED_PTR(T) emulator::Array<T>
-#define SHARED(T, n, count) emulator::Array<T> n = emulator::shared<T>(__LINE__, count, #n)
+#define SHARED(T, n, count) emulator::Array<T> n = emulator::shared<T>(count, #n)
 #define BARRIER() emulator::barrier(__LINE__)
 #define SIMD_BARRIER() emulator::simd_barrier(__LINE__)
 

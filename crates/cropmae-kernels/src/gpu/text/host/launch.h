@@ -135,19 +135,19 @@ inline std::string launch(const Grid& grid, uint64_t seed, const std::function<v
 }
 
 // An array of the block, which begins as NaN.
-template <class T> Array<T> shared(int line, int64_t count, const char* name) {
+template <class T> Array<T> shared(int64_t count, const char* name) {
     for (auto& s : block->shared) {
-        if (s.line == line) {
+        if (std::strcmp(s.name, name) == 0) {
             return {reinterpret_cast<T*>(s.bytes.get()), 0, count, reinterpret_cast<Shadow*>(s.shadow.get()), true, name};
         }
     }
     constexpr size_t units = sizeof(T) / Array<T>::UNIT ? sizeof(T) / Array<T>::UNIT : 1;
-    SharedArray made{line, std::make_unique<char[]>(sizeof(T) * count), std::make_unique<char[]>(sizeof(Shadow) * units * count)};
+    SharedArray made{name, std::make_unique<char[]>(sizeof(T) * count), std::make_unique<char[]>(sizeof(Shadow) * units * count)};
     std::memset(made.bytes.get(), 0xff, sizeof(T) * count);
     block->shared_bytes += sizeof(T) * count;
     if (block->shared_bytes > 48 << 10) stop("has more than 48 KiB of shared memory");
     block->shared.push_back(std::move(made));
-    return shared<T>(line, count, name);
+    return shared<T>(count, name);
 }
 
 // Publishes `value` to the lanes of the warp and returns the values of all.
