@@ -25,7 +25,9 @@ pub fn check() -> Result<()> {
         ));
     }
     if succeeds(Command::new("c++").arg("--version")) {
-        Feature::new("cropmae-kernels", "emulated").check(&["--lib", "--tests", "emulated"])?;
+        for package in ["cropmae-kernels", "cropmae-model", "cropmae-train"] {
+            Feature::new(package, "emulated").check(&["--lib", "--tests", "emulated"])?;
+        }
     } else {
         say("skipped the feature emulated: it needs a C++ compiler with the name c++");
     }

@@ -91,8 +91,8 @@ impl Backend {
     #[must_use]
     pub fn recomputes(self) -> bool {
         match self {
-            Self::Cpu => true,
-            Self::Gpu | Self::Reference => false,
+            Self::Cpu | Self::Gpu => true,
+            Self::Reference => false,
         }
     }
 }

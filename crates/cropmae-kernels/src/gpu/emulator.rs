@@ -490,7 +490,7 @@ mod tests {
         let ids = Tensor::zeros(128, DType::U32, &Device::Cpu).unwrap();
         let queue = Queue::of(&Device::Cpu, Compute::F32).unwrap();
         let grid = Grid::row(1, 128).unwrap();
-        let mut launch =
+        let launch =
             |kernel, args: Vec<Arg>| queue.launch(kernel, grid, args).unwrap_err().to_string();
         assert!(launch("no_such_kernel", vec![]).contains("no such kernel"));
         assert!(launch("cast", vec![Arg::In(&x)]).contains("got 1 arguments, expected 3"));

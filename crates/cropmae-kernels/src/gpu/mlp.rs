@@ -134,10 +134,15 @@ pub(crate) fn mlp(
     let pre = mlp.pre(&queue, &rows)?;
     let mut y = queue.float(shape)?;
     mlp.forward(&queue, &pre, None, &mut y)?;
+    let pre = (!policy.recompute).then_some(pre);
     let anchor = anchor(&mlp.tensors()).clone();
     let (tracked, shape) = (x.track_op(), x.shape().clone());
     attach(OP, y, &[&x, &anchor], move |dy| {
         let dy = Grad::new(&queue, dy)?;
+        let pre = match &pre {
+            Some(pre) => pre.clone(),
+            None => mlp.pre(&queue, &rows)?,
+        };
         let mut dx = queue.float(shape.clone())?;
         let mut sums = Sums::default();
         let wanted = tracked.then_some(&mut dx);

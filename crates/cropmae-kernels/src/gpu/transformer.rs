@@ -195,19 +195,22 @@ impl Half {
     }
 }
 
-/// Halves of blocks one after the other.
-fn chain(op: &'static str, x: &Tensor, halves: Vec<Half>, queue: Queue) -> Result<Tensor> {
+/// A half of a block, and whether what its backward pass needs besides its input is computed again there.
+type Step = (Half, bool);
+
+/// Applies halves of blocks one after the other.
+fn chain(op: &'static str, x: &Tensor, steps: Vec<Step>, queue: Queue) -> Result<Tensor> {
     let x = x.contiguous()?;
-    let weights: Vec<&Tensor> = halves.iter().flat_map(Half::tensors).collect();
+    let weights: Vec<&Tensor> = steps.iter().flat_map(|(half, _)| half.tensors()).collect();
     let anchor = anchor(&weights).clone();
     let tracked = x.track_op() || anchor.track_op();
-    let mut kept: Vec<(Tensor, HalfKept)> = Vec::new();
+    let mut kept: Vec<(Tensor, Option<HalfKept>)> = Vec::new();
     let mut last: Option<Buffer> = None;
-    for half in &halves {
+    for (half, recompute) in &steps {
         let x = last.take().map_or_else(|| x.detach(), Buffer::into_tensor);
         let (y, from_half) = half.forward(&queue, &x)?;
         if tracked {
-            kept.push((x, from_half));
+            kept.push((x, (!recompute).then_some(from_half)));
         }
         last = Some(y);
     }
@@ -218,8 +221,14 @@ fn chain(op: &'static str, x: &Tensor, halves: Vec<Half>, queue: Queue) -> Resul
     attach(op, y, &[&x, &anchor], move |dy| {
         let mut grad = Grad::new(&queue, dy)?;
         let mut sums = Sums::default();
-        for (half, (x, kept)) in halves.iter().zip(&kept).rev() {
-            grad = half.backward(&queue, op, (x, kept), &grad, &mut sums)?;
+        for ((half, _), (x, kept)) in steps.iter().zip(&kept).rev() {
+            grad = match kept {
+                Some(kept) => half.backward(&queue, op, (x, kept), &grad, &mut sums)?,
+                None => {
+                    let (_, kept) = half.forward(&queue, x)?;
+                    half.backward(&queue, op, (x, &kept), &grad, &mut sums)?
+                }
+            };
         }
         sums.finish(&queue, [])?;
         Ok([x_tracked.then_some(grad.float), None, None])
@@ -275,14 +284,15 @@ pub(crate) fn attention_block(
     let (b, n, _) = x.dims3()?;
     let layers = Layer::all(&queue, [weights.qkv, weights.proj])?;
     let half = attention_half(weights, layers, &[(b, n)])?;
-    chain("attention_block", x, vec![half], queue)
+    chain("attention_block", x, vec![(half, policy.recompute)], queue)
 }
 
 /// x + fc2(gelu(fc1(LN(x)))).
 pub(crate) fn mlp_block(x: &Tensor, weights: MlpWeights, policy: Policy) -> Result<Tensor> {
     let queue = Queue::of(x.device(), policy.compute)?;
     let layers = Layer::all(&queue, [weights.fc1, weights.fc2])?;
-    chain("mlp_block", x, vec![mlp_half(weights, layers)?], queue)
+    let half = mlp_half(weights, layers)?;
+    chain("mlp_block", x, vec![(half, policy.recompute)], queue)
 }
 
 /// Blocks one after the other on the tokens `x` (T, D) of sequences: pairs of their number and their length.
@@ -291,23 +301,29 @@ pub(crate) fn transformer(
     segments: &[(usize, usize)],
     blocks: &[BlockWeights],
 ) -> Result<Tensor> {
+    const OP: &str = "transformer";
     let compute = blocks
         .first()
         .map_or_else(Default::default, |block| block.policy.compute);
+    if blocks.iter().any(|block| block.policy.compute != compute) {
+        bail!("{OP}: the blocks run in different precisions");
+    }
     let queue = Queue::of(x.device(), compute)?;
     let weights: Vec<(&Tensor, &Tensor)> = blocks
         .iter()
         .flat_map(|block| [block.qkv, block.proj, block.fc1, block.fc2])
         .collect();
     let mut layers = Layer::list(&queue, &weights)?.into_iter();
-    let mut halves = Vec::with_capacity(2 * blocks.len());
+    let mut steps = Vec::with_capacity(2 * blocks.len());
     for block in blocks {
         let mut pair = || match (layers.next(), layers.next()) {
             (Some(first), Some(second)) => Ok([first, second]),
-            _ => bail!("transformer: a layer is missing"),
+            _ => bail!("{OP}: a layer is missing"),
         };
-        halves.push(attention_half(block.attention(), pair()?, segments)?);
-        halves.push(mlp_half(block.mlp(), pair()?)?);
+        let recompute = block.policy.recompute;
+        let half = attention_half(block.attention(), pair()?, segments)?;
+        steps.push((half, recompute));
+        steps.push((mlp_half(block.mlp(), pair()?)?, recompute));
     }
-    chain("transformer", x, halves, queue)
+    chain(OP, x, steps, queue)
 }

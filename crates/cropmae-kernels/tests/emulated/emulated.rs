@@ -6,6 +6,7 @@ mod attention;
 mod dropout;
 #[path = "../ops/first_layer.rs"]
 mod first_layer;
+mod fragments;
 #[path = "../ops/gradients.rs"]
 mod gradients;
 #[path = "../ops/layers.rs"]

@@ -6,6 +6,7 @@ use cropmae_kernels::{
     pixel_loss,
 };
 
+use crate::KERNELS;
 use crate::support::{BACKENDS, assert_close, bits, flat, in_pool, on_every_backend, tensor, var};
 
 /// An encoder block and a feed-forward layer with dropout.
@@ -73,8 +74,8 @@ fn policy(compute: Compute, recompute: bool) -> Policy {
 fn recomputation_changes_no_bit() {
     let blocks = Blocks::new();
     for compute in [Compute::F32, Compute::Bf16] {
-        let kept = all_bits(&blocks.run(policy(compute, false)));
-        let again = all_bits(&blocks.run(policy(compute, true)));
+        let run = |recompute| KERNELS.with(|| all_bits(&blocks.run(policy(compute, recompute))));
+        let (kept, again) = (run(false), run(true));
         assert!(kept == again, "{compute:?}");
     }
 }
@@ -82,7 +83,7 @@ fn recomputation_changes_no_bit() {
 #[test]
 fn a_second_backward_pass_finds_what_the_first_has_freed() {
     let blocks = Blocks::new();
-    let loss = blocks.loss(Policy::default()).unwrap();
+    let loss = KERNELS.with(|| blocks.loss(Policy::default()).unwrap());
     let grads = || {
         let store = backward(&loss).unwrap();
         let grads = blocks.0.iter().map(|var| bits(store.get(var).unwrap()));
@@ -142,8 +143,8 @@ fn bf16_is_the_same_on_all_backends() {
             std::iter::once(y).chain(grads).collect::<Vec<_>>()
         })
     };
-    if !Backend::Cpu.supports(Compute::Bf16) {
-        let [asked, exact] = [Compute::Bf16, Compute::F32].map(|it| run(Backend::Cpu, it));
+    if !KERNELS.supports(Compute::Bf16) {
+        let [asked, exact] = [Compute::Bf16, Compute::F32].map(|it| run(KERNELS, it));
         assert!(
             all_bits(&asked) == all_bits(&exact),
             "f32 where there is no bf16"
@@ -169,7 +170,7 @@ fn bf16_is_the_same_on_all_backends() {
 fn recomputation_is_refused_where_it_is_not_done() {
     let blocks = Blocks::new();
     let loss = || blocks.loss(policy(Compute::F32, true));
-    assert!(Backend::Cpu.recomputes() && Backend::Cpu.with(loss).is_ok());
+    assert!(KERNELS.recomputes() && KERNELS.with(loss).is_ok());
     assert!(!Backend::Reference.recomputes());
     let message = Backend::Reference.with(loss).unwrap_err().to_string();
     for word in ["attention_block", "backward pass", "Cpu", "recomputation"] {
@@ -179,13 +180,13 @@ fn recomputation_is_refused_where_it_is_not_done() {
 
 #[test]
 fn threads_change_no_bit_in_bf16() {
-    if !Backend::Cpu.supports(Compute::Bf16) {
+    if !KERNELS.supports(Compute::Bf16) {
         skip_bf16();
     }
     let blocks = Blocks::new();
     let run = |threads| {
         in_pool(threads, || {
-            all_bits(&blocks.run(policy(Compute::Bf16, true)))
+            KERNELS.with(|| all_bits(&blocks.run(policy(Compute::Bf16, true))))
         })
     };
     let one = run(1);

@@ -6,6 +6,7 @@ use cropmae_kernels::{
     transformer,
 };
 
+use crate::KERNELS;
 use crate::support::{BACKENDS, assert_close, bits, check, in_pool, tensor, var};
 
 const WIDTH: usize = 24;
@@ -122,8 +123,10 @@ fn one_op_computes_what_the_blocks_ops_do() {
     let vars = vars();
     for compute in [Compute::F32, Compute::Bf16] {
         let policy = Policy::from(compute);
-        let expected = run(&vars, policy, single_ops);
-        let found = in_pool(3, || run(&vars, policy, one_op));
+        let on =
+            |threads, policy, form| in_pool(threads, || KERNELS.with(|| run(&vars, policy, form)));
+        let expected = on(3, policy, single_ops as Form);
+        let found = on(3, policy, one_op);
         assert_close(&found[0], &expected[0], 1e-6, "value");
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate().skip(1) {
             // In bfloat16, the order of the tokens in sums has as little effect as in f32.
@@ -133,10 +136,7 @@ fn one_op_computes_what_the_blocks_ops_do() {
             recompute: true,
             ..policy
         };
-        for other in [
-            in_pool(1, || run(&vars, policy, one_op)),
-            run(&vars, recompute, one_op),
-        ] {
+        for other in [on(1, policy, one_op), on(3, recompute, one_op)] {
             for (found, other) in found.iter().zip(&other) {
                 assert_eq!(bits(found), bits(other), "threads, recomputation");
             }
