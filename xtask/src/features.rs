@@ -31,7 +31,8 @@ pub fn check() -> Result<()> {
     } else {
         say("skipped the feature emulated: it needs a C++ compiler with the name c++");
     }
-    cuda_types()
+    cuda_types()?;
+    kernel_text()
 }
 
 /// Features of a package.
@@ -80,5 +81,30 @@ fn cuda_types() -> Result<()> {
             .env("CUDARC_CUDA_VERSION", "13000")
             .env("CUDA_COMPUTE_CAP", "80")
             .env("CARGO_TARGET_DIR", cargo::target().join("cuda")),
+    )
+}
+
+/// Compiles the text of the kernels for CUDA and checks it for Metal, which needs no device.
+///
+/// `CROPMAE_CUDA_WHEELS` names a folder with NVRTC and ptxas, such as the wheels of PyPI install them.
+fn kernel_text() -> Result<()> {
+    let check = cargo::root().join("crates/cropmae-kernels/check");
+    let Some(wheels) = std::env::var_os("CROPMAE_CUDA_WHEELS") else {
+        say(
+            "skipped the text of the kernels: CROPMAE_CUDA_WHEELS names no folder with NVRTC and ptxas",
+        );
+        return Ok(());
+    };
+    step(
+        "matrix fragments",
+        Command::new("python3").arg(check.join("fragments.py")),
+    )?;
+    step(
+        "text of the kernels",
+        Command::new("python3")
+            .arg(check.join("compile.py"))
+            .arg("--cuda-home")
+            .arg(wheels)
+            .args(["--clang", "clang"]),
     )
 }

@@ -34,7 +34,7 @@ pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;
 #[cfg(feature = "emulated")]
-pub use gpu::{Emulation, Fragments};
+pub use gpu::{Emulation, Fragments, Work};
 pub use gradients::{Gradients, backward};
 pub use memory::keep_freed_memory;
 pub use ops::{

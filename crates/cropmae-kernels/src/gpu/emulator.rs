@@ -33,7 +33,24 @@ pub enum Fragments {
     Metal,
 }
 
+/// What ops have asked of the emulator. Bytes are those of all arguments, once for a launch that reads them and once for
+/// one that writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Launches of kernels.
+    pub launches: u64,
+    /// What these launches move.
+    pub kernel_bytes: u64,
+    /// Matrix products, which a device launches, too.
+    pub products: u64,
+    /// Multiplications and additions of the products.
+    pub product_flops: u64,
+    /// What the products move.
+    pub product_bytes: u64,
+}
+
 thread_local! {
+    static WORK: Cell<Work> = Cell::default();
     static CURRENT: Cell<Emulation> = const {
         Cell::new(Emulation {
             seed: 0,
@@ -52,6 +69,12 @@ impl Default for Emulation {
 }
 
 impl Emulation {
+    /// Returns what this thread has asked of the emulator since the last call.
+    #[must_use]
+    pub fn take_work() -> Work {
+        WORK.take()
+    }
+
     /// Runs `f` with `self` for the ops that this thread calls inside of it, and for their backward passes.
     pub fn with<R>(self, f: impl FnOnce() -> R) -> R {
         let before = CURRENT.replace(self);
@@ -169,6 +192,10 @@ impl Driver for Emulator {
             (Compute::Bf16, Fragments::Cuda) => cropmae_emulate_bf16,
             (Compute::Bf16, Fragments::Metal) => cropmae_emulate_bf16_metal,
         };
+        count(|work| {
+            work.launches += 1;
+            work.kernel_bytes += args.iter().map(bytes).sum::<u64>();
+        });
         let updated: Vec<&Tensor> = args.iter().flat_map(updated).collect();
         let mut opened = Vec::with_capacity(updated.len());
         open(&updated, &mut opened, &mut |opened| {
@@ -183,6 +210,16 @@ impl Driver for Emulator {
         if k != k2 {
             bail!("a product of matrices of {m} x {k} and {k2} x {n}");
         }
+        count(|work| {
+            work.products += 1;
+            work.product_flops += 2 * (m * n * k) as u64;
+            let operands = [product.left.tensor, product.right.tensor];
+            let operands = operands.into_iter().chain(product.bias);
+            work.product_bytes += operands.map(tensor_bytes).sum::<u64>() + bytes(&out);
+            if let Plus::Tensor(tensor) = product.plus {
+                work.product_bytes += tensor_bytes(tensor);
+            }
+        });
         let (left, right) = (values(product.left.tensor)?, values(product.right.tensor)?);
         let bias = product.bias.map(values).transpose()?;
         let plus = !matches!(product.plus, Plus::Nothing);
@@ -260,6 +297,28 @@ impl Emulator {
             bail!("kernel {kernel}: {}", message.to_string_lossy());
         }
         Ok(())
+    }
+}
+
+fn count(add: impl FnOnce(&mut Work)) {
+    let mut work = WORK.get();
+    add(&mut work);
+    WORK.set(work);
+}
+
+fn tensor_bytes(tensor: &Tensor) -> u64 {
+    (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64
+}
+
+/// What a launch moves for an argument.
+fn bytes(arg: &Arg) -> u64 {
+    match arg {
+        Arg::In(tensor) => tensor_bytes(tensor),
+        Arg::Out(buffer) => (buffer.len() * buffer.dtype.size_in_bytes()) as u64,
+        Arg::Update(tensor) => 2 * tensor_bytes(tensor),
+        Arg::InList(tensors) => tensors.iter().map(|tensor| tensor_bytes(tensor)).sum(),
+        Arg::UpdateList(tensors) => tensors.iter().map(|tensor| 2 * tensor_bytes(tensor)).sum(),
+        Arg::Size(_) | Arg::Float(_) | Arg::Word(_) | Arg::Long(_) => 0,
     }
 }
 

@@ -30,7 +30,7 @@ mod transformer;
 pub(crate) use attention::{attention_map, cross_attention, self_attention};
 pub(crate) use dropout::dropout;
 #[cfg(feature = "emulated")]
-pub use emulator::{Emulation, Fragments};
+pub use emulator::{Emulation, Fragments, Work};
 pub(crate) use layer_norm::{layer_norm, residual_layer_norm};
 pub(crate) use linear::linear;
 pub(crate) use mlp::mlp;

@@ -9,6 +9,7 @@ mod first_layer;
 mod fragments;
 #[path = "../ops/gradients.rs"]
 mod gradients;
+mod launches;
 #[path = "../ops/layers.rs"]
 mod layers;
 #[path = "../ops/loss.rs"]

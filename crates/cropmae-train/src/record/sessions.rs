@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use candle_core::Device;
+use cropmae_kernels::Backend;
 use serde::{Deserialize, Serialize};
 
 use super::{RunFolder, read_json, write_json};
@@ -78,7 +79,7 @@ impl RunFolder {
         let session = Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_revision: self.identity.git_revision.clone(),
-            device: format!("{:?}", device.location()),
+            device: place(device),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             started_unix_s: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -116,5 +117,13 @@ impl RunFolder {
             sessions,
         };
         write_json(&self.dir.join(RUN_RECORD), &record)
+    }
+}
+
+/// Returns where tensors lie and, if that is not the same, what computes with them.
+fn place(device: &Device) -> String {
+    match device {
+        Device::Cpu if Backend::of(device) == Backend::Gpu => "Emulated".to_owned(),
+        _ => format!("{:?}", device.location()),
     }
 }

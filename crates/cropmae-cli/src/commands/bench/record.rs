@@ -29,6 +29,19 @@ pub struct Record {
     peak_rss_mb: Option<f64>,
     /// The result of the last step.
     last: f64,
+    /// What a step asks of a device, counted by the emulator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+}
+
+/// What a step asks of a device.
+#[derive(Debug, Serialize)]
+pub struct Work {
+    pub launches: u64,
+    pub products: u64,
+    pub product_gflop: f64,
+    pub product_gbytes: f64,
+    pub kernel_gbytes: f64,
 }
 
 impl Record {
@@ -61,6 +74,7 @@ impl Record {
             gemm_share: gemm_gflop_per_s.map(|ceiling| gflop_per_s / ceiling),
             peak_rss_mb,
             last,
+            work: None,
         }
     }
 
@@ -95,6 +109,16 @@ impl Record {
             optional(self.gemm_share.map(|share| 100.0 * share), "%"),
             optional(self.peak_rss_mb, "MiB"),
         ));
+        if let Some(work) = &self.work {
+            console.say(format!(
+                "  work     {} launches of kernels that move {:.2} GB, and {} products of {:.1} GFLOP that move {:.2} GB",
+                work.launches,
+                work.kernel_gbytes,
+                work.products,
+                work.product_gflop,
+                work.product_gbytes,
+            ));
+        }
         Ok(())
     }
 }

@@ -4,9 +4,14 @@ use std::ffi::OsString;
 
 use anyhow::{Context, Result, bail};
 use cropmae_config::{Experiment, ModelConfig};
-use cropmae_train::{Step, Trainer, estimate, random_batch};
+use cropmae_train::{BatchTensors, Step, Trainer, estimate, random_batch};
 
-use super::{args::StepArgs, ceiling::Ceiling, record::Record, time};
+use super::{
+    args::StepArgs,
+    ceiling::Ceiling,
+    record::{Record, Work},
+    time,
+};
 use crate::device;
 
 /// The number of updates in an epoch. It shapes the schedule, which does not affect the speed.
@@ -22,6 +27,7 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
         Step::Updated { loss, .. } => loss.context("the loss was not read"),
         other => bail!("expected an update, got {other:?}"),
     })?;
+    let work = work(&mut trainer, &batch)?;
     drop((trainer, batch));
     let flops = estimate(&experiment, BATCHES_PER_EPOCH, &device, false)?.flops_per_image;
     let model = &experiment.model;
@@ -29,9 +35,34 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
     let rows = args.batch.get() * (model.num_patches() + kept + 2);
     let ceiling = || Ceiling::measure(model, rows, true, args.shape.dtype.compute());
     let (shape, batch) = (&args.shape, args.batch.get());
-    Ok(Record::new(
-        "train", shape, &device, batch, flops, timing, ceiling,
-    ))
+    let mut record = Record::new("train", shape, &device, batch, flops, timing, ceiling);
+    record.work = work;
+    Ok(record)
+}
+
+/// Counts what a step asks of a device, if the emulator runs it.
+#[cfg(feature = "emulated")]
+fn work(trainer: &mut Trainer, batch: &BatchTensors) -> Result<Option<Work>> {
+    use cropmae_kernels::Emulation;
+    let _of_earlier_steps = Emulation::take_work();
+    trainer.step(batch, true)?;
+    let work = Emulation::take_work();
+    Ok((work.launches > 0).then(|| Work {
+        launches: work.launches,
+        products: work.products,
+        product_gflop: work.product_flops as f64 / 1e9,
+        product_gbytes: work.product_bytes as f64 / 1e9,
+        kernel_gbytes: work.kernel_bytes as f64 / 1e9,
+    }))
+}
+
+#[cfg(not(feature = "emulated"))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "has the form of the function above"
+)]
+fn work(_trainer: &mut Trainer, _batch: &BatchTensors) -> Result<Option<Work>> {
+    Ok(None)
 }
 
 /// Returns the published recipe with the requested architecture.
