@@ -25,14 +25,38 @@ pub fn check() -> Result<()> {
         ));
     }
     if succeeds(Command::new("c++").arg("--version")) {
-        for package in ["cropmae-kernels", "cropmae-model", "cropmae-train"] {
-            Feature::new(package, "emulated").check(&["--lib", "--tests", "emulated"])?;
-        }
+        emulated()?;
     } else {
         say("skipped the feature emulated: it needs a C++ compiler with the name c++");
     }
     cuda_types()?;
     kernel_text()
+}
+
+/// Lints the emulator, and runs the tests of kernels, models and training in it.
+fn emulated() -> Result<()> {
+    let packages = ["cropmae-kernels", "cropmae-model", "cropmae-train"];
+    let features = packages.map(|package| format!("{package}/emulated"));
+    // The workspace as a whole, so that its dependencies are those of the other tests.
+    let with = [
+        "--workspace".to_owned(),
+        "--features".to_owned(),
+        features.join(","),
+    ];
+    step(
+        "lints with the emulator",
+        cargo()
+            .arg("clippy")
+            .args(&with)
+            .args(["--all-targets", "--", "--deny", "warnings"]),
+    )?;
+    step(
+        "tests in the emulator",
+        cargo()
+            .arg("test")
+            .args(&with)
+            .args(["--lib", "--test", "emulated", "emulated"]),
+    )
 }
 
 /// Features of a package.

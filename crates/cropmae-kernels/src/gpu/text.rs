@@ -28,7 +28,7 @@ fn join(prelude: &str) -> String {
     let texts = KERNELS.iter().map(|(_, text)| *text);
     let lines = std::iter::once(prelude).chain(texts).flat_map(str::lines);
     let lines =
-        lines.filter(|line| !line.starts_with("#include") && !line.starts_with("#pragma once"));
+        lines.filter(|line| !line.starts_with("#include \"") && !line.starts_with("#pragma once"));
     lines.map(|line| format!("{line}\n")).collect()
 }
 

@@ -38,9 +38,15 @@ template <class T> using Pointer = T*;
 #define UNROLL _Pragma("unroll")
 #define ROLL _Pragma("unroll 1")
 
-// Launches have blocks of at most 128 threads, so that each thread may use 255 registers. The last parameter only ends
-// the list: a launch passes 0. What a launch writes must not overlap its other arguments.
-#define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(128) name(args int)
+// Launches have blocks of at most 128 threads, so that each thread may use 255 registers. In f32 a lane holds more of a
+// matrix, and ptxas would rather spill than put fewer blocks on a processor, if it were not told that one is enough.
+#ifdef ELEM_BF16
+#define BOUNDS __launch_bounds__(128)
+#else
+#define BOUNDS __launch_bounds__(128, 1)
+#endif
+// The last parameter only ends the list: a launch passes 0. What a launch writes must not overlap its other arguments.
+#define KERNEL(name, args) extern "C" __global__ void BOUNDS name(args int)
 #define IN(i, T, n) const T *__restrict__ n,
 #define OUT(i, T, n) T *__restrict__ n,
 #define LIST(i, T, n) T *const *n,

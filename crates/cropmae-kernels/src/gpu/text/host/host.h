@@ -108,7 +108,9 @@ template <class Geometry> struct Simulated : Geometry {
     }
 };
 
-#if !defined(ELEM_BF16)
+#if defined(METAL_F32)
+using Frag = Simulated<Simd888>;
+#elif !defined(ELEM_BF16)
 using Frag = Fma1688;
 #elif defined(METAL_FRAGMENTS)
 using Frag = Simulated<Simd888>;

@@ -27,6 +27,23 @@ template <class T> constexpr Type type_of() {
     else return U64;
 }
 
+inline size_t size_of(int32_t type) {
+    constexpr size_t sizes[] = {4, 2, 1, 4, 4, 8};
+    return sizes[type];
+}
+
+// Whether two arguments share memory. Compilers of devices are promised that what a launch writes is nothing else of it.
+inline bool overlap(const EmulatedArgument& a, const EmulatedArgument& b) {
+    if (a.kind == LIST) {
+        const auto* items = static_cast<const EmulatedArgument*>(a.data);
+        return std::any_of(items, items + a.length, [&](const EmulatedArgument& item) { return overlap(item, b); });
+    }
+    if (b.kind == LIST) return overlap(b, a);
+    if (a.kind == VALUE || b.kind == VALUE) return false;
+    const char *first = static_cast<const char*>(a.data), *second = static_cast<const char*>(b.data);
+    return first < second + b.length * size_of(b.type) && second < first + a.length * size_of(a.type);
+}
+
 // Launches with fewer elements than this are searched for races through global memory, which needs 16 times their memory.
 constexpr int64_t RACES_UP_TO = 1 << 22;
 
@@ -84,6 +101,7 @@ template <class T> struct List {
 // How an argument becomes a parameter of the type.
 template <class T> struct Parameter {
     static constexpr Kind kind = VALUE;
+    static constexpr bool writes = false;
     using Element = T;
     static T from(const EmulatedArgument& a, const Shadows&, const char*) {
         T value;
@@ -93,6 +111,7 @@ template <class T> struct Parameter {
 };
 template <class T> struct Parameter<Array<T>> {
     static constexpr Kind kind = ARRAY;
+    static constexpr bool writes = !std::is_const_v<T>;
     using Element = std::remove_const_t<T>;
     static Array<T> from(const EmulatedArgument& a, const Shadows& shadows, const char* name) {
         return {static_cast<T*>(a.data), 0, a.length, shadows.of(a.data), false, name};
@@ -100,6 +119,7 @@ template <class T> struct Parameter<Array<T>> {
 };
 template <class T> struct Parameter<const List<T>&> {
     static constexpr Kind kind = LIST;
+    static constexpr bool writes = !std::is_const_v<T>;
     using Element = std::remove_const_t<T>;
     static List<T> from(const EmulatedArgument& a, const Shadows& shadows, const char* name) {
         List<T> list;
@@ -155,12 +175,16 @@ struct Registered {
         std::string wrong;
         ((wrong = wrong.empty() ? check<std::tuple_element_t<I, All>>(a[I], self.names[I]) : wrong), ...);
         if (!wrong.empty()) return wrong;
+        const bool writes[] = {Parameter<std::tuple_element_t<I, All>>::writes..., false};
+        for (size_t i = 0; i < count; ++i)
+            for (size_t j = 0; j < count; ++j)
+                if (writes[i] && i != j && overlap(a[i], a[j]))
+                    return "argument " + self.names[i] + " is written and overlaps with " + self.names[j];
         Shadows shadows;
         for (size_t i = 0; i < count; ++i) {
             const int items = a[i].kind == LIST ? int(a[i].length) : a[i].kind == ARRAY;
             const EmulatedArgument* first = a[i].kind == LIST ? static_cast<const EmulatedArgument*>(a[i].data) : &a[i];
-            constexpr size_t sizes[] = {4, 2, 1, 4, 4, 8};
-            for (int j = 0; j < items; ++j) if (first[j].length) shadows.add(first[j], sizes[first[j].type]);
+            for (int j = 0; j < items; ++j) if (first[j].length) shadows.add(first[j], size_of(first[j].type));
         }
         shadows.allocate();
         const auto values = std::make_tuple(Parameter<std::tuple_element_t<I, All>>::from(a[I], shadows, self.names[I].c_str())...);
