@@ -1,8 +1,10 @@
 // Multi-head attention without a matrix of all scores, forward and backward.
 //
-// A block of four warps owns TILE rows, queries or keys, of which each warp owns 16. It goes through the rows of the other kind
-// in steps, which all warps read from shared memory. Heads are `d` wide; the kernels of a capacity C take every d <= C and fill
-// up with zeros. Dropout acts on the probabilities: row (sample, head, query), column key.
+// A block of four warps owns TILE rows, queries or keys, of which each warp owns 16. It goes through the rows of the
+// other kind in steps, which all warps read from shared memory. Heads are `d` wide; the kernels of a capacity C take
+// every d <= C and fill up with zeros. Dropout acts on the probabilities: row (sample, head, query), column key.
+//
+// Arrays begin at multiples of 16 bytes. Heads whose offsets, strides and width are multiples of 8 are copied faster.
 
 #define TILE 64
 // Elements between rows of shared tiles, so that rows begin in different banks.
@@ -27,7 +29,7 @@ template <int C> struct Sizes {
         STEP = C * int(sizeof(elem)) > 256 ? 16 : 32,  // rows of a step: GPUs of Apple have 32 KiB of shared memory
         TILE_ROWS = 2 * STEP,                          // of the shared tile: a step has two matrices
         OWN = C / Frag::K * ROW_TILES * Frag::AE,      // elements that a lane holds of 16 rows as left operand
-        KEPT = OWN * int(sizeof(elem)) <= 128          // whether registers hold this operand all the time
+        KEPT = OWN * int(sizeof(elem)) <= 128          // whether registers hold it; loading takes TILE rows of the tile
     };
 };
 
@@ -44,12 +46,13 @@ template <int COLS> FN int col_of(int i, int lane) {
 // The row of a slot.
 FN int slot_row_of(int slot, int lane) { return slot / Frag::ROWS * Frag::M + Frag::slot_row(lane, slot % Frag::ROWS); }
 
-// What a prelude may replace by wider instructions: ldmatrix, loads of 16 bytes.
+// What a prelude may replace by wider instructions.
 #ifndef FRAG_LOADS
 // A = the tile from (row, col) on.
 FN void load_a(THREAD elem *a, SHARED_PTR(elem) tile, int stride, int row, int col, int lane) {
     UNROLL
-    for (int e = 0; e < Frag::AE; ++e) a[e] = elem(tile[(row + Frag::a_row(lane, e)) * stride + col + Frag::a_col(lane, e)]);
+    for (int e = 0; e < Frag::AE; ++e)
+        a[e] = elem(tile[(row + Frag::a_row(lane, e)) * stride + col + Frag::a_col(lane, e)]);
 }
 // Two fragments side by side: B = the tile from (row, col) and from (row, col + N) on.
 FN void load_b(THREAD elem *b, SHARED_PTR(elem) tile, int stride, int row, int col, int lane) {
@@ -65,6 +68,8 @@ FN void load_bt(THREAD elem *b, SHARED_PTR(elem) tile, int stride, int row, int 
         b[e] = elem(tile[(row + e / Frag::BE * Frag::N + Frag::b_col(lane, e % Frag::BE)) * stride + col +
                          Frag::b_row(lane, e % Frag::BE)]);
 }
+#endif
+#ifndef WIDE_COPIES
 // Eight elements that begin at a multiple of eight.
 FN void load8(SHARED_PTR(elem) to, GLOBAL_IN(elem) from) {
     for (int e = 0; e < 8; ++e) to[e] = elem(from[e]);
@@ -118,38 +123,42 @@ template <int C, int ROWS> FN void load_rows(SHARED_PTR(elem) tile, HeadIn x, in
 }
 
 // The 16 rows that a warp owns, as left operand.
-template <int C> struct Own {
-    elem kept[Sizes<C>::KEPT ? int(Sizes<C>::OWN) : 1];
+template <int C, int KEPT = Sizes<C>::KEPT> struct Own {
+    elem kept[KEPT ? int(Sizes<C>::OWN) : 1];
 };
 
 // Loads what is kept, by way of shared memory.
-template <int C> FN void keep(THREAD Own<C> *own, HeadIn x, SHARED_PTR(elem) tile, Place at) {
-    if (!Sizes<C>::KEPT) return;
+template <int C, int KEPT> FN void keep(THREAD Own<C, KEPT> *own, HeadIn x, SHARED_PTR(elem) tile, Place at) {
+    if (!KEPT) {
+        own->kept[0] = elem(0.f);
+        return;
+    }
     BARRIER();  // the tile may still be read
     load_rows<C, TILE>(tile, x, at.group_x * TILE, at);
     BARRIER();
     UNROLL
-    for (int i = 0; i < (Sizes<C>::KEPT ? int(Sizes<C>::OWN / Frag::AE) : 0); ++i)
+    for (int i = 0; i < (KEPT ? int(Sizes<C>::OWN / Frag::AE) : 0); ++i)
         load_a(own->kept + i * Frag::AE, tile, C + PAD, at.warp * 16 + i % ROW_TILES * Frag::M,
                i / ROW_TILES * Frag::K, at.lane);
 }
 
 // The fragments of columns k * K and on. What is not kept is loaded each time.
-template <int C> FN void own_operand(THREAD elem *a, const THREAD Own<C> *own, HeadIn x, int k, Place at) {
+template <int C, int KEPT>
+FN void own_operand(THREAD elem *a, const THREAD Own<C, KEPT> *own, HeadIn x, int k, Place at) {
     const int row = at.group_x * TILE + at.warp * 16, col = k * Frag::K;
     UNROLL
     for (int i = 0; i < ROW_TILES * Frag::AE; ++i) {
         const int t = i / Frag::AE, e = i % Frag::AE;
-        if (Sizes<C>::KEPT) a[i] = own->kept[Sizes<C>::KEPT ? k * ROW_TILES * Frag::AE + i : 0];
+        if (KEPT) a[i] = own->kept[KEPT ? k * ROW_TILES * Frag::AE + i : 0];
         else a[i] = element(x, row + t * Frag::M + Frag::a_row(at.lane, e), col + Frag::a_col(at.lane, e));
     }
 }
 
 // s += columns k * K.. of the warp's rows times those of the tile's rows, transposed.
-template <int C>
-FN void products_of(THREAD float *s, HeadIn x, const THREAD Own<C> *own, int k, SHARED_PTR(elem) tile, Place at) {
+template <int C, int KEPT>
+FN void add_columns(THREAD float *s, HeadIn x, const THREAD Own<C, KEPT> *own, int k, SHARED_PTR(elem) tile, Place at) {
     elem a[ROW_TILES * Frag::AE];
-    own_operand<C>(a, own, x, k, at);
+    own_operand(a, own, x, k, at);
     UNROLL
     for (int j = 0; j < Sizes<C>::STEP / Frag::N; j += 2) {
         elem b[2 * Frag::BE];
@@ -163,16 +172,16 @@ FN void products_of(THREAD float *s, HeadIn x, const THREAD Own<C> *own, int k, 
 }
 
 // s = the rows of the warp times the rows of the tile, transposed.
-template <int C>
-FN void products(THREAD float *s, HeadIn x, const THREAD Own<C> *own, SHARED_PTR(elem) tile, Place at) {
+template <int C, int KEPT>
+FN void products(THREAD float *s, HeadIn x, const THREAD Own<C, KEPT> *own, SHARED_PTR(elem) tile, Place at) {
     UNROLL
     for (int i = 0; i < Sizes<C>::STEP / 2; ++i) s[i] = 0.f;
-    if (Sizes<C>::KEPT) {
+    if (KEPT) {
         UNROLL
-        for (int k = 0; k < C / Frag::K; ++k) products_of<C>(s, x, own, k, tile, at);
+        for (int k = 0; k < C / Frag::K; ++k) add_columns(s, x, own, k, tile, at);
     } else {
         ROLL  // unrolled, it would load all operands at once and run out of registers
-        for (int k = 0; k < C / Frag::K; ++k) products_of<C>(s, x, own, k, tile, at);
+        for (int k = 0; k < C / Frag::K; ++k) add_columns(s, x, own, k, tile, at);
     }
 }
 
@@ -186,18 +195,16 @@ FN void to_operand(THREAD elem *a, const THREAD float *weights, int k, int lane)
     }
 }
 
-// c += A B. In f32 the product is summed by itself first: a sum over thousands of tokens would lose digits term by term.
+// c += A B. In f32 the product is summed by itself first: a sum over thousands of tokens would lose digits term by
+// term.
 FN void add_product(THREAD float *c, const THREAD elem *a, const THREAD elem *b) {
-    if (sizeof(elem) < 4) {
-        Frag::mma(c, a, b);
-        return;
-    }
+    enum { APART = sizeof(elem) == 4 };
     float product[Frag::CE];
     UNROLL
-    for (int e = 0; e < Frag::CE; ++e) product[e] = 0.f;
+    for (int e = 0; e < Frag::CE; ++e) product[e] = APART ? 0.f : c[e];
     Frag::mma(product, a, b);
     UNROLL
-    for (int e = 0; e < Frag::CE; ++e) c[e] += product[e];
+    for (int e = 0; e < Frag::CE; ++e) c[e] = APART ? c[e] + product[e] : product[e];
 }
 
 // sums += the weights times the rows of the tile.
@@ -314,8 +321,8 @@ template <int STEP> FN void softmax_step(THREAD Softmax *rows, THREAD float *s, 
     for (int i = 0; i < SLOTS; ++i) rows->total[i] = rows->total[i] * correction[i] + Frag::row_sum(sum[i]);
 }
 
-// O = (exp(S - max) * mask) V / sum of exp(S - max), with the running softmax of Milakov and Gimelshein (arXiv 1805.02867) in
-// the order of FlashAttention (Dao et al., arXiv 2205.14135); lse = max + log(sum).
+// O = (exp(S - max) * mask) V / sum of exp(S - max), with the running softmax of Milakov and Gimelshein (arXiv
+// 1805.02867) in the order of FlashAttention (Dao et al., arXiv 2205.14135); lse = max + log(sum).
 template <int C>
 FN void attend(HeadIn q, HeadIn k, HeadIn v, HeadOut o, GLOBAL(float) lse, float scale, Dropped dropped,
                SHARED_PTR(elem) tile, Place at) {
@@ -323,7 +330,7 @@ FN void attend(HeadIn q, HeadIn k, HeadIn v, HeadOut o, GLOBAL(float) lse, float
     const int row0 = at.group_x * TILE + at.warp * 16;
     const SHARED_PTR(elem) keys = tile, values = tile + STEP * (C + PAD);
     Own<C> own;
-    keep<C>(&own, q, tile, at);
+    keep(&own, q, tile, at);
     float sums[C / 2], factors[SLOTS];
     Softmax rows;
     RowMask masks[SLOTS];
@@ -341,7 +348,7 @@ FN void attend(HeadIn q, HeadIn k, HeadIn v, HeadOut o, GLOBAL(float) lse, float
         load_rows<C, STEP>(values, v, key0, at);
         BARRIER();
         float s[STEP / 2];
-        products<C>(s, q, &own, keys, at);
+        products(s, q, &own, keys, at);
         scale_scores<STEP>(s, scale, k.count - key0, at.lane);
         softmax_step<STEP>(&rows, s, factors);
         UNROLL
@@ -393,8 +400,8 @@ FN void attend_dq(HeadIn q, HeadIn k, HeadIn v, HeadIn o, HeadIn dy, GLOBAL_IN(f
     const int row0 = at.group_x * TILE + at.warp * 16;
     const SHARED_PTR(elem) keys = tile, values = tile + STEP * (C + PAD);
     Own<C> own_q, own_dy;
-    keep<C>(&own_q, q, tile, at);
-    keep<C>(&own_dy, dy, tile, at);
+    keep(&own_q, q, tile, at);
+    keep(&own_dy, dy, tile, at);
     dot_rows<C>(dots, dy, o, at);
     float sums[C / 2], scales[SLOTS], row_lse[SLOTS], row_delta[SLOTS];
     RowMask masks[SLOTS];
@@ -416,8 +423,8 @@ FN void attend_dq(HeadIn q, HeadIn k, HeadIn v, HeadIn o, HeadIn dy, GLOBAL_IN(f
         load_rows<C, STEP>(values, v, key0, at);
         BARRIER();
         float s[STEP / 2], dp[STEP / 2];
-        products<C>(s, q, &own_q, keys, at);
-        products<C>(dp, dy, &own_dy, values, at);
+        products(s, q, &own_q, keys, at);
+        products(dp, dy, &own_dy, values, at);
         scale_scores<STEP>(s, scale, k.count - key0, at.lane);
         drop<STEP>(dp, masks, dropped, key0, at.lane);
         UNROLL
@@ -437,7 +444,8 @@ struct QueryStep {
 };
 
 // Queries beyond the last get a probability of 0: exp(0 - 1e30).
-template <int STEP> FN void load_queries(QueryStep step, GLOBAL_IN(float) lse, GLOBAL_IN(float) delta, int query0, int count,
+template <int STEP>
+FN void load_queries(QueryStep step, GLOBAL_IN(float) lse, GLOBAL_IN(float) delta, int query0, int count,
                      Dropped dropped, Place at) {
     if (at.tid >= STEP) return;
     const int query = query0 + at.tid;
@@ -456,9 +464,10 @@ FN void attend_dkv(HeadIn q, HeadIn k, HeadIn v, HeadIn dy, GLOBAL_IN(float) lse
     enum { STEP = Sizes<C>::STEP };
     const int row0 = at.group_x * TILE + at.warp * 16;
     const SHARED_PTR(elem) queries = tile, grads = tile + STEP * (C + PAD);
-    Own<C> own_k, own_v;
-    keep<C>(&own_k, k, tile, at);
-    keep<C>(&own_v, v, tile, at);
+    Own<C> own_k;
+    Own<C, Sizes<C>::KEPT && C <= 64> own_v;  // both would leave too few registers for two sums
+    keep(&own_k, k, tile, at);
+    keep(&own_v, v, tile, at);
     float dk_sums[C / 2], dv_sums[C / 2], factors[SLOTS];
     UNROLL
     for (int i = 0; i < C / 2; ++i) dk_sums[i] = dv_sums[i] = 0.f;
@@ -469,8 +478,8 @@ FN void attend_dkv(HeadIn q, HeadIn k, HeadIn v, HeadIn dy, GLOBAL_IN(float) lse
         load_queries<STEP>(step, lse, delta, query0, q.count, dropped, at);
         BARRIER();
         float s[STEP / 2], dp[STEP / 2];
-        products<C>(s, k, &own_k, queries, at);
-        products<C>(dp, v, &own_v, grads, at);
+        products(s, k, &own_k, queries, at);
+        products(dp, v, &own_v, grads, at);
         UNROLL
         for (int i = 0; i < STEP / 2; ++i) {
             const int query = col_of<STEP>(i, at.lane), key = row0 + row_of<STEP>(i, at.lane);
@@ -494,8 +503,9 @@ FN void attend_dkv(HeadIn q, HeadIn k, HeadIn v, HeadIn dy, GLOBAL_IN(float) lse
     store_rows<C>(dv, dv_sums, factors, tile, at);
 }
 
-// The kernels of a capacity. Element (sample, token, head, column) of q lies at q_offset + (sample * n + token) * q_stride +
-// head * d + column, those of k and v at k_offset and v_offset with m tokens a sample, and those of o with rows of heads * d.
+// The kernels of a capacity. Element (sample, token, head, column) of q lies at q_offset + (sample * n + token) *
+// q_stride + head * d + column, those of k and v at k_offset and v_offset with m tokens a sample, and those of o with
+// rows of heads * d.
 #define ATTENTION(C)                                                                                                   \
     KERNEL(attention_##C, IN(0, elem, q) IN(1, elem, k) IN(2, elem, v) OUT(3, elem, o) OUT(4, float, lse)              \
            VALUE(5, int, n) VALUE(6, int, m) VALUE(7, int, heads) VALUE(8, int, d) VALUE(9, int, q_offset)             \
@@ -550,7 +560,8 @@ ATTENTION(32)
 ATTENTION(64)
 ATTENTION(128)
 
-// softmax(Q K^T * scale) of q (B, n, heads * d) and k (B, m, heads * d) -> map (B, heads, n, m), for pictures: a warp a row.
+// softmax(Q K^T * scale) of q (B, n, heads * d) and k (B, m, heads * d) -> map (B, heads, n, m), for pictures: a warp a
+// row.
 KERNEL(attention_map, IN(0, elem, q) IN(1, elem, k) OUT(2, float, map) VALUE(3, int, rows) VALUE(4, int, n)
                       VALUE(5, int, m) VALUE(6, int, heads) VALUE(7, int, d) VALUE(8, float, scale)) {
     const Place at = HERE();
