@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     cargo::{self, cargo, must_succeed},
-    features, program, say, test,
+    features, say, test,
 };
 
 /// Runs the checks up to the first failure.
@@ -59,7 +59,10 @@ pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
 /// These are a run, a resumed run, an evaluation, a preview, a measurement, and a wrong path that must fail.
 fn smoke() -> Result<ExitCode> {
     say("==> smoke run of the README's commands");
-    let program = program::build(&[], &[])?;
+    // The tests have built this program, and a release build would take minutes more.
+    must_succeed(cargo().args(["build", "--package", "cropmae-cli"]))?;
+    let name = format!("cropmae{}", std::env::consts::EXE_SUFFIX);
+    let program = cargo::target().join("debug").join(name);
     let folder = std::env::temp_dir().join(format!("cropmae-smoke-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context("cannot make a folder for the smoke run")?;
     let cropmae = |args: &str| {

@@ -95,9 +95,15 @@ fn cuda_types() -> Result<()> {
     let path = std::iter::once(check.clone()).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(path).context("cannot put a folder before PATH")?;
     step(
-        "lints of cropmae-cli with cuda",
+        "lints of cropmae-kernels with cuda",
         cargo()
-            .args(["clippy", "--package", "cropmae-cli", "--features", "cuda"])
+            .args([
+                "clippy",
+                "--package",
+                "cropmae-kernels",
+                "--features",
+                "cuda",
+            ])
             .args(["--", "--deny", "warnings"])
             .env("PATH", path)
             .env("NVCC", check.join("nvcc"))

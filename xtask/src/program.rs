@@ -29,6 +29,13 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
         .env("CROPMAE_STARTED_AS", "cargo xtask")
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
+    // The loader of programs has named the library on the line above.
+    if status.code() == Some(127) && device_feature(&args) == Some("cuda") {
+        tell(
+            "a library of CUDA is missing: libcuda comes with the NVIDIA driver, libcublas, libcurand and libnvrtc with \
+             the CUDA toolkit, whose folder lib64 must be in LD_LIBRARY_PATH; --device cpu needs none of them",
+        );
+    }
     Ok(exit_code(status))
 }
 

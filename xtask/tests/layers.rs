@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("cropmae-config", &[]),
     ("cropmae-files", &[]),
     ("cropmae-fixtures", &[]),
-    ("cropmae-kernels", &[]),
+    ("cropmae-kernels", &["cropmae-files"]),
     ("cropmae-jpeg", &[]),
     (
         "cropmae-data",
@@ -48,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "cropmae-data",
             "cropmae-eval",
             "cropmae-files",
+            "cropmae-kernels",
             "cropmae-model",
             "cropmae-report",
             "cropmae-train",

@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
+use crate::advice::advice;
+
 /// The owner of the terminal. Clones are cheap and share the terminal.
 #[derive(Clone)]
 pub struct Console {
@@ -39,10 +41,14 @@ impl Console {
         });
     }
 
-    /// Prints an error and its causes to stderr, on one line.
+    /// Prints an error and its causes to stderr, on one line, with advice if there is any.
     pub fn error(&self, error: &anyhow::Error) {
+        let mut text = one_line(error);
+        if let Some(advice) = advice(&text) {
+            text = format!("{text}: {advice}");
+        }
         self.bars.suspend(|| {
-            let _ = writeln!(io::stderr(), "error: {}", one_line(error));
+            let _ = writeln!(io::stderr(), "error: {text}");
         });
     }
 

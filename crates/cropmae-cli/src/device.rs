@@ -1,6 +1,6 @@
 //! The choice of the device and of the number of threads.
 
-use std::{num::NonZeroUsize, str::FromStr, thread};
+use std::{fmt, num::NonZeroUsize, str::FromStr, thread};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
@@ -47,6 +47,30 @@ pub enum DeviceArg {
     Metal,
     /// The kernels of GPUs, emulated on the CPU.
     Emulated,
+}
+
+impl fmt::Display for DeviceArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => write!(f, "auto"),
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Metal => write!(f, "metal"),
+            Self::Emulated => write!(f, "emulated"),
+        }
+    }
+}
+
+impl DeviceArg {
+    /// Returns PyTorch's name of the device, or `None` for the emulator, which it does not have.
+    pub fn torch_name(self) -> Option<String> {
+        match self {
+            Self::Auto | Self::Cpu => Some("cpu".to_owned()),
+            Self::Cuda(_) => Some(self.to_string()),
+            Self::Metal => Some("mps".to_owned()),
+            Self::Emulated => None,
+        }
+    }
 }
 
 impl FromStr for DeviceArg {

@@ -2,6 +2,7 @@
 //!
 //! The exit code is 0 on success, 1 on failure, 2 on wrong usage, and 130 after an interrupt (finished work is saved).
 
+mod advice;
 mod cli;
 mod commands;
 mod console;

@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-use crate::args::{Dropout, Norm};
+use crate::args::{Dropout, Norm, PatchPixels};
 use crate::backend::Backend;
 use crate::compute::Policy;
 
@@ -84,6 +84,31 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// Checks patches, which have no gradient, and returns their dimensions (B, N, V).
+    pub(crate) fn pixels(&self, name: &str, pixels: &PatchPixels) -> Result<(usize, usize, usize)> {
+        let op = self.op;
+        match pixels {
+            PatchPixels::Values(values) => {
+                self.untracked(name, values)?;
+                self.dims3(name, values)
+            }
+            PatchPixels::Bytes { bytes, table } => {
+                self.device(name, bytes)?;
+                self.shape("the table of bytes", table, &[3, 256])?;
+                match *bytes.dims() {
+                    [b, n, values] if bytes.dtype() == DType::U8 && values % 3 == 0 => {
+                        Ok((b, n, values))
+                    }
+                    _ => bail!(
+                        "{op}: {name} is {:?} of shape {:?}, expected u8 of (B, N, P*P*3)",
+                        bytes.dtype(),
+                        bytes.dims()
+                    ),
+                }
+            }
+        }
+    }
+
     /// Returns the size of the last dimension, which must not be 0.
     pub(crate) fn last_dim(&self, name: &str, x: &Tensor) -> Result<usize> {
         self.float(name, x)?;
@@ -99,7 +124,8 @@ impl<'a> Inputs<'a> {
 
     /// Checks that indices are u32 of shape (`batch`, K) and below `limit`, and returns their values, row after row.
     ///
-    /// Reading them waits for the device.
+    /// Accelerators with kernels are not waited for: no values are returned, and a kernel that finds an index out of range
+    /// writes NaN.
     pub(crate) fn ids(
         &self,
         name: &str,
@@ -116,6 +142,9 @@ impl<'a> Inputs<'a> {
             ),
         }
         self.device(name, ids)?;
+        if self.backend == Backend::Gpu && !ids.device().is_cpu() {
+            return Ok(Vec::new());
+        }
         let ids = ids.flatten_all()?.to_vec1::<u32>()?;
         match ids.iter().find(|&&id| id as usize >= limit) {
             Some(id) => bail!("{op}: {name} holds {id}, expected indices below {limit}"),

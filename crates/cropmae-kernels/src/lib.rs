@@ -28,17 +28,21 @@ mod gradients;
 mod memory;
 mod ops;
 mod reference;
+mod upload;
 
-pub use args::{AdamWStep, AdamWUpdate, BlockWeights, Dropout, Norm};
+pub use args::{
+    AdamWStep, AdamWUpdate, BlockWeights, Dropout, GradNorm, GradScale, Norm, PatchPixels,
+};
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;
 #[cfg(feature = "emulated")]
 pub use gpu::{Emulation, Fragments, Work};
 pub use gradients::{Gradients, backward};
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, peak_device_bytes};
 pub use ops::{
-    adamw, adamw_all, attention_block, attention_map, cross_attention, dropout, ema_all, grad_norm,
-    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
-    residual_layer_norm, self_attention, transformer,
+    Guard, NonFinite, adamw, adamw_all, attention_block, attention_map, cross_attention, dropout,
+    ema_all, grad_norm, layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed,
+    pixel_loss, residual_layer_norm, self_attention, transformer,
 };
+pub use upload::{BatchUpload, HostValues, Lease, Upload};

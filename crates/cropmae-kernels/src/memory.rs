@@ -1,4 +1,6 @@
-//! Tunes the system's allocator for training, which allocates and frees large blocks of the same sizes in each step.
+//! The memory of training, which allocates and frees large blocks of the same sizes in each step.
+
+use candle_core::Device;
 
 /// Keeps freed memory in the process for the next step. Programs call this once, at their start.
 ///
@@ -13,5 +15,15 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
+
+/// Returns the most bytes that the tensors on an NVIDIA GPU have had at one time, or `None` for other devices.
+#[must_use]
+pub fn peak_device_bytes(device: &Device) -> Option<u64> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => crate::gpu::cuda::peak_bytes(device),
+        _ => None,
     }
 }

@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
+use cropmae_kernels::PatchPixels;
 
 use crate::mae_decoder::MaeDecoder;
 use crate::vit::Encoder;
@@ -44,7 +45,7 @@ impl Mae {
     ///
     /// # Errors
     /// Returns an error if the shapes do not match the model or the mask.
-    pub fn forward(&self, view: &Tensor, mask: &PatchMask) -> Result<Tensor> {
+    pub fn forward(&self, view: impl Into<PatchPixels>, mask: &PatchMask) -> Result<Tensor> {
         let visible = self.encoder.forward(view, Some(mask))?;
         self.decoder.forward(&visible, mask)
     }

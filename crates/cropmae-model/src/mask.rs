@@ -6,7 +6,7 @@
 //!
 //! Symbols: B batch, N patches, K visible patches, R = N - K removed patches, C any width.
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Shape, Tensor};
 
 use crate::{ModelError, Result};
 
@@ -37,6 +37,22 @@ impl PatchMask {
         num_patches: usize,
         len_keep: usize,
         device: &Device,
+    ) -> Result<Self> {
+        let shape = (batch, num_patches);
+        Self::moved(ids_shuffle, shape, len_keep, |ids, shape| {
+            Tensor::from_slice(ids, shape, device)
+        })
+    }
+
+    /// Creates the mask with tensors that `to_device` makes of ids and their shape. See also [`Self::new`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::new`] and of `to_device`.
+    pub fn moved(
+        ids_shuffle: &[u32],
+        (batch, num_patches): (usize, usize),
+        len_keep: usize,
+        mut to_device: impl FnMut(&[u32], Shape) -> candle_core::Result<Tensor>,
     ) -> Result<Self> {
         if len_keep >= num_patches {
             return Err(ModelError::Mask {
@@ -78,11 +94,11 @@ impl PatchMask {
             len_keep,
             ids_keep: match k {
                 0 => None,
-                _ => Some(Tensor::from_vec(ids_keep, (b, k), device)?),
+                _ => Some(to_device(&ids_keep, (b, k).into())?),
             },
-            ids_removed: Tensor::from_vec(ids_removed, (b, n - k), device)?,
-            removed_rows: Tensor::from_vec(removed_rows, b * (n - k), device)?,
-            restore_rows: Tensor::from_vec(restore_rows, b * (1 + n), device)?,
+            ids_removed: to_device(&ids_removed, (b, n - k).into())?,
+            removed_rows: to_device(&removed_rows, (b * (n - k)).into())?,
+            restore_rows: to_device(&restore_rows, (b * (1 + n)).into())?,
         })
     }
 

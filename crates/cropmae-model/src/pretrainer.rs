@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::{Method, ModelConfig};
-use cropmae_kernels as kernels;
+use cropmae_kernels::{self as kernels, PatchPixels};
 
 use crate::decoder::DecoderEnds;
 use crate::vit::Encoder;
@@ -52,19 +52,22 @@ impl Pretrainer {
 
     /// Computes the loss of the reconstruction of the removed patches.
     ///
-    /// `views` are one (MAE) or two tensors of patches (B, N, PP3). The last one is masked. With `norm_pix`, targets
-    /// are normalized per patch. MAE ignores `dropout`.
+    /// `views` are the patches (B, N, PP3) of one view (MAE) or two: tensors of normalized values, or [`PatchPixels`] of
+    /// bytes. The last view is masked. With `norm_pix`, targets are normalized per patch. MAE ignores `dropout`.
     ///
     /// # Errors
     /// Returns [`ModelError::Views`] if the number of views is wrong, or an error if the shapes do not match the model
     /// or the mask.
-    pub fn forward(
+    pub fn forward<V>(
         &self,
-        views: &[Tensor],
+        views: &[V],
         mask: &PatchMask,
         norm_pix: bool,
         dropout: Option<DropoutStream>,
-    ) -> Result<Forward> {
+    ) -> Result<Forward>
+    where
+        for<'v> &'v V: Into<PatchPixels>,
+    {
         let (hidden, masked) = self.decode(views, mask, dropout)?;
         // The head works per token, so only the scored tokens go through it.
         let pred = self.ends().pixels(&mask.removed_tokens(&hidden)?)?;
@@ -95,12 +98,15 @@ impl Pretrainer {
     }
 
     /// Returns the hidden tokens of the masked view (B, 1 + N, Dd) and the patches of that view.
-    fn decode<'v>(
+    fn decode<'v, V>(
         &self,
-        views: &'v [Tensor],
+        views: &'v [V],
         mask: &PatchMask,
         dropout: Option<DropoutStream>,
-    ) -> Result<(Tensor, &'v Tensor)> {
+    ) -> Result<(Tensor, &'v V)>
+    where
+        &'v V: Into<PatchPixels>,
+    {
         match (self, views) {
             (Self::Siamese(model), [whole, masked]) => {
                 Ok((model.forward(whole, masked, mask, dropout)?, masked))

@@ -6,6 +6,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use cropmae_config::ModelConfig;
+use cropmae_kernels::PatchPixels;
 
 use crate::cross_decoder::CrossDecoder;
 use crate::vit::Encoder;
@@ -50,8 +51,8 @@ impl Siamese {
     /// Returns an error if the shapes do not match the model or the mask.
     pub fn forward(
         &self,
-        whole: &Tensor,
-        masked: &Tensor,
+        whole: impl Into<PatchPixels>,
+        masked: impl Into<PatchPixels>,
         mask: &PatchMask,
         dropout: Option<DropoutStream>,
     ) -> Result<Tensor> {

@@ -7,7 +7,7 @@
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use cropmae_config::ModelConfig;
-use cropmae_kernels::{self as kernels, Compute, Policy};
+use cropmae_kernels::{self as kernels, Compute, PatchPixels, Policy};
 
 use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention, check_width, xavier_uniform};
 use crate::{Execution, ModelError, PatchMask, Result};
@@ -48,7 +48,7 @@ impl PatchEmbed {
         })
     }
 
-    /// Embeds `patches` (B, N, PP3), channel fastest, and adds the rows of the position table `pos` (N, D).
+    /// Embeds `patches` (B, N, PP3), values or bytes, channel fastest, and adds the rows of the position table `pos` (N, D).
     ///
     /// Returns all patches (B, N, D), or those at `ids_keep` (B, K) as (B, K, D).
     ///
@@ -56,7 +56,7 @@ impl PatchEmbed {
     /// Returns an error if the number or the size of the patches does not match the model.
     pub fn forward(
         &self,
-        patches: &Tensor,
+        patches: impl Into<PatchPixels>,
         ids_keep: Option<&Tensor>,
         pos: &Tensor,
     ) -> Result<Tensor> {
@@ -224,7 +224,11 @@ impl Encoder {
     ///
     /// # Errors
     /// Returns an error if the number or the size of the patches does not match the model.
-    pub fn forward(&self, patches: &Tensor, mask: Option<&PatchMask>) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        patches: impl Into<PatchPixels>,
+        mask: Option<&PatchMask>,
+    ) -> Result<Tensor> {
         self.encode(&self.embed(patches, &self.pos_embed, mask)?)
     }
 
@@ -238,10 +242,12 @@ impl Encoder {
     /// Returns an error if the number or the size of the patches does not match the model.
     pub fn embed(
         &self,
-        patches: &Tensor,
+        patches: impl Into<PatchPixels>,
         pos_embed: &Tensor,
         mask: Option<&PatchMask>,
     ) -> Result<Tensor> {
+        let pixels = patches.into();
+        let patches = pixels.patches();
         let (batch, num_patches, values) = patches.dims3()?;
         let dim = self.dim();
         let expected = (pos_embed.dim(1)? - 1, 3 * self.patch_size * self.patch_size);

@@ -140,7 +140,6 @@ fn a_model_can_overfit_a_batch() {
                     eps: 1e-8,
                     weight_decay: 0.0,
                     step,
-                    grad_scale: 1.0,
                 };
                 let grad = grads.get(var).expect("gradient");
                 adamw(var, grad, exp_avg, exp_avg_sq, &update).expect("update");

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use cropmae_config::Experiment;
 use cropmae_data::{Dataset, LoaderConfig, Pixels};
+use cropmae_kernels::Backend;
 use cropmae_train::{
     BatchSource, Cursor, DatasetSource, HookError, Observer, Outcome, Plan, PretrainOptions,
     RepeatFirstBatch, StepStats, Trainer, pretrain,
@@ -97,7 +98,7 @@ impl Job<'_> {
     /// Returns [`RunError::Data`] if the data set is too small for a batch.
     pub fn source(&self) -> Result<DatasetSource, RunError> {
         let mut config = LoaderConfig::of(self.experiment, rayon::current_num_threads());
-        if !self.device.is_cpu() {
+        if Backend::of(&self.device) != Backend::Cpu {
             config.pixels = Pixels::Bytes;
         }
         Ok(DatasetSource::new(Arc::clone(&self.dataset), config)?)

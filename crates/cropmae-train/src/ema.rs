@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Var;
 use candle_nn::VarMap;
+use cropmae_kernels::Guard;
 use cropmae_model::named_parameters;
 
 use crate::TrainError;
@@ -47,8 +48,8 @@ impl Ema {
         })
     }
 
-    /// Updates the averages with the weights after `updates` updates.
-    pub(crate) fn update(&self, updates: u64) -> Result<(), TrainError> {
+    /// Updates the averages with the weights after `updates` updates, unless `guard` has noted a fault.
+    pub(crate) fn update(&self, updates: u64, guard: Option<&Guard>) -> Result<(), TrainError> {
         let t = updates as f64;
         let decay = self.decay.min((1.0 + t) / (10.0 + t));
         let pairs: Vec<_> = self
@@ -56,7 +57,8 @@ impl Ema {
             .iter()
             .map(|(average, weight)| (average, weight.as_tensor()))
             .collect();
-        cropmae_kernels::ema_all(&pairs, decay).map_err(TrainError::compute("the moving average"))
+        cropmae_kernels::ema_all(&pairs, decay, guard)
+            .map_err(TrainError::compute("the moving average"))
     }
 
     /// Returns the averages by name, including fixed tensors.

@@ -19,6 +19,7 @@ mod schedule;
 mod source;
 mod state;
 mod trainer;
+mod unread;
 
 pub use batch_tensors::BatchTensors;
 pub use checkpoint::{Checkpoint, Progress};

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
 use cropmae_config::OptimConfig;
-use cropmae_kernels::{AdamWStep, AdamWUpdate, Gradients};
+use cropmae_kernels::{AdamWStep, AdamWUpdate, GradNorm, GradScale, Gradients, Guard};
 
 use crate::TrainError;
 
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const GRADIENT: &str = "grad.";
+const NORM: &str = "the norm of the gradients";
 
 /// The size of a group of parameters that share a weight decay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -49,13 +50,20 @@ pub struct SummedGradient<'a> {
 }
 
 impl SummedGradient<'_> {
-    /// Returns the L2 norm of the gradient over all parameters. This waits for the device.
+    /// Returns the L2 norm of the sums over all parameters. A device with kernels is not waited for.
     ///
     /// # Errors
     /// Returns [`TrainError::Compute`] if the device fails.
-    pub fn norm(&self) -> Result<f64, TrainError> {
-        let norm = cropmae_kernels::grad_norm(&self.sums)
-            .map_err(TrainError::compute("the norm of the gradients"))?;
+    pub fn norm(&self) -> Result<GradNorm, TrainError> {
+        cropmae_kernels::grad_norm(&self.sums).map_err(TrainError::compute(NORM))
+    }
+
+    /// Returns the L2 norm of the gradient, given the one of the sums. This waits for the device.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Compute`] if the device fails.
+    pub fn read(&self, norm: &GradNorm) -> Result<f64, TrainError> {
+        let norm = norm.read().map_err(TrainError::compute(NORM))?;
         Ok(norm / self.batches as f64)
     }
 }
@@ -145,25 +153,18 @@ impl AdamW {
         }
     }
 
-    /// Returns the factor for a gradient of norm `norm`, which is less than 1 if `optim.clip_grad_norm` limits it.
-    pub fn clip_scale(&self, norm: f64) -> f64 {
-        match self.config.clip_grad_norm {
-            // As in PyTorch, the gradient is never scaled up, and there is no division by zero.
-            Some(max) => (max / (norm + 1e-6)).min(1.0),
-            None => 1.0,
-        }
-    }
-
-    /// Makes update number `step` (from 1) with `scale` times `gradient` and the learning rate `lr`.
+    /// Makes update number `step` (from 1) with `gradient` and the learning rate `lr`, unless `guard` has noted a fault.
+    ///
+    /// `norm` is the norm of the sums, which `optim.clip_grad_norm` needs.
     ///
     /// # Errors
     /// Returns [`TrainError::Compute`] if the device fails.
     pub fn step(
         &self,
         gradient: &SummedGradient<'_>,
-        step: u64,
-        lr: f64,
-        scale: f64,
+        (step, lr): (u64, f64),
+        norm: Option<&GradNorm>,
+        guard: Option<&Guard>,
     ) -> Result<(), TrainError> {
         let parameters = self.parameters.values().zip(&gradient.sums);
         let updates: Vec<AdamWUpdate> = parameters
@@ -179,11 +180,15 @@ impl AdamW {
                     eps: self.config.eps,
                     weight_decay: parameter.weight_decay,
                     step,
-                    grad_scale: scale / gradient.batches as f64,
                 },
             })
             .collect();
-        cropmae_kernels::adamw_all(&updates).map_err(TrainError::compute("the AdamW update"))
+        let scale = GradScale {
+            batches: gradient.batches,
+            clip: self.config.clip_grad_norm.zip(norm),
+        };
+        cropmae_kernels::adamw_all(&updates, &scale, guard)
+            .map_err(TrainError::compute("the AdamW update"))
     }
 
     /// Discards the accumulated gradients.

@@ -15,8 +15,8 @@ use cropmae_config::Experiment;
 
 use crate::clock::Clock;
 use crate::{
-    BatchSource, Checkpoint, Cursor, Observer, Plan, RunFolder, RunIdentity, Step, StepStats,
-    TrainError, Trainer,
+    BatchSource, BatchTensors, Checkpoint, Cursor, Observer, Plan, RunFolder, RunIdentity, Step,
+    StepStats, TrainError, Trainer,
 };
 
 /// Options of a run that do not change its results.
@@ -113,18 +113,27 @@ fn train(
             let images = batch.size;
             let batch = trainer.tensors(batch)?;
 
-            // Reading the loss waits for the device, so only a CPU does it for each batch. A checkpoint is only
-            // written after a batch whose loss was read, so that no unchecked values get into it.
+            // Reading the loss waits for the device, which a device that watches its numbers need not do for each batch.
+            // A checkpoint is only written after a batch whose loss was read, so that no unchecked values get into it.
             let step = at.step + 1;
             let logged = step.is_multiple_of(config.log_every_steps);
             let last = stopping || at.batch + 1 == plan.batches_used || step >= max_steps;
-            let read = device.is_cpu() || logged || last;
+            let read = !trainer.can_wait() || logged || last;
             let done = trainer.step(&batch, read)?;
             trainer.add_seconds(clock.lap(images));
             match done {
                 Step::Accumulated { .. } => {}
-                Step::NonFinite { what, value } => {
-                    return Err(run.keep_bad_batch(&batch, at, what, value)?);
+                Step::NonFinite {
+                    at: fault,
+                    what,
+                    value,
+                } => {
+                    let batch = if fault == at {
+                        batch
+                    } else {
+                        batch_again(source, &mut trainer, fault)?
+                    };
+                    return Err(run.keep_bad_batch(&batch, fault, what, value)?);
                 }
                 Step::Updated { .. } => {
                     run.begin();
@@ -168,6 +177,22 @@ fn train(
     }
     run.end_session(trainer.state())?;
     Ok(Outcome::Finished(trainer.state().cursor))
+}
+
+/// Reads the batch at `at` once more.
+fn batch_again(
+    source: &dyn BatchSource,
+    trainer: &mut Trainer,
+    at: Cursor,
+) -> Result<BatchTensors, TrainError> {
+    match source.epoch(at.epoch, at.batch).next() {
+        Some(batch) => trainer.tensors(batch?),
+        None => Err(TrainError::EpochCutShort {
+            epoch: at.epoch,
+            found: at.batch,
+            expected: source.batches_per_epoch(),
+        }),
+    }
 }
 
 /// Writes a checkpoint and notifies `observer`.

@@ -18,7 +18,8 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use cropmae_kernels::PatchPixels;
 use cropmae_model::tensor_file;
 use serde::Serialize;
 use serde_json::Value;
@@ -141,8 +142,15 @@ impl RunFolder {
         );
         let entries = BTreeMap::from([("fault".to_owned(), about)]);
         let ids_shuffle = batch.ids_shuffle()?;
-        let views = batch.views.iter().enumerate();
+        let views: Vec<Tensor> = batch
+            .views
+            .iter()
+            .map(PatchPixels::normalized)
+            .collect::<candle_core::Result<_>>()
+            .map_err(TrainError::compute("reading the batch"))?;
         let tensors = views
+            .iter()
+            .enumerate()
             .map(|(i, view)| (format!("view{}", i + 1), view))
             .chain([("ids_shuffle".to_owned(), &ids_shuffle)]);
         tensor_file::write(&saved, tensors, &entries)?;

@@ -1,13 +1,15 @@
 //! Passes batches through the model and the optimizer. This module does not access files, clocks or data sets.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use candle_nn::VarMap;
 use cropmae_config::Experiment;
 use cropmae_data::Batch;
+use cropmae_kernels::GradNorm;
 use cropmae_model::{DropoutStream, Execution, Pretrainer};
 
-use crate::batch_tensors::BatchTensors;
+use crate::batch_tensors::{BatchTensors, Route};
 use crate::ema::Ema;
+use crate::unread::{Number, Unread};
 use crate::{AdamW, Checkpoint, Cursor, RunState, Schedule, TrainError, checkpoint};
 
 /// The effect of one batch. Numbers that were not read from the device are `None`.
@@ -29,8 +31,11 @@ pub enum Step {
         /// The learning rate of the update.
         lr: f64,
     },
-    /// The batch resulted in a number that is not finite. No weight was changed, and the run cannot continue.
+    /// A batch resulted in a number that is not finite. Neither this batch nor a later one has changed a weight, and the
+    /// run cannot continue.
     NonFinite {
+        /// The batch, which is an earlier one if nothing was read from the device since.
+        at: Cursor,
         /// `loss` or `gradient norm`.
         what: &'static str,
         /// `NaN` or an infinity.
@@ -47,7 +52,8 @@ pub struct Trainer {
     schedule: Schedule,
     state: RunState,
     experiment: Experiment,
-    device: Device,
+    route: Route,
+    unread: Option<Unread>,
 }
 
 impl Trainer {
@@ -126,7 +132,8 @@ impl Trainer {
             state: RunState::default(),
             weights,
             experiment: experiment.clone(),
-            device: device.clone(),
+            route: Route::new(device)?,
+            unread: Unread::new(device)?,
         })
     }
 
@@ -168,15 +175,20 @@ impl Trainer {
     ///
     /// # Errors
     /// Returns [`TrainError::Compute`] if the batch does not have the shape of the model's input.
-    pub fn tensors(&self, batch: Batch) -> Result<BatchTensors, TrainError> {
-        BatchTensors::new(batch, &self.experiment, &self.device)
+    pub fn tensors(&mut self, batch: Batch) -> Result<BatchTensors, TrainError> {
+        BatchTensors::new(batch, &self.experiment, &mut self.route)
+    }
+
+    /// Returns `true` if batches need not be read for faults to be found: the device itself watches its numbers.
+    pub fn can_wait(&self) -> bool {
+        self.unread.is_some()
     }
 
     /// Runs the forward and the backward pass on the next batch of the epoch, and makes the update if the batch
     /// completes one.
     ///
-    /// If `read` is true, the loss and the norm of the gradient are read and checked, which waits for the device. The
-    /// cursor moves to the next batch.
+    /// If `read` is true, the loss and the norm of the gradient are read, which waits for the device, and faults of this
+    /// batch and of those since the last read are found. The cursor moves to the next batch.
     ///
     /// # Errors
     /// Returns [`TrainError::Compute`], [`TrainError::Model`] or [`TrainError::NoGradient`] if a pass or the update
@@ -194,16 +206,20 @@ impl Trainer {
         let forward = self
             .model
             .forward(&batch.views, &batch.mask, norm_pix, dropout)?;
+        if let Some(unread) = &mut self.unread {
+            unread.begin(at);
+            unread.note(&forward.loss, Number::Loss)?;
+        }
         let loss = if read {
+            if let Some(fault) = self.fault()? {
+                return Ok(fault);
+            }
             Some(number(&forward.loss)?)
         } else {
             None
         };
         if let Some(value) = loss.filter(|loss| !loss.is_finite()) {
-            return Ok(Step::NonFinite {
-                what: "loss",
-                value,
-            });
+            return Ok(Number::Loss.fault(at, value));
         }
         self.optimizer.accumulate(&forward.loss)?;
         self.state.accumulated += 1;
@@ -211,7 +227,20 @@ impl Trainer {
         if (at.batch + 1).is_multiple_of(self.experiment.train.accum_iter) {
             self.update(at, loss, read)
         } else {
+            self.forget(read);
             Ok(Step::Accumulated { loss })
+        }
+    }
+
+    /// Returns the first fault that the device has noted.
+    fn fault(&self) -> Result<Option<Step>, TrainError> {
+        self.unread.as_ref().map_or(Ok(None), Unread::fault)
+    }
+
+    /// Forgets the batches up to now if their numbers were read.
+    fn forget(&mut self, read: bool) {
+        if let (Some(unread), true) = (&mut self.unread, read) {
+            unread.clear();
         }
     }
 
@@ -219,25 +248,31 @@ impl Trainer {
     fn update(&mut self, at: Cursor, loss: Option<f64>, read: bool) -> Result<Step, TrainError> {
         let gradient = self.optimizer.reduce(self.experiment.train.accum_iter);
         let clips = self.experiment.optim.clip_grad_norm.is_some();
-        let grad_norm = if read || clips {
+        let norm = if read || clips || self.unread.is_some() {
             Some(gradient.norm()?)
         } else {
             None
         };
+        if let (Some(unread), Some(GradNorm::OnDevice { squares })) = (&self.unread, &norm) {
+            unread.note(squares, Number::GradNorm)?;
+        }
+        let grad_norm = match &norm {
+            Some(norm) if read || !self.can_wait() => Some(gradient.read(norm)?),
+            _ => None,
+        };
         if let Some(value) = grad_norm.filter(|norm| !norm.is_finite()) {
-            return Ok(Step::NonFinite {
-                what: "gradient norm",
-                value,
-            });
+            return Ok(Number::GradNorm.fault(at, value));
         }
         let lr = self.schedule.lr(at.epoch, at.batch);
-        let scale = grad_norm.map_or(1.0, |norm| self.optimizer.clip_scale(norm));
         let step = at.step + 1;
-        self.optimizer.step(&gradient, step, lr, scale)?;
+        let guard = self.unread.as_ref().map(Unread::guard);
+        self.optimizer
+            .step(&gradient, (step, lr), norm.as_ref(), guard)?;
         self.optimizer.clear();
         if let Some(ema) = &self.ema {
-            ema.update(step)?;
+            ema.update(step, guard)?;
         }
+        self.forget(read);
         let losses = std::mem::take(&mut self.state.losses);
         self.state.accumulated = 0;
         self.state.cursor.step = step;
@@ -262,7 +297,7 @@ impl Trainer {
 }
 
 /// Reads the value of a scalar f32 tensor.
-fn number(scalar: &candle_core::Tensor) -> Result<f64, TrainError> {
+fn number(scalar: &Tensor) -> Result<f64, TrainError> {
     let value = scalar
         .to_scalar::<f32>()
         .map_err(TrainError::compute("reading the loss"))?;

@@ -17,8 +17,6 @@ pub struct AdamWStep {
     pub weight_decay: f64,
     /// The number of the update, from 1, for the bias correction.
     pub step: u64,
-    /// The factor of the gradient, for clipping and accumulation.
-    pub grad_scale: f64,
 }
 
 impl AdamWStep {

@@ -2,10 +2,14 @@
 
 mod adamw;
 mod dropout;
+mod grad_norm;
+mod pixels;
 mod weights;
 
 pub use adamw::{AdamWStep, AdamWUpdate};
 pub use dropout::Dropout;
 pub(crate) use dropout::MIX;
+pub use grad_norm::{GradNorm, GradScale};
+pub use pixels::PatchPixels;
 pub(crate) use weights::{AttentionWeights, MlpWeights};
 pub use weights::{BlockWeights, Norm};

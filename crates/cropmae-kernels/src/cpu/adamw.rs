@@ -8,8 +8,8 @@ use super::simd::vectorized;
 use super::tensor::{read, write};
 use crate::args::{AdamWStep, AdamWUpdate};
 
-/// Updates parameters and moments in place.
-pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
+/// Updates parameters and moments in place, with `grad_scale` times the gradients.
+pub(crate) fn adamw(updates: &[AdamWUpdate], grad_scale: f64) -> Result<()> {
     const OP: &str = "adamw";
     updates.par_iter().try_for_each(|update| {
         let grad = update.grad.contiguous()?;
@@ -18,7 +18,13 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
         write(OP, update.param, |param| {
             write(OP, update.exp_avg, |exp_avg| {
                 write(OP, update.exp_avg_sq, |exp_avg_sq| {
-                    apply(&update.step, param, &grad, exp_avg, exp_avg_sq);
+                    apply(
+                        (&update.step, grad_scale),
+                        param,
+                        &grad,
+                        exp_avg,
+                        exp_avg_sq,
+                    );
                 })
             })
         })??
@@ -26,7 +32,7 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
 }
 
 fn apply(
-    step: &AdamWStep,
+    (step, grad_scale): (&AdamWStep, f64),
     param: &mut [f32],
     grad: &[f32],
     exp_avg: &mut [f32],
@@ -38,7 +44,7 @@ fn apply(
     let root_scale = (1.0 / correction2.sqrt()) as f32;
     let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
     let (gain1, gain2) = ((1.0 - step.beta1) as f32, (1.0 - step.beta2) as f32);
-    let (eps, grad_scale) = (step.eps as f32, step.grad_scale as f32);
+    let (eps, grad_scale) = (step.eps as f32, grad_scale as f32);
     param
         .par_chunks_mut(CHUNK)
         .zip(grad.par_chunks(CHUNK))

@@ -9,9 +9,12 @@
 )]
 
 mod attention;
+#[cfg(any(feature = "cuda", test))]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "for its tests"))]
+mod cache;
 mod columns;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 mod dropout;
 #[cfg(feature = "emulated")]
 mod emulator;
@@ -23,6 +26,7 @@ mod mlp;
 mod optimizer;
 mod patch_embed;
 mod pixel_loss;
+mod pixels;
 mod queue;
 mod text;
 mod transformer;
@@ -34,7 +38,7 @@ pub use emulator::{Emulation, Fragments, Work};
 pub(crate) use layer_norm::{layer_norm, residual_layer_norm};
 pub(crate) use linear::linear;
 pub(crate) use mlp::mlp;
-pub(crate) use optimizer::{adamw, ema, grad_norm};
+pub(crate) use optimizer::{adamw, check_finite, ema, grad_norm};
 pub(crate) use patch_embed::patch_embed;
 pub(crate) use pixel_loss::pixel_loss;
 pub(crate) use transformer::{attention_block, mlp_block, transformer};

@@ -1,10 +1,10 @@
 //! What an update of the weights consists of, for all tensors in one launch each.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var, bail};
 
 use super::THREADS;
 use super::queue::{Arg, Buffer, Grid, Queue};
-use crate::args::AdamWUpdate;
+use crate::args::{AdamWUpdate, GradNorm, GradScale};
 use crate::compute::Compute;
 
 /// `UPDATE_ELEMENTS` of optimizer.h.
@@ -30,8 +30,12 @@ fn work<'a>(
     ))
 }
 
-/// AdamW updates, in place.
-pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
+/// AdamW updates, in place, unless the first element of `guard` is not 0.
+pub(crate) fn adamw(
+    updates: &[AdamWUpdate],
+    scale: &GradScale,
+    guard: Option<&Tensor>,
+) -> Result<()> {
     let Some(first) = updates.first() else {
         return Ok(());
     };
@@ -43,7 +47,7 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
     if blocks == 0 {
         return Ok(());
     }
-    let mut numbers = Vec::with_capacity(9 * updates.len());
+    let mut numbers = Vec::with_capacity(8 * updates.len());
     for AdamWUpdate { step, .. } in updates {
         let (correction1, correction2) = step.corrections();
         let of_tensor = [
@@ -55,7 +59,6 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
             1.0 - step.beta1,
             1.0 - step.beta2,
             step.eps,
-            step.grad_scale,
         ];
         numbers.extend(of_tensor.map(|number| number as f32));
     }
@@ -68,6 +71,12 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
             .map(|update| var(update).as_tensor())
             .collect()
     };
+    let zero = queue.floats(&[0.0])?;
+    let (max, clip) = match scale.clip {
+        Some((max, GradNorm::OnDevice { squares })) => (max, Some(squares.clone())),
+        Some((max, norm)) => (max, Some(queue.floats(&[norm.read()?.powi(2) as f32])?)),
+        None => (f64::INFINITY, None),
+    };
     let (params, exp_avgs, exp_avg_sqs) =
         (of(|u| u.param), of(|u| u.exp_avg), of(|u| u.exp_avg_sq));
     let args = [
@@ -77,12 +86,16 @@ pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
         Arg::UpdateList(&exp_avg_sqs),
         Arg::In(&work),
         Arg::In(&numbers),
+        Arg::In(clip.as_ref().unwrap_or(&zero)),
+        Arg::In(guard.unwrap_or(&zero)),
+        Arg::Float(1.0 / scale.batches as f32),
+        Arg::Float(max as f32),
     ];
     queue.launch("adamw", grid, args)
 }
 
-/// Moves averages towards their values, in place.
-pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
+/// Moves averages towards their values, in place, unless the first element of `guard` is not 0.
+pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64, guard: Option<&Tensor>) -> Result<()> {
     let Some((first, _)) = pairs.first() else {
         return Ok(());
     };
@@ -91,6 +104,7 @@ pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
     if blocks == 0 {
         return Ok(());
     }
+    let zero = queue.floats(&[0.0])?;
     let values = contiguous(pairs.iter().map(|(_, value)| *value))?;
     let values: Vec<&Tensor> = values.iter().collect();
     let averages: Vec<&Tensor> = pairs
@@ -101,29 +115,45 @@ pub(crate) fn ema(pairs: &[(&Var, &Tensor)], decay: f64) -> Result<()> {
         Arg::UpdateList(&averages),
         Arg::InList(&values),
         Arg::In(&work),
+        Arg::In(guard.unwrap_or(&zero)),
         Arg::Float(decay as f32),
         Arg::Float((1.0 - decay) as f32),
     ];
     queue.launch("ema", grid, args)
 }
 
-/// L2 norm over all tensors together; one number is read.
-pub(crate) fn grad_norm(grads: &[&Tensor]) -> Result<f64> {
+/// The sum of the squares of all tensors together -> (1).
+pub(crate) fn grad_norm(grads: &[&Tensor]) -> Result<Tensor> {
     let Some(first) = grads.first() else {
-        return Ok(0.0);
+        bail!("the norm of no gradients has no device");
     };
     let queue = Queue::of(first.device(), Compute::F32)?;
     let grads = contiguous(grads.iter().copied())?;
     let grads: Vec<&Tensor> = grads.iter().collect();
     let (work, grid, blocks) = work(&queue, grads.iter().copied())?;
     if blocks == 0 {
-        return Ok(0.0);
+        return queue.floats(&[0.0]);
     }
     let mut sums = queue.float(blocks)?;
     let args = [Arg::InList(&grads), Arg::In(&work), Arg::Out(&mut sums)];
     queue.launch("square_sums", grid, args)?;
-    let total = sum(&queue, &sums.into_tensor(), 1.0)?.into_tensor();
-    Ok(f64::from(total.to_vec1::<f32>()?[0]).sqrt())
+    Ok(sum(&queue, &sums.into_tensor(), 1.0)?.into_tensor())
+}
+
+/// Notes `number` (1) in `first` (3) of a guard, if it is the first one that is not finite.
+pub(crate) fn check_finite(
+    number: &Tensor,
+    first: &Tensor,
+    (what, position): (usize, usize),
+) -> Result<()> {
+    let queue = Queue::of(number.device(), Compute::F32)?;
+    let args = [
+        Arg::In(number),
+        Arg::Update(first),
+        Arg::Size(what),
+        Arg::Size(position),
+    ];
+    queue.launch("check_finite", Grid::row(1, 32)?, args)
 }
 
 /// `factor` times the sum of `x` -> (1).

@@ -7,42 +7,46 @@ use super::columns::Sums;
 use super::grad::Grad;
 use super::graph::attach;
 use super::layer_norm::by_warps;
+use super::pixels::Rows;
 use super::queue::{Arg, Grid, Matrix, Plus, Product, Queue};
+use crate::args::PatchPixels;
 use crate::compute::Compute;
 use crate::gradients::{self, anchor};
 
 /// Patches times the convolution's weight, plus bias and position; only rows `ids_keep`, if given.
 pub(crate) fn patch_embed(
-    patches: &Tensor,
+    patches: &PatchPixels,
     ids_keep: Option<&Tensor>,
     (weight, bias): (&Tensor, &Tensor),
     pos: &Tensor,
     compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "patch_embed";
-    let queue = Queue::of(patches.device(), compute)?;
-    let (b, n, values) = patches.dims3()?;
+    let queue = Queue::of(bias.device(), compute)?;
+    let (b, n, values) = patches.patches().dims3()?;
     let d = bias.elem_count();
-    let ids = ids_keep.map(Tensor::contiguous).transpose()?;
-    let k = ids.as_ref().map_or(Ok(n), |ids| ids.dim(1))?;
+    let k = ids_keep.map_or(Ok(n), |ids| ids.dim(1))?;
     let rows = b * k;
     if rows == 0 {
-        return Tensor::zeros((b, k, d), patches.dtype(), patches.device());
+        return Tensor::zeros((b, k, d), bias.dtype(), bias.device());
     }
-    let none = Tensor::zeros(1, candle_core::DType::U32, patches.device())?;
-    let (ids, has_ids) = (ids.as_ref().unwrap_or(&none), usize::from(ids.is_some()));
+    let from = Rows::new(&queue, patches, ids_keep)?;
     let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
 
     let mut visible = queue.operand((rows, values))?;
+    let [floats, bytes, table] = from.pixels();
     let args = [
-        Arg::In(&patches.contiguous()?),
-        Arg::In(ids),
+        floats,
+        bytes,
+        table,
+        from.ids(),
         Arg::Out(&mut visible),
         Arg::Size(rows),
         Arg::Size(k),
         Arg::Size(n),
         Arg::Size(values),
-        Arg::Size(has_ids),
+        from.is_bytes(),
+        from.has_ids(),
     ];
     queue.launch("gather_patches", by_warps(rows)?, args)?;
     let visible = visible.into_tensor();
@@ -59,12 +63,13 @@ pub(crate) fn patch_embed(
     let args = [
         Arg::In(&pos.contiguous()?),
         Arg::In(&bias),
-        Arg::In(ids),
+        from.ids(),
         Arg::Out(&mut y),
         Arg::Size(rows),
         Arg::Size(k),
+        Arg::Size(n),
         Arg::Size(d),
-        Arg::Size(has_ids),
+        from.has_ids(),
     ];
     queue.launch("gather_positions", by_warps(rows)?, args)?;
     let product = Product {

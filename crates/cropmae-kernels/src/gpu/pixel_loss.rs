@@ -1,18 +1,20 @@
 //! The reconstruction loss. The statistics of the targets are computed again in the backward pass.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::graph::attach;
 use super::layer_norm::by_warps;
 use super::optimizer::sum;
+use super::pixels::Rows;
 use super::queue::{Arg, Queue};
+use crate::args::PatchPixels;
 use crate::compute::Compute;
 
 /// Mean squared error of `pred` against the rows `ids` of `target`, or all of them.
 pub(crate) fn pixel_loss(
     op: &'static str,
     pred: &Tensor,
-    target: &Tensor,
+    target: &PatchPixels,
     ids: Option<&Tensor>,
     norm_pix: bool,
 ) -> Result<Tensor> {
@@ -21,28 +23,27 @@ pub(crate) fn pixel_loss(
     let loss = Loss {
         rows: b * k,
         k,
-        n: target.dim(1)?,
+        n: target.patches().dim(1)?,
         cols,
-        target: target.contiguous()?,
-        has_ids: usize::from(ids.is_some()),
-        ids: match ids {
-            Some(ids) => ids.contiguous()?,
-            None => Tensor::zeros(1, DType::U32, pred.device())?,
-        },
+        target: Rows::new(&queue, target, ids)?,
         norm_pix: usize::from(norm_pix),
     };
     let pred = pred.contiguous()?;
     let mut sums = queue.float(loss.rows)?;
-    let [rows, k, n, cols_arg, has_ids, norm_pix] = loss.sizes();
+    let [values, bytes, table] = loss.target.pixels();
+    let [rows, k, n, cols_arg, is_bytes, has_ids, norm_pix] = loss.sizes();
     let args = [
         Arg::In(&pred),
-        Arg::In(&loss.target),
-        Arg::In(&loss.ids),
+        values,
+        bytes,
+        table,
+        loss.target.ids(),
         Arg::Out(&mut sums),
         rows,
         k,
         n,
         cols_arg,
+        is_bytes,
         has_ids,
         norm_pix,
     ];
@@ -51,17 +52,21 @@ pub(crate) fn pixel_loss(
     let y = sum(&queue, &sums.into_tensor(), mean)?.scalar();
     attach(op, y, &[&pred.clone()], move |dloss| {
         let mut dpred = queue.float(pred.dims())?;
-        let [rows, k, n, cols, has_ids, norm_pix] = loss.sizes();
+        let [values, bytes, table] = loss.target.pixels();
+        let [rows, k, n, cols, is_bytes, has_ids, norm_pix] = loss.sizes();
         let args = [
             Arg::In(&pred),
-            Arg::In(&loss.target),
-            Arg::In(&loss.ids),
+            values,
+            bytes,
+            table,
+            loss.target.ids(),
             Arg::In(dloss),
             Arg::Out(&mut dpred),
             rows,
             k,
             n,
             cols,
+            is_bytes,
             has_ids,
             norm_pix,
         ];
@@ -77,22 +82,20 @@ struct Loss {
     k: usize,
     n: usize,
     cols: usize,
-    target: Tensor,
-    ids: Tensor,
-    has_ids: usize,
+    target: Rows,
     norm_pix: usize,
 }
 
 impl Loss {
-    fn sizes(&self) -> [Arg<'static>; 6] {
+    fn sizes(&self) -> [Arg<'static>; 7] {
         [
-            self.rows,
-            self.k,
-            self.n,
-            self.cols,
-            self.has_ids,
-            self.norm_pix,
+            Arg::Size(self.rows),
+            Arg::Size(self.k),
+            Arg::Size(self.n),
+            Arg::Size(self.cols),
+            self.target.is_bytes(),
+            self.target.has_ids(),
+            Arg::Size(self.norm_pix),
         ]
-        .map(Arg::Size)
     }
 }

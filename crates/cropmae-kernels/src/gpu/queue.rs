@@ -1,9 +1,11 @@
 //! What ops ask of a device: memory, launches of kernels, and matrix products, in the order of the calls.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::op::BackpropOp;
-use candle_core::{DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{DType, Device, DeviceLocation, Result, Shape, Storage, Tensor, bail};
 
 use crate::compute::Compute;
 
@@ -200,6 +202,13 @@ fn driver(device: &Device) -> Result<Arc<dyn Driver>> {
     bail!("no kernels were compiled in for {place:?}: build with the feature of the device")
 }
 
+/// Lists of sizes that are kept on devices.
+const MOST_SIZES: usize = 256;
+
+thread_local! {
+    static SIZES: RefCell<HashMap<(DeviceLocation, Vec<i32>), Tensor>> = RefCell::default();
+}
+
 /// A device and the precision of an op's products on it.
 #[derive(Clone)]
 pub(crate) struct Queue {
@@ -246,16 +255,33 @@ impl Queue {
         })
     }
 
-    /// Numbers of elements, rows and the like as a tensor.
+    /// Numbers of elements, rows and the like as a tensor. They follow from shapes, so that each step asks for the same
+    /// ones, and they are moved to the device once.
     pub(super) fn sizes(&self, values: &[usize]) -> Result<Tensor> {
         let values = values.iter().map(|&value| int(value));
         let values = values.collect::<Result<Vec<i32>>>()?;
-        Tensor::new(values, &self.device)
+        SIZES.with_borrow_mut(|known| {
+            let key = (self.device.location(), values);
+            if let Some(sizes) = known.get(&key) {
+                return Ok(sizes.clone());
+            }
+            let sizes = Tensor::new(key.1.as_slice(), &self.device)?;
+            if known.len() == MOST_SIZES {
+                known.clear();
+            }
+            known.insert(key, sizes.clone());
+            Ok(sizes)
+        })
     }
 
     /// Numbers as a tensor.
     pub(super) fn floats(&self, values: &[f32]) -> Result<Tensor> {
         Tensor::new(values, &self.device)
+    }
+
+    /// A tensor for a parameter that a kernel does not read in this launch.
+    pub(super) fn unused(&self, dtype: DType) -> Result<Tensor> {
+        Tensor::zeros(1, dtype, &self.device)
     }
 
     /// Runs a kernel on blocks of `grid`.

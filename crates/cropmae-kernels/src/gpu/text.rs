@@ -11,6 +11,7 @@ const KERNELS: &[(&str, &str)] = &[
     ("layer_norm.h", include_str!("text/layer_norm.h")),
     ("gelu.h", include_str!("text/gelu.h")),
     ("attention.h", include_str!("text/attention.h")),
+    ("pixels.h", include_str!("text/pixels.h")),
     ("patch_embed.h", include_str!("text/patch_embed.h")),
     ("pixel_loss.h", include_str!("text/pixel_loss.h")),
     ("optimizer.h", include_str!("text/optimizer.h")),

@@ -7,12 +7,13 @@ use std::collections::HashSet;
 
 use candle_core::{Result, Tensor, Var, bail};
 
-use crate::args::{AdamWStep, AdamWUpdate};
+use super::Guard;
+use crate::args::{AdamWStep, AdamWUpdate, GradScale};
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
 
-/// Updates `param` and its moments in place. All tensors have the same shape.
+/// Updates `param` and its moments in place with the gradient of one batch. All tensors have the same shape.
 ///
 /// # Errors
 /// Returns an error if shapes differ or a tensor is not f32.
@@ -23,20 +24,23 @@ pub fn adamw(
     exp_avg_sq: &Var,
     step: &AdamWStep,
 ) -> Result<()> {
-    adamw_all(&[AdamWUpdate {
+    let update = AdamWUpdate {
         param,
         grad,
         exp_avg,
         exp_avg_sq,
         step: *step,
-    }])
+    };
+    adamw_all(&[update], &GradScale::default(), None)
 }
 
-/// Updates many parameters at once. Nothing is read from the device.
+/// Updates many parameters at once with `scale` applied to their gradients, unless `guard` has noted a fault.
+///
+/// Nothing is read from a device with kernels.
 ///
 /// # Errors
 /// Returns an error, and writes nothing, if shapes or devices differ, a tensor is not f32, or a variable occurs twice.
-pub fn adamw_all(updates: &[AdamWUpdate]) -> Result<()> {
+pub fn adamw_all(updates: &[AdamWUpdate], scale: &GradScale, guard: Option<&Guard>) -> Result<()> {
     const OP: &str = "adamw";
     let Some(first) = updates.first() else {
         return Ok(());
@@ -59,8 +63,8 @@ pub fn adamw_all(updates: &[AdamWUpdate]) -> Result<()> {
         }
     }
     match inputs.backend {
-        Backend::Cpu => cpu::adamw(updates),
-        Backend::Gpu => gpu::adamw(updates),
-        Backend::Reference => reference::adamw(updates),
+        Backend::Cpu => cpu::adamw(updates, scale.factor()?),
+        Backend::Gpu => gpu::adamw(updates, scale, guard.map(Guard::first)),
+        Backend::Reference => reference::adamw(updates, scale.factor()?),
     }
 }

@@ -6,12 +6,13 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::args::PatchPixels;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::compute::Compute;
 use crate::{cpu, gpu, reference};
 
-/// Embeds `patches` `(B, N, P*P*3)`, whose values are in (row, column, channel) order.
+/// Embeds `patches` `(B, N, P*P*3)`: normalized f32 values or bytes.
 ///
 /// The patches are multiplied by the convolution `weight` (D, 3, P, P), and `bias` (D) and the row of each patch in the
 /// position table `pos` (N, D) are added. With `ids_keep` (B, K) u32, only these patches are embedded, in this order:
@@ -21,7 +22,7 @@ use crate::{cpu, gpu, reference};
 /// Returns an error if a shape or type does not fit, an id is not below N, `patches` is tracked (pixels have no
 /// gradient), or a weight is the result of an op.
 pub fn patch_embed(
-    patches: &Tensor,
+    patches: impl Into<PatchPixels>,
     ids_keep: Option<&Tensor>,
     weight: &Tensor,
     bias: &Tensor,
@@ -29,8 +30,9 @@ pub fn patch_embed(
     compute: Compute,
 ) -> Result<Tensor> {
     const OP: &str = "patch_embed";
-    let inputs = Inputs::new(OP, "patches", patches)?;
-    let (b, n, values) = inputs.dims3("patches", patches)?;
+    let patches = patches.into();
+    let inputs = Inputs::new(OP, "pos", pos)?;
+    let (b, n, values) = inputs.pixels("patches", &patches)?;
     inputs.float("weight", weight)?;
     let d = match *weight.dims() {
         [d, 3, p, q] if d > 0 && p > 0 && p == q && 3 * p * p == values => d,
@@ -43,16 +45,21 @@ pub fn patch_embed(
     inputs.shape("pos", pos, &[n, d])?;
     inputs.leaf("weight", weight)?;
     inputs.leaf("bias", bias)?;
-    inputs.untracked("patches", patches)?;
     let ids = ids_keep
         .map(|ids| inputs.ids("ids_keep", ids, (b, n)))
         .transpose()?;
     let pos = pos.detach();
     match inputs.backend {
-        Backend::Cpu => cpu::patch_embed(patches, ids, (weight, bias), &pos, compute),
-        Backend::Gpu => gpu::patch_embed(patches, ids_keep, (weight, bias), &pos, compute),
-        Backend::Reference => {
-            reference::patch_embed(patches, ids_keep, (weight, bias), &pos, compute)
+        Backend::Cpu => {
+            cpu::patch_embed(&patches.normalized()?, ids, (weight, bias), &pos, compute)
         }
+        Backend::Gpu => gpu::patch_embed(&patches, ids_keep, (weight, bias), &pos, compute),
+        Backend::Reference => reference::patch_embed(
+            &patches.normalized()?,
+            ids_keep,
+            (weight, bias),
+            &pos,
+            compute,
+        ),
     }
 }

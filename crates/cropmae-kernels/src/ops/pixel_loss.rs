@@ -5,6 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::args::PatchPixels;
 use crate::backend::Backend;
 use crate::check::Inputs;
 use crate::{cpu, gpu, reference};
@@ -24,31 +25,36 @@ pub fn pixel_loss(pred: &Tensor, target: &Tensor, norm_pix: bool) -> Result<Tens
     check(OP, &inputs, pred, target)?;
     match inputs.backend {
         Backend::Cpu => cpu::pixel_loss(OP, pred, target, None, norm_pix),
-        Backend::Gpu => gpu::pixel_loss(OP, pred, target, None, norm_pix),
+        Backend::Gpu => gpu::pixel_loss(OP, pred, &target.into(), None, norm_pix),
         Backend::Reference => reference::pixel_loss(pred, target, None, norm_pix),
     }
 }
 
 /// Returns the [`pixel_loss`] of `pred` (B, R, V) against the rows `ids` (B, R) u32 of `patches` (B, N, V), as a scalar.
 ///
+/// The patches are normalized f32 values or bytes.
+///
 /// # Errors
 /// Returns an error if a shape or type does not fit, an id is not below N, or `patches` is tracked.
 pub fn masked_pixel_loss(
     pred: &Tensor,
-    patches: &Tensor,
+    patches: impl Into<PatchPixels>,
     ids: &Tensor,
     norm_pix: bool,
 ) -> Result<Tensor> {
     const OP: &str = "masked_pixel_loss";
     let inputs = Inputs::new(OP, "pred", pred)?;
-    let (b, n, values) = inputs.dims3("patches", patches)?;
+    let patches = patches.into();
+    let (b, n, values) = inputs.pixels("patches", &patches)?;
     let rows = inputs.ids("ids", ids, (b, n))?;
     inputs.shape("pred", pred, &[b, ids.dim(1)?, values])?;
-    check(OP, &inputs, pred, patches)?;
+    check(OP, &inputs, pred, patches.patches())?;
     match inputs.backend {
-        Backend::Cpu => cpu::pixel_loss(OP, pred, patches, Some(rows), norm_pix),
-        Backend::Gpu => gpu::pixel_loss(OP, pred, patches, Some(ids), norm_pix),
-        Backend::Reference => reference::pixel_loss(pred, patches, Some(ids), norm_pix),
+        Backend::Cpu => cpu::pixel_loss(OP, pred, &patches.normalized()?, Some(rows), norm_pix),
+        Backend::Gpu => gpu::pixel_loss(OP, pred, &patches, Some(ids), norm_pix),
+        Backend::Reference => {
+            reference::pixel_loss(pred, &patches.normalized()?, Some(ids), norm_pix)
+        }
     }
 }
 

@@ -4,12 +4,14 @@ use candle_core::{DType, Result, Tensor, Var};
 
 use crate::args::AdamWUpdate;
 
-/// Makes AdamW updates in place.
-pub(crate) fn adamw(updates: &[AdamWUpdate]) -> Result<()> {
-    updates.iter().try_for_each(adamw_one)
+/// Makes AdamW updates in place, with `grad_scale` times the gradients.
+pub(crate) fn adamw(updates: &[AdamWUpdate], grad_scale: f64) -> Result<()> {
+    updates
+        .iter()
+        .try_for_each(|update| adamw_one(update, grad_scale))
 }
 
-fn adamw_one(update: &AdamWUpdate) -> Result<()> {
+fn adamw_one(update: &AdamWUpdate, grad_scale: f64) -> Result<()> {
     let AdamWUpdate {
         param,
         exp_avg,
@@ -17,7 +19,7 @@ fn adamw_one(update: &AdamWUpdate) -> Result<()> {
         step: s,
         ..
     } = *update;
-    let grad = (update.grad * s.grad_scale)?;
+    let grad = (update.grad * grad_scale)?;
     let (correction1, correction2) = s.corrections();
     exp_avg.set(&((exp_avg.as_detached_tensor() * s.beta1)? + (&grad * (1.0 - s.beta1))?)?)?;
     exp_avg_sq

@@ -16,6 +16,8 @@ mod layers;
 mod loss;
 #[path = "../ops/optimizer.rs"]
 mod optimizer;
+#[path = "../ops/pixels.rs"]
+mod pixels;
 #[path = "../ops/policy.rs"]
 mod policy;
 #[path = "../ops/transformer.rs"]

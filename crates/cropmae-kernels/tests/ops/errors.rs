@@ -222,7 +222,7 @@ fn lost_gradients() {
     );
     let pixels = var(&[1, 2, 3], 1);
     refused(
-        || patch_embed(&pixels, None, &weight, &bias, &pos, Compute::F32),
+        || patch_embed(pixels.as_tensor(), None, &weight, &bias, &pos, Compute::F32),
         &["patches", "detach"],
     );
     refused(

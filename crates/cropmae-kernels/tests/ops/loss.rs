@@ -27,7 +27,7 @@ fn masked_pixel_loss_reads_the_rows_of_its_ids() {
     let target = patches.gather(&index.contiguous().unwrap(), 1).unwrap();
     for norm_pix in [false, true] {
         check(&[var(&[b, r, v], 2)], |i| {
-            masked_pixel_loss(&i[0], &like(&patches, &i[0]), &ids, norm_pix)
+            masked_pixel_loss(&i[0], like(&patches, &i[0]), &ids, norm_pix)
         });
         let pred = tensor(&[b, r, v], 2);
         for backend in BACKENDS {

@@ -18,6 +18,7 @@ mod gradients;
 mod layers;
 mod loss;
 mod optimizer;
+mod pixels;
 mod policy;
 mod support;
 mod threads;

@@ -11,6 +11,9 @@ mod compare;
 mod emulated;
 #[path = "../golden_training/fixtures.rs"]
 mod fixtures;
+#[path = "../runs/support.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod support;
 
 /// The kernels that are compared.
 const KERNELS: cropmae_kernels::Backend = cropmae_kernels::Backend::Gpu;

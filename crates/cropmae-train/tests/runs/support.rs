@@ -57,6 +57,7 @@ pub fn experiment(overrides: &[&str]) -> Experiment {
             "every_minutes" => experiment.checkpoint.every_minutes = value.parse().unwrap(),
             "keep_every" => experiment.checkpoint.keep_every = value.parse().ok(),
             "keep_last" => experiment.checkpoint.keep_last = value.parse().unwrap(),
+            "log_every_steps" => experiment.train.log_every_steps = value.parse().unwrap(),
             "max_steps" => experiment.train.max_steps = value.parse().ok(),
             "norm_pix" => experiment.loss.norm_pix = value.parse().unwrap(),
             "warmup_epochs" => experiment.schedule.warmup_epochs = value.parse().ok(),

@@ -14,6 +14,7 @@ use crate::{device::DeviceArgs, dtype::DtypeArgs};
   cropmae bench step --arch vitb16 --batch 8 --peer --python VENV/bin/python
   cropmae bench infer --json
   cropmae bench ops --threads 1
+  cropmae bench ops --device cuda --dtype bf16 --verify
   cropmae bench propagate --data DAVIS --sequence blackswan --peer --python VENV/bin/python
   cropmae bench loader --data IMAGES --threads 1 --peer --python VENV/bin/python")]
 pub struct BenchArgs {
@@ -147,6 +148,10 @@ pub struct OpsArgs {
     /// Number of images per step
     #[arg(long, default_value_t = NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN))]
     pub batch: NonZeroUsize,
+    /// Compare the results and gradients of each operation with those of its definition on the CPU, instead of timing
+    /// it, and fail if one is wrong
+    #[arg(long)]
+    pub verify: bool,
     /// The options that all measurements of a model share.
     #[command(flatten)]
     pub shape: ShapeArgs,
@@ -186,6 +191,9 @@ pub struct PeerArgs {
     /// Python with torch and timm, or with torch and torchvision for the loader
     #[arg(long, default_value = "python3", value_name = "PROGRAM")]
     pub python: PathBuf,
+    /// Have PyTorch compile its model by torch.compile, which only the programs for step and infer do
+    #[arg(long)]
+    pub compile: bool,
     /// Number of turns of each program
     #[arg(long, default_value_t = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN))]
     pub alternations: NonZeroUsize,

@@ -48,7 +48,7 @@ pub fn measure(args: &InferArgs) -> Result<Record> {
 /// Returns the arguments of both programs for this measurement.
 ///
 /// # Errors
-/// Returns an error if `--size` is not `PEER_SIZE`.
+/// Returns an error if `--size` is not `PEER_SIZE`, or PyTorch does not have the device.
 pub fn flags(args: &InferArgs) -> Result<Flags> {
     ensure!(
         args.size == PEER_SIZE,
@@ -56,5 +56,5 @@ pub fn flags(args: &InferArgs) -> Result<Flags> {
         args.size
     );
     let (own, theirs) = (["infer".into()], ["--mode".into(), "infer".into()]);
-    Ok(Flags::new(own, theirs, args.batch, &args.shape))
+    Flags::new(own, theirs, args.batch, (&args.shape, &args.peer))
 }

@@ -10,6 +10,7 @@ mod propagate;
 mod record;
 mod script;
 mod step;
+mod verify;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -28,7 +29,7 @@ use script::Script;
 pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
     match &args.task {
         BenchTask::Step(args) => match Script::of(&args.peer, script::STEP)? {
-            Some(script) => peer::compare(script.path(), &args.peer, &step::flags(args), console)?,
+            Some(script) => peer::compare(script.path(), &args.peer, &step::flags(args)?, console)?,
             None => step::measure(args)?.say(args.shape.json, console)?,
         },
         BenchTask::Infer(args) => match Script::of(&args.peer, script::STEP)? {
@@ -42,6 +43,7 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<ExitCode> {
             None => loader::measure(args)?.say(args.json, console)?,
         },
         BenchTask::Propagate(args) => propagate::run(args, console)?,
+        BenchTask::Ops(args) if args.verify => ops::verify(args, console)?,
         BenchTask::Ops(args) => ops::measure(args, console)?,
     }
     Ok(ExitCode::SUCCESS)

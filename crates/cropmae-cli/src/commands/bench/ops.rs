@@ -6,14 +6,20 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor, Var};
 use cropmae_config::ModelConfig;
 use cropmae_kernels::{
-    self as kernels, AdamWStep, AdamWUpdate, BlockWeights, Dropout, Gradients, Norm, Policy,
-    adamw_all, attention_block, cross_attention, grad_norm, layer_norm, linear, mlp, mlp_block,
-    patch_embed, pixel_loss, residual_layer_norm, self_attention, transformer,
+    self as kernels, AdamWStep, AdamWUpdate, Backend, BlockWeights, Compute, Dropout, GradScale,
+    Gradients, Norm, Policy, adamw_all, attention_block, cross_attention, grad_norm, layer_norm,
+    linear, mlp, mlp_block, patch_embed, pixel_loss, residual_layer_norm, self_attention,
+    transformer,
 };
 use cropmae_model::FEED_FORWARD_DIM;
 use serde::Serialize;
 
-use super::{args::OpsArgs, ceiling::Ceiling, median, peak_rss_mib, threads};
+use super::{
+    args::OpsArgs,
+    ceiling::Ceiling,
+    median, peak_rss_mib, threads,
+    verify::{Comparison, Results},
+};
 use crate::{console::Console, device};
 
 const EPS: f64 = 1e-6;
@@ -37,28 +43,33 @@ struct OpRecord {
 struct Bench<'a> {
     args: &'a OpsArgs,
     console: &'a Console,
-    ceiling: f64,
+    device: &'a Device,
+    ceiling: Option<f64>,
     policy: Policy,
+    /// Keeps results instead of measuring.
+    results: Option<&'a Results>,
 }
 
-/// Measures every operation. Returns an error if the device is not the CPU.
+/// Measures every operation.
 pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     let device = device::open(&args.shape.device)?;
-    ensure!(
-        device.is_cpu(),
-        "--device: bench ops measures only operations on the CPU; leave --device out"
-    );
     let model = ModelConfig::factory_preset(&args.shape.arch)?;
     let rows = args.batch.get() * (model.num_patches() + 1);
     let policy = Policy::from(args.shape.dtype.compute());
-    let ceiling = Ceiling::measure(&model, rows, true, policy.compute).gflop_per_s();
+    let ceiling = device
+        .is_cpu()
+        .then(|| Ceiling::measure(&model, rows, true, policy.compute).gflop_per_s());
     if !args.shape.json {
+        let bare = ceiling.map_or_else(String::new, |ceiling| {
+            format!("; bare products reach {ceiling:.0} GFLOP/s")
+        });
         console.say(format!(
-            "{} batch {} {} on {} threads; bare products reach {ceiling:.0} GFLOP/s\n\
+            "{} batch {} {} on {} with {} threads{bare}\n\
              {:24}{:22}{:>12}{:>12}{:>11}{:>8}",
             args.shape.arch,
             args.batch,
             args.shape.dtype.name_on(&device),
+            device::name(&device),
             threads(&device),
             "",
             "",
@@ -71,13 +82,12 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     let bench = Bench {
         args,
         console,
+        device: &device,
         ceiling,
         policy,
+        results: None,
     };
-    bench.encoder(&model)?;
-    bench.decoder(&model)?;
-    bench.ends(&model)?;
-    bench.optimizer(&model)?;
+    bench.all(&model)?;
     if !args.shape.json
         && let Some(mib) = peak_rss_mib()
     {
@@ -86,20 +96,68 @@ pub fn measure(args: &OpsArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Returns a variable of `shape` with small values.
-fn var(shape: &[usize]) -> Result<Var> {
-    let len: usize = shape.iter().product();
-    let values = (0..len).map(|i| ((i * 7919) % 2003) as f32 / 1e4 - 0.1);
-    Ok(Var::from_vec(
-        values.collect::<Vec<_>>(),
-        shape,
-        &Device::Cpu,
-    )?)
-}
-
-/// Returns the weight (d_out, d_in) and the bias (d_out) of a linear layer.
-fn layer(d_in: usize, d_out: usize) -> Result<(Var, Var)> {
-    Ok((var(&[d_out, d_in])?, var(&[d_out])?))
+/// Compares every operation with its definition on the CPU. Returns an error if one is wrong.
+pub fn verify(args: &OpsArgs, console: &Console) -> Result<()> {
+    let device = device::open(&args.shape.device)?;
+    let model = ModelConfig::factory_preset(&args.shape.arch)?;
+    let compute = args.shape.dtype.compute().available_on(&device);
+    let bench = |device, compute, results| Bench {
+        args,
+        console,
+        device,
+        ceiling: None,
+        policy: Policy::from(compute),
+        results: Some(results),
+    };
+    let (expected, found) = (Results::default(), Results::default());
+    let reference = bench(&Device::Cpu, Compute::F32, &expected);
+    Backend::Reference.with(|| reference.all(&model))?;
+    bench(&device, compute, &found).all(&model)?;
+    if !args.shape.json {
+        console.say(format!(
+            "{} batch {} {} on {}: largest differences from the definitions, as shares of the largest values\n\
+             {:24}{:22}{:>12}{:>12}",
+            args.shape.arch,
+            args.batch,
+            args.shape.dtype.name_on(&device),
+            device::name(&device),
+            "",
+            "",
+            "value",
+            "gradients",
+        ));
+    }
+    let mut wrong = Vec::new();
+    for comparison in found.compare(&expected) {
+        let holds = comparison.holds(compute);
+        if !holds {
+            wrong.push(comparison.op);
+        }
+        let Comparison {
+            op,
+            shape,
+            value,
+            gradient,
+        } = comparison;
+        if args.shape.json {
+            let line = serde_json::json!({
+                "op": op, "shape": shape, "value": value, "gradients": gradient, "holds": holds
+            });
+            console.say(line.to_string());
+            continue;
+        }
+        let gradient = gradient.map_or_else(|| "-".to_owned(), |share| format!("{share:.1e}"));
+        let mark = if holds { "" } else { "  wrong" };
+        console.say(format!(
+            "{op:24}{shape:22}{value:>12.1e}{gradient:>12}{mark}"
+        ));
+    }
+    ensure!(
+        wrong.is_empty(),
+        "wrong on this device: {}",
+        wrong.join(", ")
+    );
+    Ok(())
 }
 
 fn norm((weight, bias): &(Var, Var)) -> Norm<'_> {
@@ -115,6 +173,31 @@ fn pair((weight, bias): &(Var, Var)) -> (&Tensor, &Tensor) {
 }
 
 impl Bench<'_> {
+    /// Runs every operation.
+    fn all(&self, model: &ModelConfig) -> Result<()> {
+        self.encoder(model)?;
+        self.decoder(model)?;
+        self.ends(model)?;
+        self.optimizer(model)
+    }
+
+    /// Returns a variable of `shape` with small values.
+    fn var(&self, shape: &[usize]) -> Result<Var> {
+        let len: usize = shape.iter().product();
+        let values = (0..len).map(|i| ((i * 7919) % 2003) as f32 / 1e4 - 0.1);
+        let values: Vec<f32> = values.collect();
+        let var = Var::from_vec(values, shape, self.device)?;
+        if let Some(results) = self.results {
+            results.remember(&var);
+        }
+        Ok(var)
+    }
+
+    /// Returns the weight (d_out, d_in) and the bias (d_out) of a linear layer.
+    fn layer(&self, d_in: usize, d_out: usize) -> Result<(Var, Var)> {
+        Ok((self.var(&[d_out, d_in])?, self.var(&[d_out])?))
+    }
+
     /// Measures an encoder block and each operation inside it.
     fn encoder(&self, model: &ModelConfig) -> Result<()> {
         let (b, n, d) = (
@@ -124,11 +207,11 @@ impl Bench<'_> {
         );
         let hidden = model.mlp_width(d);
         let heads = model.num_heads;
-        let x = var(&[b, n, d])?;
-        let gains = (var(&[d])?, var(&[d])?);
-        let (qkv, proj) = (layer(d, 3 * d)?, layer(d, d)?);
-        let (fc1, fc2) = (layer(d, hidden)?, layer(hidden, d)?);
-        let packed = var(&[b, n, 3 * d])?;
+        let x = self.var(&[b, n, d])?;
+        let gains = (self.var(&[d])?, self.var(&[d])?);
+        let (qkv, proj) = (self.layer(d, 3 * d)?, self.layer(d, d)?);
+        let (fc1, fc2) = (self.layer(d, hidden)?, self.layer(hidden, d)?);
+        let packed = self.var(&[b, n, 3 * d])?;
         let shape = format!("{b}x{n}x{d}");
         let rows = b * n;
         let attention = 4 * b * n * n * d;
@@ -193,9 +276,12 @@ impl Bench<'_> {
         );
         let heads = model.decoder_num_heads;
         let dropout = Some(Dropout { p: 0.1, key: 1 });
-        let (x, kv) = (var(&[b, n, d])?, var(&[b, n, 2 * d])?);
-        let gains = (var(&[d])?, var(&[d])?);
-        let (fc1, fc2) = (layer(d, FEED_FORWARD_DIM)?, layer(FEED_FORWARD_DIM, d)?);
+        let (x, kv) = (self.var(&[b, n, d])?, self.var(&[b, n, 2 * d])?);
+        let gains = (self.var(&[d])?, self.var(&[d])?);
+        let (fc1, fc2) = (
+            self.layer(d, FEED_FORWARD_DIM)?,
+            self.layer(FEED_FORWARD_DIM, d)?,
+        );
         let shape = format!("{b}x{n}x{d}");
         self.op("residual_layer_norm", &shape, 0, || {
             residual_layer_norm(&x, &x, &gains.0, &gains.1, EPS, dropout)
@@ -228,9 +314,9 @@ impl Bench<'_> {
             model.patch_size,
         );
         let values = model.patch_values();
-        let patches = var(&[b, n, values])?.as_detached_tensor();
-        let (weight, bias) = (var(&[d, 3, p, p])?, var(&[d])?);
-        let pos = var(&[n, d])?.as_detached_tensor();
+        let patches = self.var(&[b, n, values])?.as_detached_tensor();
+        let (weight, bias) = (self.var(&[d, 3, p, p])?, self.var(&[d])?);
+        let pos = self.var(&[n, d])?.as_detached_tensor();
         let shape = format!("{b}x{n}x{values}");
         self.op(
             "patch_embed",
@@ -238,7 +324,7 @@ impl Bench<'_> {
             2 * b * n * values * d,
             || patch_embed(&patches, None, &weight, &bias, &pos, self.policy.compute),
         )?;
-        let pred = var(&[b, n, values])?;
+        let pred = self.var(&[b, n, values])?;
         self.op("pixel_loss", &shape, 0, || {
             pixel_loss(&pred, &patches, true)
         })
@@ -249,12 +335,9 @@ impl Bench<'_> {
         let d = model.embed_dim;
         let tensors = (0..model.depth)
             .map(|_| {
-                Ok([
-                    var(&[12 * d, d])?,
-                    var(&[12 * d, d])?,
-                    var(&[12 * d, d])?,
-                    var(&[12 * d, d])?,
-                ])
+                let var = || self.var(&[12 * d, d]);
+                let squares = Var::from_tensor(&var()?.as_tensor().sqr()?)?;
+                Ok([var()?, var()?, var()?, squares])
             })
             .collect::<Result<Vec<[Var; 4]>>>()?;
         let step = AdamWStep {
@@ -264,7 +347,6 @@ impl Bench<'_> {
             eps: 1e-8,
             weight_decay: 0.05,
             step: 3,
-            grad_scale: 1.0,
         };
         let updates: Vec<AdamWUpdate> = tensors
             .iter()
@@ -277,12 +359,19 @@ impl Bench<'_> {
             })
             .collect();
         let shape = format!("{:.1} M values", (model.depth * 12 * d * d) as f64 / 1e6);
-        let seconds = self.seconds(|| Ok(adamw_all(&updates)?))?;
-        self.say("adamw", shape.clone(), (seconds, seconds), 0)?;
         let grads: Vec<&Tensor> = tensors
             .iter()
             .map(|[_, grad, ..]| grad.as_tensor())
             .collect();
+        if let Some(results) = self.results {
+            let norm = Tensor::new(&[grad_norm(&grads)?.read()? as f32], &Device::Cpu)?;
+            results.keep_all("grad_norm", &shape, &[&norm])?;
+            adamw_all(&updates, &GradScale::default(), None)?;
+            let vars: Vec<&Tensor> = tensors[0].iter().map(Var::as_tensor).collect();
+            return results.keep_all("adamw", &shape, &vars);
+        }
+        let seconds = self.seconds(|| Ok(adamw_all(&updates, &GradScale::default(), None)?))?;
+        self.say("adamw", shape.clone(), (seconds, seconds), 0)?;
         let seconds = self.seconds(|| Ok(grad_norm(&grads).map(drop)?))?;
         self.say("grad_norm", shape, (seconds, seconds), 0)
     }
@@ -297,6 +386,9 @@ impl Bench<'_> {
         flops: usize,
         op: impl Fn() -> candle_core::Result<Tensor>,
     ) -> Result<()> {
+        if let Some(results) = self.results {
+            return results.keep(name, shape, &op()?);
+        }
         let forward = self.seconds(|| Ok(op().map(drop)?))?;
         let target = op()?.zeros_like()?;
         let mut gradients = Gradients::new();
@@ -317,10 +409,12 @@ impl Bench<'_> {
         for _ in 0..self.args.shape.warmup {
             run()?;
         }
+        self.device.synchronize()?;
         let times = (0..self.args.shape.steps.get())
             .map(|_| {
                 let start = Instant::now();
                 run()?;
+                self.device.synchronize()?;
                 Ok(start.elapsed().as_secs_f64())
             })
             .collect::<Result<_>>()?;
@@ -341,7 +435,9 @@ impl Bench<'_> {
             forward_ms: 1e3 * forward,
             train_ms: 1e3 * train,
             gflop_per_s,
-            gemm_share: gflop_per_s.map(|speed| speed / self.ceiling),
+            gemm_share: gflop_per_s
+                .zip(self.ceiling)
+                .map(|(speed, ceiling)| speed / ceiling),
         };
         if self.args.shape.json {
             self.console.say(serde_json::to_string(&record)?);

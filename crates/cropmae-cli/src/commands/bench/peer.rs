@@ -19,7 +19,7 @@ use super::{
     args::{PeerArgs, ShapeArgs},
     median,
 };
-use crate::{console::Console, device::DeviceArg};
+use crate::{console::Console, device::DeviceArg, dtype::dtype_name};
 
 /// The arguments of both programs for one measurement.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ struct Turn {
     median_step_s: f64,
     images_per_s: f64,
     peak_rss_mb: Option<f64>,
+    /// The peak memory on an NVIDIA GPU.
+    peak_cuda_mb: Option<f64>,
 }
 
 impl Flags {
@@ -44,12 +46,16 @@ impl Flags {
         own: impl IntoIterator<Item = OsString>,
         theirs: impl IntoIterator<Item = OsString>,
         batch: NonZeroUsize,
-        shape: &ShapeArgs,
-    ) -> Self {
+        (shape, peer): (&ShapeArgs, &PeerArgs),
+    ) -> Result<Self> {
         let threads = shape.device.threads();
-        let device = match shape.device.device {
-            DeviceArg::Cuda(_) => "cuda",
-            _ => "cpu",
+        let device = shape.device.device;
+        let Some(torch_device) = device.torch_name() else {
+            bail!("--device {device} --peer: PyTorch has no such device");
+        };
+        let dtype = match device {
+            DeviceArg::Auto | DeviceArg::Cpu => shape.dtype.name_on(&Device::Cpu),
+            _ => dtype_name(shape.dtype.compute()),
         };
         let mut shared: Vec<OsString> = Vec::new();
         for (flag, value) in [
@@ -57,23 +63,27 @@ impl Flags {
             ("--steps", shape.steps.to_string()),
             ("--warmup", shape.warmup.to_string()),
             ("--threads", threads.to_string()),
-            ("--device", device.to_owned()),
-            ("--dtype", shape.dtype.name_on(&Device::Cpu).to_owned()),
+            ("--dtype", dtype.to_owned()),
         ] {
             shared.extend([flag.into(), value.into()]);
         }
         let arch = |name: &str| [OsString::from("--arch"), OsString::from(name)];
         // The PyTorch program always uses patches of 16 pixels, so its names leave the size out.
         let short = shape.arch.strip_suffix("16").unwrap_or(&shape.arch);
-        let own = own
+        let own = own.into_iter().chain(arch(&shape.arch)).chain([
+            "--json".into(),
+            "--device".into(),
+            device.to_string().into(),
+        ]);
+        let theirs = theirs
             .into_iter()
-            .chain(arch(&shape.arch))
-            .chain(["--json".into()]);
-        let theirs = theirs.into_iter().chain(arch(short));
-        Self {
+            .chain(arch(short))
+            .chain(["--device".into(), torch_device.into()]);
+        let compile = peer.compile.then(|| "--compile".into());
+        Ok(Self {
             own: own.chain(shared.clone()).collect(),
-            theirs: theirs.chain(shared).collect(),
-        }
+            theirs: theirs.chain(shared).chain(compile).collect(),
+        })
     }
 }
 
@@ -183,7 +193,7 @@ const STEP: [Row<Turn>; 3] = [
     Row {
         name: "peak memory, MiB",
         better: Better::Share,
-        value: |turn| turn.peak_rss_mb.unwrap_or(f64::NAN),
+        value: |turn| turn.peak_cuda_mb.or(turn.peak_rss_mb).unwrap_or(f64::NAN),
     },
 ];
 
@@ -235,6 +245,7 @@ mod tests {
             median_step_s,
             images_per_s: 16.0 / median_step_s,
             peak_rss_mb: Some(peak_rss_mb),
+            peak_cuda_mb: None,
         }
     }
 

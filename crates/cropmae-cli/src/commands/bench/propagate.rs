@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use cropmae_config::{ModelConfig, Seed};
 use cropmae_eval::{
@@ -108,6 +108,11 @@ fn flags(args: &PropagateArgs) -> Result<Flags> {
     if let Some(checkpoint) = &args.checkpoint {
         option("--checkpoint", checkpoint.clone().into());
     }
+    let device = args.device.device;
+    ensure!(
+        device.torch_name().is_some_and(|name| name == "cpu"),
+        "--device {device} --peer: the PyTorch program propagates on the CPU; leave --device out"
+    );
     let threads = args.device.threads();
     option("--threads", threads.to_string().into());
     let mut theirs: Vec<OsString> = vec![LAYOUT.frames_of(&args.data, &sequence).into()];

@@ -27,6 +27,9 @@ pub struct Record {
     gemm_share: Option<f64>,
     /// The peak resident memory of the process, in MiB.
     peak_rss_mb: Option<f64>,
+    /// The peak memory of the tensors on an NVIDIA GPU, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_cuda_mb: Option<f64>,
     /// The result of the last step.
     last: f64,
     /// What a step asks of a device, counted by the emulator.
@@ -73,6 +76,8 @@ impl Record {
             gemm_gflop_per_s,
             gemm_share: gemm_gflop_per_s.map(|ceiling| gflop_per_s / ceiling),
             peak_rss_mb,
+            peak_cuda_mb: cropmae_kernels::peak_device_bytes(device)
+                .map(|bytes| bytes as f64 / f64::from(1 << 20)),
             last,
             work: None,
         }
@@ -109,6 +114,9 @@ impl Record {
             optional(self.gemm_share.map(|share| 100.0 * share), "%"),
             optional(self.peak_rss_mb, "MiB"),
         ));
+        if let Some(mib) = self.peak_cuda_mb {
+            console.say(format!("  GPU      {mib:.0} MiB at the peak"));
+        }
         if let Some(work) = &self.work {
             console.say(format!(
                 "  work     {} launches of kernels that move {:.2} GB, and {} products of {:.1} GFLOP that move {:.2} GB",

@@ -79,7 +79,10 @@ fn experiment(args: &StepArgs) -> Result<Experiment> {
 }
 
 /// Returns the arguments of both programs for this measurement.
-pub fn flags(args: &StepArgs) -> super::peer::Flags {
+///
+/// # Errors
+/// Returns an error if PyTorch does not have the device.
+pub fn flags(args: &StepArgs) -> Result<super::peer::Flags> {
     let own = [
         "step".into(),
         "--mask-ratio".into(),
@@ -91,5 +94,5 @@ pub fn flags(args: &StepArgs) -> super::peer::Flags {
         "--mask-ratio".into(),
         args.mask_ratio.to_string().into(),
     ];
-    super::peer::Flags::new(own, theirs, args.batch, &args.shape)
+    super::peer::Flags::new(own, theirs, args.batch, (&args.shape, &args.peer))
 }

@@ -1,23 +1,27 @@
 //! CUDA: kernels compiled by NVRTC at their first use, and products by cuBLASLt.
 
+mod compile;
 mod products;
+mod upload;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use candle_core::cuda_backend::cudarc::driver::{DevicePtr, LaunchConfig, PushKernelArg};
-use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
+use candle_core::cuda_backend::cudarc::driver::{
+    DevicePtr, LaunchConfig, PushKernelArg, result, sys,
+};
 use candle_core::cuda_backend::{CudaDevice, CudaStorage, CudaStorageSlice, DeviceId};
 use candle_core::{DType, Error, Result, Storage, Tensor, bail};
 use half::bf16;
 
 use super::queue::{Arg, Buffer, Driver, Grid, Product, int};
-use super::text;
 use crate::compute::Compute;
 use products::Products;
 
+pub(crate) use upload::{BatchUpload, Lease, Uploads};
+
 /// A CUDA device with what its launches share.
-pub(super) struct Cuda {
+pub(in crate::gpu) struct Cuda {
     device: CudaDevice,
     shared: Arc<Shared>,
 }
@@ -30,13 +34,14 @@ struct Shared {
 }
 
 impl Cuda {
-    pub(super) fn of(device: &CudaDevice) -> Result<Self> {
+    pub(in crate::gpu) fn of(device: &CudaDevice) -> Result<Self> {
         static DEVICES: LazyLock<Mutex<HashMap<DeviceId, Arc<Shared>>>> =
             LazyLock::new(Mutex::default);
         let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = match devices.get(&device.id()) {
             Some(shared) => shared.clone(),
             None => {
+                prepare(device)?;
                 let shared = Arc::new(Shared {
                     products: Products::new(device.cuda_stream())?,
                     ptx: Mutex::default(),
@@ -63,25 +68,8 @@ impl Cuda {
             return Ok(ptx.clone());
         }
         let stream = self.device.cuda_stream();
-        let (major, minor) = stream.context().compute_capability().map_err(Error::wrap)?;
-        let mut options = vec![
-            format!("--gpu-architecture=compute_{major}{minor}"),
-            "--std=c++17".to_owned(),
-        ];
-        if compute == Compute::Bf16 {
-            if major < 8 {
-                bail!(
-                    "bfloat16 needs a GPU of compute capability 8.0, this one has {major}.{minor}"
-                );
-            }
-            options.push("-DELEM_BF16".to_owned());
-        }
-        let options = CompileOptions {
-            options,
-            ..Default::default()
-        };
-        let ptx = compile_ptx_with_opts(text::cuda(), options).map_err(Error::wrap)?;
-        let ptx: Arc<str> = ptx.to_src().into();
+        let capability = stream.context().compute_capability().map_err(Error::wrap)?;
+        let ptx: Arc<str> = compile::ptx(compute, capability)?.into();
         compiled.insert(module, ptx.clone());
         Ok(ptx)
     }
@@ -124,6 +112,41 @@ impl Cuda {
             _ => bail!("memory of another device"),
         }
     }
+}
+
+/// Settings of a device that its work does not wait for.
+fn prepare(device: &CudaDevice) -> Result<()> {
+    // SAFETY: all work on tensors goes through the device's one stream, and uploads have their own events.
+    unsafe { device.disable_event_tracking() };
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    context.bind_to_thread().map_err(Error::wrap)?;
+    // The driver would give freed memory back to the system each time that a number is read.
+    let mut keep = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is the device's own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool =
+            result::device::get_default_mem_pool(context.cu_device()).map_err(Error::wrap)?;
+        result::mem_pool::set_attribute(pool, attribute, (&raw mut keep).cast())
+            .map_err(Error::wrap)?;
+    }
+    Ok(())
+}
+
+/// The most bytes that the device's tensors have had at one time, if the driver counts them.
+pub(crate) fn peak_bytes(device: &CudaDevice) -> Option<u64> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    context.bind_to_thread().ok()?;
+    let mut bytes = 0u64;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: the pool is the device's own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device()).ok()?;
+        result::mem_pool::get_attribute(pool, attribute, (&raw mut bytes).cast()).ok()?;
+    }
+    Some(bytes)
 }
 
 /// The name of the compiled kernels of a precision.

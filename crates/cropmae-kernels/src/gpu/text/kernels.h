@@ -6,6 +6,7 @@
 #include "layer_norm.h"
 #include "gelu.h"
 #include "attention.h"
+#include "pixels.h"
 #include "patch_embed.h"
 #include "pixel_loss.h"
 #include "optimizer.h"

@@ -27,7 +27,7 @@ struct Shadow {
 // Elements from `data` on, `length` of them from `first`. Copies with another beginning know the whole array's bounds.
 template <class T> struct Array {
     using Value = std::remove_const_t<T>;
-    static constexpr size_t UNIT = 2;  // bytes that a shadow stands for
+    static constexpr size_t UNIT = 2;  // bytes that a shadow stands for: two neighboring bytes of an array share one
 
     T* data = nullptr;
     int64_t first = 0;       // where this view begins
@@ -65,7 +65,7 @@ template <class T> struct Array {
     Value read(int64_t at) const {
         if (!inside(at)) return poison();
         if (shadow) {
-            Shadow& s = shadow[at * (sizeof(T) / UNIT ? sizeof(T) / UNIT : 1)];
+            Shadow& s = shadow[at * sizeof(T) / UNIT];
             if (shared && !s.written.block) fault("reads", at, "before it is written");
             if (conflicts(s.written)) fault("reads", at, "that another thread wrote since the last barrier", s.written);
             note_read(s.read);
@@ -77,7 +77,7 @@ template <class T> struct Array {
         if constexpr (!std::is_const_v<T>) {
             if (!inside(at)) return;
             if (shadow) {
-                Shadow& s = shadow[at * (sizeof(T) / UNIT ? sizeof(T) / UNIT : 1)];
+                Shadow& s = shadow[at * sizeof(T) / UNIT];
                 if (conflicts(s.written)) fault("writes", at, "that another thread wrote since the last barrier", s.written);
                 if (conflicts(s.read)) fault("writes", at, "that another thread read since the last barrier", s.read);
                 s.written = me();
