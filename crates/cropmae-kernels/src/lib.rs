@@ -31,7 +31,8 @@ mod reference;
 mod upload;
 
 pub use args::{
-    AdamWStep, AdamWUpdate, BlockWeights, Dropout, GradNorm, GradScale, Norm, PatchPixels,
+    AdamWStep, AdamWUpdate, BlockWeights, Dropout, GradNorm, GradScale, HostValues, Norm,
+    PatchPixels,
 };
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
@@ -45,4 +46,4 @@ pub use ops::{
     ema_all, grad_norm, layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed,
     pixel_loss, residual_layer_norm, self_attention, transformer,
 };
-pub use upload::{BatchUpload, HostValues, Lease, Upload};
+pub use upload::{BatchUpload, Lease, Upload};

@@ -1,7 +1,8 @@
 //! Batches on their way from the CPU to a device.
 
-use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
+use crate::args::HostValues;
 #[cfg(feature = "cuda")]
 use crate::gpu::cuda;
 
@@ -11,37 +12,6 @@ pub struct Upload {
     device: Device,
     #[cfg(feature = "cuda")]
     cuda: Option<cuda::Uploads>,
-}
-
-/// The values of a tensor in the memory of the program.
-#[derive(Debug, Clone, Copy)]
-pub enum HostValues<'a> {
-    /// Bytes.
-    U8(&'a [u8]),
-    /// Indices.
-    U32(&'a [u32]),
-    /// Numbers.
-    F32(&'a [f32]),
-}
-
-impl HostValues<'_> {
-    /// Returns the type of the values.
-    #[must_use]
-    pub fn dtype(&self) -> DType {
-        match self {
-            Self::U8(_) => DType::U8,
-            Self::U32(_) => DType::U32,
-            Self::F32(_) => DType::F32,
-        }
-    }
-
-    fn tensor(self, shape: Shape, device: &Device) -> Result<Tensor> {
-        match self {
-            Self::U8(values) => Tensor::from_slice(values, shape, device),
-            Self::U32(values) => Tensor::from_slice(values, shape, device),
-            Self::F32(values) => Tensor::from_slice(values, shape, device),
-        }
-    }
 }
 
 /// The right to use the tensors of a batch. After it was dropped, later batches may overwrite them.

@@ -34,3 +34,4 @@ pub use schedule::Schedule;
 pub use source::{BatchSource, Batches, DatasetSource, RepeatFirstBatch};
 pub use state::{Cursor, RunIdentity, RunState};
 pub use trainer::{Step, Trainer};
+pub use unread::Fault;

@@ -123,17 +123,13 @@ fn train(
             trainer.add_seconds(clock.lap(images));
             match done {
                 Step::Accumulated { .. } => {}
-                Step::NonFinite {
-                    at: fault,
-                    what,
-                    value,
-                } => {
-                    let batch = if fault == at {
+                Step::NonFinite(fault) => {
+                    let batch = if fault.at == at {
                         batch
                     } else {
-                        batch_again(source, &mut trainer, fault)?
+                        batch_again(source, &mut trainer, fault.at)?
                     };
-                    return Err(run.keep_bad_batch(&batch, fault, what, value)?);
+                    return Err(run.keep_bad_batch(&batch, &fault)?);
                 }
                 Step::Updated { .. } => {
                     run.begin();

@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    BatchTensors, Checkpoint, Cursor, RunIdentity, RunState, StepStats, TrainError, checkpoint,
+    BatchTensors, Checkpoint, Fault, RunIdentity, RunState, StepStats, TrainError, checkpoint,
 };
 
 use comparison::same_experiment;
@@ -129,10 +129,9 @@ impl RunFolder {
     pub(crate) fn keep_bad_batch(
         &mut self,
         batch: &BatchTensors,
-        at: Cursor,
-        what: &'static str,
-        value: f64,
+        fault: &Fault,
     ) -> Result<TrainError, TrainError> {
+        let Fault { at, what, value } = *fault;
         self.begin();
         let step = at.step + 1;
         let saved = self.dir.join(format!("nonfinite-step{step}.safetensors"));

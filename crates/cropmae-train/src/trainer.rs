@@ -9,7 +9,7 @@ use cropmae_model::{DropoutStream, Execution, Pretrainer};
 
 use crate::batch_tensors::{BatchTensors, Route};
 use crate::ema::Ema;
-use crate::unread::{Number, Unread};
+use crate::unread::{Fault, Number, Unread};
 use crate::{AdamW, Checkpoint, Cursor, RunState, Schedule, TrainError, checkpoint};
 
 /// The effect of one batch. Numbers that were not read from the device are `None`.
@@ -31,16 +31,9 @@ pub enum Step {
         /// The learning rate of the update.
         lr: f64,
     },
-    /// A batch resulted in a number that is not finite. Neither this batch nor a later one has changed a weight, and the
-    /// run cannot continue.
-    NonFinite {
-        /// The batch, which is an earlier one if nothing was read from the device since.
-        at: Cursor,
-        /// `loss` or `gradient norm`.
-        what: &'static str,
-        /// `NaN` or an infinity.
-        value: f64,
-    },
+    /// A batch resulted in a number that is not finite. It is an earlier one if nothing was read from the device since.
+    /// Neither this batch nor a later one has changed a weight, and the run cannot continue.
+    NonFinite(Fault),
 }
 
 /// A model that is being trained, with its optimizer and the state of the run.
@@ -212,14 +205,14 @@ impl Trainer {
         }
         let loss = if read {
             if let Some(fault) = self.fault()? {
-                return Ok(fault);
+                return Ok(Step::NonFinite(fault));
             }
             Some(number(&forward.loss)?)
         } else {
             None
         };
         if let Some(value) = loss.filter(|loss| !loss.is_finite()) {
-            return Ok(Number::Loss.fault(at, value));
+            return Ok(Step::NonFinite(Number::Loss.fault(at, value)));
         }
         self.optimizer.accumulate(&forward.loss)?;
         self.state.accumulated += 1;
@@ -233,7 +226,7 @@ impl Trainer {
     }
 
     /// Returns the first fault that the device has noted.
-    fn fault(&self) -> Result<Option<Step>, TrainError> {
+    fn fault(&self) -> Result<Option<Fault>, TrainError> {
         self.unread.as_ref().map_or(Ok(None), Unread::fault)
     }
 
@@ -261,7 +254,7 @@ impl Trainer {
             _ => None,
         };
         if let Some(value) = grad_norm.filter(|norm| !norm.is_finite()) {
-            return Ok(Number::GradNorm.fault(at, value));
+            return Ok(Step::NonFinite(Number::GradNorm.fault(at, value)));
         }
         let lr = self.schedule.lr(at.epoch, at.batch);
         let step = at.step + 1;

@@ -3,7 +3,18 @@
 use candle_core::{Device, Tensor};
 use cropmae_kernels::Guard;
 
-use crate::{Cursor, Step, TrainError};
+use crate::{Cursor, TrainError};
+
+/// A number of a batch that is not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fault {
+    /// The batch.
+    pub at: Cursor,
+    /// `loss` or `gradient norm`.
+    pub what: &'static str,
+    /// `NaN` or an infinity.
+    pub value: f64,
+}
 
 /// A number of a batch that must be finite.
 #[derive(Debug, Clone, Copy)]
@@ -14,12 +25,12 @@ pub(crate) enum Number {
 
 impl Number {
     /// Returns the fault of the batch at `at`.
-    pub(crate) fn fault(self, at: Cursor, value: f64) -> Step {
+    pub(crate) fn fault(self, at: Cursor, value: f64) -> Fault {
         let what = match self {
             Self::Loss => "loss",
             Self::GradNorm => "gradient norm",
         };
-        Step::NonFinite { at, what, value }
+        Fault { at, what, value }
     }
 }
 
@@ -55,7 +66,7 @@ impl Unread {
     }
 
     /// Returns the first fault since the last read. This waits for the device.
-    pub(crate) fn fault(&self) -> Result<Option<Step>, TrainError> {
+    pub(crate) fn fault(&self) -> Result<Option<Fault>, TrainError> {
         let found = self.guard.read().map_err(TrainError::compute(FAILED))?;
         Ok(found.and_then(|found| {
             let at = *self.batches.get(found.position)?;

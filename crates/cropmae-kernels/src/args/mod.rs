@@ -3,6 +3,7 @@
 mod adamw;
 mod dropout;
 mod grad_norm;
+mod host_values;
 mod pixels;
 mod weights;
 
@@ -10,6 +11,7 @@ pub use adamw::{AdamWStep, AdamWUpdate};
 pub use dropout::Dropout;
 pub(crate) use dropout::MIX;
 pub use grad_norm::{GradNorm, GradScale};
+pub use host_values::HostValues;
 pub use pixels::PatchPixels;
 pub(crate) use weights::{AttentionWeights, MlpWeights};
 pub use weights::{BlockWeights, Norm};

@@ -14,7 +14,7 @@ use candle_core::cuda_backend::{CudaDevice, CudaStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Error, Result, Shape, Storage, Tensor, bail};
 
-use crate::upload::HostValues;
+use crate::args::HostValues;
 
 /// A stream beside the one that computes.
 ///
