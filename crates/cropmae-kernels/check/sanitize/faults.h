@@ -4,16 +4,6 @@
 
 namespace tried {
 
-// Blocks add to the same element after a barrier, which orders threads of one block only.
-KERNEL(fault_race_of_blocks_with_barriers, IN(0, float, x) OUT(1, float, y)) {
-    const Place at = HERE();
-    BARRIER();
-    y[at.group_x * at.group_size + at.tid] = x[at.tid];
-    BARRIER();
-    if (at.tid == at.group_x) y[0] += 1.f;
-    BARRIER();
-}
-
 // A value beyond those that a thread holds.
 KERNEL(fault_beyond_registers, IN(0, float, x) OUT(1, float, y)) {
     const Place at = HERE();

@@ -507,12 +507,13 @@ mod tests {
 
     #[test]
     fn emulated_races_are_found_in_every_order_of_the_threads() {
-        let race = ["since the last barrier", "before it is written"];
-        assert_found("fault_missing_barrier", &race);
-        assert_found("fault_second_barrier", &race);
-        assert_found("fault_missing_simd_barrier", &race);
+        // Both blocks write the same elements of y, which must not be what is found.
+        assert_found("fault_missing_barrier", &["shared warps"]);
+        assert_found("fault_second_barrier", &["shared values"]);
+        assert_found("fault_missing_simd_barrier", &["shared values"]);
         assert_found("fault_race_across_blocks", &["y[0]"]);
-        assert_found("fault_read_of_another_block", &["block"]);
+        assert_found("fault_race_of_blocks_with_barriers", &["y[0]"]);
+        assert_found("fault_read_of_another_block", &["(block "]);
     }
 
     #[test]
