@@ -57,7 +57,12 @@ FAULTS = {
     "fault_unwritten": {CHECKS: "before it is written"},
     "fault_too_much_shared_memory": {CHECKS: "48 KiB"},
 }
-SEEDS = range(3)
+SEEDS = range(2)
+
+PROBE = """\
+#include <sanitizer/common_interface_defs.h>
+int main() {}
+"""
 
 
 class Program:
@@ -92,7 +97,7 @@ def missing(how, cxx, folder):
     """Whether programs with this sanitizer cannot be built and run here."""
     probe = folder / "probe"
     command = [cxx, *FLAGS[how], "-x", "c++", "-", "-o", str(probe)]
-    built = subprocess.run(command, input="int main() {}", text=True, capture_output=True, check=False)
+    built = subprocess.run(command, input=PROBE, text=True, capture_output=True, check=False)
     return built.returncode != 0 or start(how, [str(probe)]).returncode != 0
 
 
