@@ -7,7 +7,8 @@ fn main() {
     for (name, defines) in [
         ("f32", &[][..]),
         ("bf16", &["ELEM_BF16"][..]),
-        ("bf16_metal", &["ELEM_BF16", "METAL_FRAGMENTS"]),
+        ("f32_metal", &["METAL"]),
+        ("bf16_metal", &["ELEM_BF16", "METAL"]),
     ] {
         let mut build = cc::Build::new();
         build

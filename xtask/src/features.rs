@@ -26,6 +26,7 @@ pub fn check() -> Result<()> {
     }
     if succeeds(Command::new("c++").arg("--version")) {
         emulated()?;
+        sanitized()?;
     } else {
         say("skipped the feature emulated: it needs a C++ compiler with the name c++");
     }
@@ -56,6 +57,19 @@ fn emulated() -> Result<()> {
             .arg("test")
             .args(&with)
             .args(["--lib", "--test", "emulated", "emulated"]),
+    )
+}
+
+/// Runs the emulator under sanitizers, of which the script skips those that do not work on this machine.
+fn sanitized() -> Result<()> {
+    if !succeeds(Command::new("python3").arg("--version")) {
+        say("skipped the sanitizers: they need python3");
+        return Ok(());
+    }
+    let check = cargo::root().join("crates/cropmae-kernels/check");
+    step(
+        "kernels under sanitizers",
+        Command::new("python3").arg(check.join("sanitize.py")),
     )
 }
 

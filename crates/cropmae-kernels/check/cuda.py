@@ -40,6 +40,12 @@ class Cuda:
         self.nvrtc = ctypes.CDLL(find(home, "libnvrtc.so*"))
         self.ptxas = find(home, "ptxas")
 
+    def version(self):
+        """The version of NVRTC, such as 13.0."""
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        self.nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        return f"{major.value}.{minor.value}"
+
     def newest(self):
         """The newest architecture that NVRTC knows, such as 121."""
         count = ctypes.c_int()

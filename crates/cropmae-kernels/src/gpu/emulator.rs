@@ -20,16 +20,16 @@ use crate::cpu::{Mat, MatMut, Threads, gemm, write};
 pub struct Emulation {
     /// Chooses the order in which threads and blocks run. A right kernel computes the same with each seed.
     pub seed: u64,
-    /// The shape of the matrix products of its bfloat16 kernels.
+    /// The matrix units of its kernels.
     pub fragments: Fragments,
 }
 
 /// The matrix units that the emulator simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fragments {
-    /// 16 x 8 x 16, CUDA's mma.sync.
+    /// 16 x 8 x 16 in bfloat16, CUDA's mma.sync. In f32 there are none: lanes multiply and add.
     Cuda,
-    /// 8 x 8 x 8, Metal's simdgroup_matrix.
+    /// 8 x 8 x 8 in either type, Metal's simdgroup_matrix.
     Metal,
 }
 
@@ -159,6 +159,15 @@ unsafe extern "C" {
         message: *mut c_char,
         capacity: usize,
     ) -> i32;
+    fn cropmae_emulate_f32_metal(
+        kernel: *const c_char,
+        grid: *const Grid,
+        seed: u64,
+        arguments: *const Argument,
+        count: usize,
+        message: *mut c_char,
+        capacity: usize,
+    ) -> i32;
     fn cropmae_emulate_bf16_metal(
         kernel: *const c_char,
         grid: *const Grid,
@@ -188,8 +197,9 @@ impl Driver for Emulator {
         args: &mut [Arg],
     ) -> Result<()> {
         let run: Run = match (compute, self.0.fragments) {
-            (Compute::F32, _) => cropmae_emulate_f32,
+            (Compute::F32, Fragments::Cuda) => cropmae_emulate_f32,
             (Compute::Bf16, Fragments::Cuda) => cropmae_emulate_bf16,
+            (Compute::F32, Fragments::Metal) => cropmae_emulate_f32_metal,
             (Compute::Bf16, Fragments::Metal) => cropmae_emulate_bf16_metal,
         };
         count(|work| {
@@ -497,12 +507,13 @@ mod tests {
 
     #[test]
     fn emulated_races_are_found_in_every_order_of_the_threads() {
-        let race = ["since the last barrier", "before it is written"];
-        assert_found("fault_missing_barrier", &race);
-        assert_found("fault_second_barrier", &race);
-        assert_found("fault_missing_simd_barrier", &race);
+        // Both blocks write the same elements of y, which must not be what is found.
+        assert_found("fault_missing_barrier", &["shared warps"]);
+        assert_found("fault_second_barrier", &["shared values"]);
+        assert_found("fault_missing_simd_barrier", &["shared values"]);
         assert_found("fault_race_across_blocks", &["y[0]"]);
-        assert_found("fault_read_of_another_block", &["block"]);
+        assert_found("fault_race_of_blocks_with_barriers", &["y[0]"]);
+        assert_found("fault_read_of_another_block", &["(block "]);
     }
 
     #[test]

@@ -78,17 +78,17 @@ pub fn like(x: &Tensor, other: &Tensor) -> Tensor {
 }
 
 /// Runs `f` with the kernels under two conditions that must not change a bit: on 1 and on 3 threads or, in the
-/// emulator, in two orders of the threads of a device.
-pub fn twice<R: Send>(f: impl Fn() -> R + Sync) -> [R; 2] {
+/// emulator, in two orders of the threads of a device, once for each vendor's matrix units.
+pub fn twice<R: Send>(f: impl Fn() -> R + Sync) -> Vec<[R; 2]> {
     #[cfg(feature = "emulated")]
     if KERNELS == Backend::Gpu {
-        let [first, second] = [1, 2].map(|seed| cropmae_kernels::Emulation {
-            seed,
-            ..Default::default()
-        });
-        return [first, second].map(|emulation| emulation.with(|| KERNELS.with(&f)));
+        use cropmae_kernels::{Emulation, Fragments};
+        let run = |seed, fragments| Emulation { seed, fragments }.with(|| KERNELS.with(&f));
+        return [Fragments::Cuda, Fragments::Metal]
+            .map(|fragments| [1, 2].map(|seed| run(seed, fragments)))
+            .into();
     }
-    [3, 1].map(|threads| in_pool(threads, || KERNELS.with(&f)))
+    vec![[3, 1].map(|threads| in_pool(threads, || KERNELS.with(&f)))]
 }
 
 /// Returns the output and the gradients of an op at `inputs`.
@@ -116,10 +116,12 @@ pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
 /// difference. `op` receives `inputs` in f32 or f64.
 #[track_caller]
 pub fn check(inputs: &[Var], op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
-    let [(y, grads), (y1, grads1)] = twice(|| run(inputs, &op));
-    assert_eq!(bits(&y), bits(&y1), "value twice");
-    for (i, (a, b)) in grads.iter().zip(&grads1).enumerate() {
-        assert_eq!(bits(a), bits(b), "gradient {i} twice");
+    let pairs = twice(|| run(inputs, &op));
+    for [(y, grads), (y1, grads1)] in &pairs {
+        assert_eq!(bits(y), bits(y1), "value twice");
+        for (i, (a, b)) in grads.iter().zip(grads1).enumerate() {
+            assert_eq!(bits(a), bits(b), "gradient {i} twice");
+        }
     }
 
     let reference = |inputs: &[Var]| Backend::Reference.with(|| run(inputs, &op));
@@ -129,10 +131,14 @@ pub fn check(inputs: &[Var], op: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
         .collect();
     let (expected, expected_grads) = reference(&wide);
     let (composed, composed_grads) = reference(inputs);
-    assert_close(&y, &expected, 2e-6, "value");
+    for [(y, _), _] in &pairs {
+        assert_close(y, &expected, 2e-6, "value");
+    }
     assert_close(&composed, &expected, 1e-5, "value of the reference in f32");
     for (i, expected) in expected_grads.iter().enumerate() {
-        assert_close(&grads[i], expected, 1e-5, &format!("gradient {i}"));
+        for [(_, grads), _] in &pairs {
+            assert_close(&grads[i], expected, 1e-5, &format!("gradient {i}"));
+        }
         let what = format!("gradient {i} of the reference in f32");
         assert_close(&composed_grads[i], expected, 2e-5, &what);
     }

@@ -37,10 +37,13 @@ struct SharedArray {
 struct Block {
     uint32_t number = 0;
     int x = 0, y = 0, z = 0, size = 0;
-    std::vector<std::unique_ptr<Thread>> threads;
+    std::vector<Thread*> threads;
     std::vector<Exchange> warps;
     std::vector<SharedArray> shared;
     size_t shared_bytes = 0;
+    // Two tags for the barriers of each warp, in turn, and then two for those of the block. With one, a fast thread's next
+    // barrier would order it before a slow thread's last. Another block has other tags, because nothing orders blocks.
+    std::unique_ptr<char[]> ordered;
 };
 
 inline thread_local Block* block = nullptr;
@@ -59,26 +62,40 @@ inline thread_local std::string found;
 }
 
 inline void wait(Thread::State at, int line) {
-    current->state = at;
-    current->line = line;
+    {
+        Unwatched own;
+        current->state = at;
+        current->line = line;
+    }
     current->fiber.suspend();
 }
 
 // A barrier of the block.
 inline void barrier(int line) {
+    char* ordered = &block->ordered[2 * block->warps.size() + current->barriers % 2];
+    publish(ordered);
     wait(Thread::AT_BARRIER, line);
+    observe(ordered);
+    Unwatched own;
     ++current->barriers;
 }
 
 // The lanes of a warp meet, without an order of memory.
 inline void meet(int line) {
-    ++current->rendezvous;
+    {
+        Unwatched own;
+        ++current->rendezvous;
+    }
     wait(Thread::AT_SIMD, line);
 }
 
 // A barrier of the warp.
 inline void simd_barrier(int line) {
+    char* ordered = &block->ordered[current->tid / 32 * 2 + current->simd_barriers % 2];
+    publish(ordered);
     meet(line);
+    observe(ordered);
+    Unwatched own;
     ++current->simd_barriers;
 }
 

@@ -19,8 +19,21 @@
 #if !defined(_WIN32)
 #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EMULATOR_ASAN
+#elif __has_feature(thread_sanitizer)
+#define EMULATOR_TSAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define EMULATOR_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define EMULATOR_TSAN
+#endif
+#if defined(EMULATOR_ASAN)
+#include <sanitizer/asan_interface.h>
+#elif defined(EMULATOR_TSAN)
+#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace VARIANT {

@@ -61,6 +61,16 @@ KERNEL(fault_race_across_blocks, IN(0, float, x) OUT(1, float, y)) {
     if (at.tid == 0) y[0] = x[at.group_x];
 }
 
+// Blocks add to the same element after a barrier, which orders threads of one block only.
+KERNEL(fault_race_of_blocks_with_barriers, IN(0, float, x) OUT(1, float, y)) {
+    const Place at = HERE();
+    BARRIER();
+    y[at.group_x * at.group_size + at.tid] = x[at.tid];
+    BARRIER();
+    if (at.tid == at.group_x) y[0] += 1.f;
+    BARRIER();
+}
+
 // A block reads what another writes.
 KERNEL(fault_read_of_another_block, IN(0, float, x) OUT(1, float, y)) {
     const Place at = HERE();

@@ -1,8 +1,7 @@
 // Threads of a block as fibers of one thread of the operating system.
 //
 // A fiber has a stack and the registers that a call preserves. Switching takes a few nanoseconds, so that a block of
-// 256 threads with hundreds of barriers can be run in tests. Other processors than x86-64 and AArch64 use ucontext,
-// and so do builds with a sanitizer, which are told of each switch.
+// 256 threads with hundreds of barriers can be run in tests. Other processors than x86-64 and AArch64 use ucontext.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,33 +9,30 @@
 #include <memory>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    !(defined(__x86_64__) || defined(__aarch64__)) || defined(_WIN32)
+#include "sanitizers.h"
+
+#if !(defined(__x86_64__) || defined(__aarch64__)) || defined(_WIN32)
 #define EMULATOR_UCONTEXT
 #include <ucontext.h>
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace emulator {
 
 #ifdef EMULATOR_UCONTEXT
 using Context = ucontext_t;
-inline void switch_context(Context* from, Context* to) { swapcontext(from, to); }
+EMULATOR_INLINE void switch_context(Context* from, Context* to) { swapcontext(from, to); }
 #else
 using Context = void*;  // the stack pointer; the registers lie on the stack
-extern "C" void EMULATOR_SWITCH(Context* from, Context* to);
-#if defined(__x86_64__)
 #define EMULATOR_NAME2(x) #x
 #define EMULATOR_NAME(x) EMULATOR_NAME2(x)
+// By this name, and not with the underscore that some systems put before it.
+extern "C" void EMULATOR_SWITCH(Context* from, Context* to) asm(EMULATOR_NAME(EMULATOR_SWITCH));
+#if defined(__x86_64__)
 asm(".text\n.p2align 4\n" EMULATOR_NAME(EMULATOR_SWITCH) ":\n"
     "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
     "movq %rsp, (%rdi)\nmovq (%rsi), %rsp\n"
     "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nretq\n");
 #else
-#define EMULATOR_NAME2(x) #x
-#define EMULATOR_NAME(x) EMULATOR_NAME2(x)
 asm(".text\n.p2align 4\n" EMULATOR_NAME(EMULATOR_SWITCH) ":\n"
     "sub sp, sp, #160\nstp x19, x20, [sp]\nstp x21, x22, [sp, #16]\nstp x23, x24, [sp, #32]\n"
     "stp x25, x26, [sp, #48]\nstp x27, x28, [sp, #64]\nstp x29, x30, [sp, #80]\n"
@@ -47,7 +43,7 @@ asm(".text\n.p2align 4\n" EMULATOR_NAME(EMULATOR_SWITCH) ":\n"
     "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\n"
     "add sp, sp, #160\nret\n");
 #endif
-inline void switch_context(Context* from, Context* to) { EMULATOR_SWITCH(from, to); }
+EMULATOR_INLINE void switch_context(Context* from, Context* to) { EMULATOR_SWITCH(from, to); }
 #endif
 
 // Runs `entry` on a stack of its own, as far as the next `suspend`.
@@ -61,6 +57,7 @@ class Fiber {
 
     // The next `resume` calls `entry`, which must not return: it ends in `suspend`.
     void start(void (*entry)()) {
+        watch.start(stack, STACK);
 #ifdef EMULATOR_UCONTEXT
         getcontext(&own);
         own.uc_stack.ss_sp = stack;
@@ -84,42 +81,25 @@ class Fiber {
 
     // Called by the scheduler.
     void resume() {
-#if defined(__SANITIZE_ADDRESS__)
-        void* fake = nullptr;
-        __sanitizer_start_switch_fiber(&fake, stack, STACK);
+        watch.leaves_home();
         switch_context(&home, &own);
-        __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#else
-        switch_context(&home, &own);
-#endif
+        watch.is_home();
     }
 
     // Called by the fiber.
     void suspend() {
-#if defined(__SANITIZE_ADDRESS__)
-        __sanitizer_start_switch_fiber(&fake, home_stack, home_size);
+        watch.leaves_fiber();
         switch_context(&own, &home);
-        __sanitizer_finish_switch_fiber(fake, &home_stack, &home_size);
-#else
-        switch_context(&own, &home);
-#endif
+        watch.is_back();
     }
 
     // Called by the fiber, first of all.
-    void entered() {
-#if defined(__SANITIZE_ADDRESS__)
-        __sanitizer_finish_switch_fiber(nullptr, &home_stack, &home_size);
-#endif
-    }
+    void entered() { watch.entered(); }
 
   private:
     char* stack;
     Context own{}, home{};
-#if defined(__SANITIZE_ADDRESS__)
-    void* fake = nullptr;
-    const void* home_stack = nullptr;
-    size_t home_size = 0;
-#endif
+    Watch watch;
 };
 
 }  // namespace emulator

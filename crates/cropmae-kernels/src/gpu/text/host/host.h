@@ -1,6 +1,7 @@
 // The prelude of the emulator: what cuda.h and metal.h are to their compilers.
 //
-// ELEM_BF16 makes `elem` a bfloat16, otherwise it is float; METAL_FRAGMENTS simulates Metal's matrices in the place of CUDA's.
+// ELEM_BF16 makes `elem` a bfloat16, otherwise it is float. METAL simulates Metal's matrices, of either type, in the place of
+// CUDA's.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -45,8 +46,10 @@ struct Place {
 #define GLOBAL_IN(T) emulator::Array<const T>
 #define SHARED_PTR(T) emulator::Array<T>
 #define SHARED(T, n, count) emulator::Array<T> n = emulator::shared<T>(count, #n)
+#ifndef BARRIER  // check/sanitize leaves out one at a time
 #define BARRIER() emulator::barrier(__LINE__)
 #define SIMD_BARRIER() emulator::simd_barrier(__LINE__)
+#endif
 
 #define KERNEL(name, args)                                                     \
     static void name(args int);                                                \
@@ -86,9 +89,13 @@ template <class Geometry> struct Simulated : Geometry {
     static void mma(float* c, const elem* a, const elem* b, int line = __builtin_LINE()) {
         auto& warp = emulator::block->warps[emulator::current->tid / 32];
         const int lane = emulator::current->tid % 32, turn = emulator::current->rendezvous & 1;
-        for (int e = 0; e < G::AE; ++e) warp.a[turn][lane][e] = a[e];
-        for (int e = 0; e < G::BE; ++e) warp.b[turn][lane][e] = b[e];
+        {
+            emulator::Unwatched own;
+            for (int e = 0; e < G::AE; ++e) warp.a[turn][lane][e] = a[e];
+            for (int e = 0; e < G::BE; ++e) warp.b[turn][lane][e] = b[e];
+        }
         emulator::meet(line);
+        emulator::Unwatched own;
         float* product = warp.product[turn];
         if (warp.multiplied[turn] != emulator::current->rendezvous) {
             warp.multiplied[turn] = emulator::current->rendezvous;
@@ -108,14 +115,12 @@ template <class Geometry> struct Simulated : Geometry {
     }
 };
 
-#if defined(METAL_F32)
+#if defined(METAL)
 using Frag = Simulated<Simd888>;
-#elif !defined(ELEM_BF16)
-using Frag = Fma1688;
-#elif defined(METAL_FRAGMENTS)
-using Frag = Simulated<Simd888>;
-#else
+#elif defined(ELEM_BF16)
 using Frag = Simulated<Mma16816>;
+#else
+using Frag = Fma1688;
 #endif
 
 // Four neighboring elements at once, whose first has an index divisible by four.

@@ -17,7 +17,10 @@ struct Grid {
 inline void thread_main() {
     current->fiber.entered();
     (*body)();
-    current->state = Thread::DONE;
+    {
+        Unwatched own;
+        current->state = Thread::DONE;
+    }
     for (;;) current->fiber.suspend();
 }
 
@@ -60,7 +63,7 @@ inline bool advance(int from, int to, std::mt19937& random) {
     std::shuffle(lanes, lanes + count, random);
     bool ran = false;
     for (int i = 0; i < count && found.empty(); ++i) {
-        current = block->threads[lanes[i]].get();
+        current = block->threads[lanes[i]];
         if (current->state != Thread::READY) continue;
         ran = true;
         current->fiber.resume();
@@ -84,7 +87,7 @@ inline void run_block(std::mt19937& random) {
             if (!found.empty()) return;
         }
         const bool done = std::all_of(block->threads.begin(), block->threads.end(),
-                                      [](const auto& t) { return t->state == Thread::DONE; });
+                                      [](const Thread* t) { return t->state == Thread::DONE; });
         if (done) return;
         const bool some_wait = release(0, size, Thread::AT_BARRIER);
         if (!found.empty()) return;
@@ -96,41 +99,45 @@ inline void run_block(std::mt19937& random) {
 inline std::string launch(const Grid& grid, uint64_t seed, const std::function<void()>& kernel) {
     // Threads and their stacks are used again by all launches of this thread of the operating system.
     static thread_local std::vector<std::unique_ptr<Thread>> pool;
+    Watch::launch_begins();
+    Unwatched scheduler;
     std::mt19937 random(uint32_t(seed ^ seed >> 32));
     found.clear();
     body = &kernel;
     Block b;
     b.size = grid.threads;
-    while (int(pool.size()) < grid.threads) pool.push_back(std::make_unique<Thread>());
-    b.threads.assign(std::make_move_iterator(pool.begin()), std::make_move_iterator(pool.begin() + grid.threads));
+    b.threads.resize(grid.threads);
     b.warps.resize((grid.threads + 31) / 32);
     block = &b;
     // Blocks run in an order of their own, too.
     const int64_t blocks = int64_t(grid.x) * grid.y * grid.z;
     std::vector<uint32_t> numbers(blocks);
     for (int64_t i = 0; i < blocks; ++i) numbers[i] = uint32_t(i);
+    const int64_t sets = std::min<int64_t>(blocks, Watch::SETS);
+    while (int64_t(pool.size()) < sets * b.size) pool.push_back(std::make_unique<Thread>());
     std::shuffle(numbers.begin(), numbers.end(), random);
-    for (uint32_t number : numbers) {
+    for (int64_t n = 0; n < blocks && found.empty(); ++n) {
+        const uint32_t number = numbers[n];
         b.number = number;
         b.x = int(number % grid.x);
         b.y = int(number / grid.x % grid.y);
         b.z = int(number / grid.x / grid.y);
         b.shared.clear();
         b.shared_bytes = 0;
+        b.ordered = std::make_unique<char[]>(2 * b.warps.size() + 2);
         for (auto& w : b.warps) w.multiplied[0] = w.multiplied[1] = 0;
         for (int i = 0; i < b.size; ++i) {
-            Thread& t = *b.threads[i];
+            Thread& t = *(b.threads[i] = pool[n % sets * b.size + i].get());
             t.tid = i;
             t.state = Thread::READY;
             t.barriers = t.simd_barriers = t.rendezvous = 0;
             t.fiber.start(thread_main);
         }
         run_block(random);
-        if (!found.empty()) break;
     }
-    std::move(b.threads.begin(), b.threads.end(), pool.begin());
     block = nullptr;
     current = nullptr;
+    Watch::launch_ends();
     return found;
 }
 
@@ -142,11 +149,14 @@ template <class T> Array<T> shared(int64_t count, const char* name) {
         }
     }
     constexpr size_t units = sizeof(T) / Array<T>::UNIT ? sizeof(T) / Array<T>::UNIT : 1;
-    SharedArray made{name, std::make_unique<char[]>(sizeof(T) * count), std::make_unique<char[]>(sizeof(Shadow) * units * count)};
-    std::memset(made.bytes.get(), 0xff, sizeof(T) * count);
-    block->shared_bytes += sizeof(T) * count;
+    {
+        Unwatched own;
+        SharedArray made{name, std::make_unique<char[]>(sizeof(T) * count), std::make_unique<char[]>(sizeof(Shadow) * units * count)};
+        std::memset(made.bytes.get(), 0xff, sizeof(T) * count);
+        block->shared_bytes += sizeof(T) * count;
+        block->shared.push_back(std::move(made));
+    }
     if (block->shared_bytes > 48 << 10) stop("has more than 48 KiB of shared memory");
-    block->shared.push_back(std::move(made));
     return shared<T>(count, name);
 }
 
@@ -154,7 +164,10 @@ template <class T> Array<T> shared(int64_t count, const char* name) {
 inline const float* exchange(float value, int line) {
     Exchange& warp = block->warps[current->tid / 32];
     const int turn = current->rendezvous & 1;
-    warp.values[turn][current->tid % 32] = value;
+    {
+        Unwatched own;
+        warp.values[turn][current->tid % 32] = value;
+    }
     meet(line);
     return warp.values[turn];
 }

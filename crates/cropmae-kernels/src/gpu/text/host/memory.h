@@ -17,6 +17,11 @@ struct Access {
     uint16_t simd_epoch = 0;    // barriers of the warp
     uint32_t epoch = 0;         // barriers of the block
 };
+#ifdef UNCHECKED
+constexpr bool CHECKED = false;  // a sanitizer checks instead
+#else
+constexpr bool CHECKED = true;
+#endif
 constexpr uint32_t ANY_BLOCK = 0xffffffff;
 constexpr uint16_t ANY_THREAD = 0xffff, WARP = 0x8000;
 
@@ -41,7 +46,7 @@ template <class T> struct Array {
         int64_t at;
         operator Value() const { return array->read(at); }
         // In one step, as from a plain reference: float(x[i]) where x holds bfloat16.
-        template <class U, class = std::enable_if_t<std::is_arithmetic_v<U> && !std::is_same_v<U, Value>>>
+        template <class U, class = std::enable_if_t<std::is_same_v<U, float> && std::is_class_v<Value>>>
         operator U() const { return U(array->read(at)); }
         Value operator=(Value value) const { array->write(at, value); return value; }
         Value operator=(const Element& other) const { return *this = Value(other); }
@@ -63,8 +68,8 @@ template <class T> struct Array {
     }
 
     Value read(int64_t at) const {
-        if (!inside(at)) return poison();
-        if (shadow) {
+        if (CHECKED && !inside(at)) return poison();
+        if (CHECKED && shadow) {
             Shadow& s = shadow[at * sizeof(T) / UNIT];
             if (shared && !s.written.block) fault("reads", at, "before it is written");
             if (conflicts(s.written)) fault("reads", at, "that another thread wrote since the last barrier", s.written);
@@ -75,8 +80,8 @@ template <class T> struct Array {
 
     void write(int64_t at, Value value) const {
         if constexpr (!std::is_const_v<T>) {
-            if (!inside(at)) return;
-            if (shadow) {
+            if (CHECKED && !inside(at)) return;
+            if (CHECKED && shadow) {
                 Shadow& s = shadow[at * sizeof(T) / UNIT];
                 if (conflicts(s.written)) fault("writes", at, "that another thread wrote since the last barrier", s.written);
                 if (conflicts(s.read)) fault("writes", at, "that another thread read since the last barrier", s.read);

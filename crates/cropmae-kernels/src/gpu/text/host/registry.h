@@ -64,7 +64,7 @@ class Shadows {
         }
         ranges = std::move(merged);
         for (const Range& range : ranges) bytes += range.end - range.begin;
-        if (bytes / 4 > RACES_UP_TO) ranges.clear();
+        if (!CHECKED || bytes / 4 > RACES_UP_TO) ranges.clear();
         // Zeroed pages cost nothing until they are touched.
         for (Range& range : ranges) {
             const size_t units = (range.end - range.begin) / 2 + 1;
