@@ -29,7 +29,9 @@ mod memory;
 mod ops;
 mod reference;
 
-pub use args::{AdamWStep, AdamWUpdate, BlockWeights, Dropout, Norm};
+pub use args::{
+    AdamWStep, AdamWUpdate, BlockWeights, Dropout, LabelSource, Norm, Propagation, Ties,
+};
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
 pub use cpu::product_seconds;
@@ -39,6 +41,6 @@ pub use gradients::{Gradients, backward};
 pub use memory::keep_freed_memory;
 pub use ops::{
     adamw, adamw_all, attention_block, attention_map, cross_attention, dropout, ema_all, grad_norm,
-    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss,
+    layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed, pixel_loss, propagate,
     residual_layer_norm, self_attention, transformer,
 };

@@ -2,10 +2,12 @@
 
 mod adamw;
 mod dropout;
+mod propagation;
 mod weights;
 
 pub use adamw::{AdamWStep, AdamWUpdate};
 pub use dropout::Dropout;
 pub(crate) use dropout::MIX;
+pub use propagation::{LabelSource, Propagation, Ties};
 pub(crate) use weights::{AttentionWeights, MlpWeights};
 pub use weights::{BlockWeights, Norm};

@@ -23,6 +23,7 @@ mod mlp;
 mod optimizer;
 mod patch_embed;
 mod pixel_loss;
+mod propagate;
 mod queue;
 mod text;
 mod transformer;
@@ -37,6 +38,7 @@ pub(crate) use mlp::mlp;
 pub(crate) use optimizer::{adamw, ema, grad_norm};
 pub(crate) use patch_embed::patch_embed;
 pub(crate) use pixel_loss::pixel_loss;
+pub(crate) use propagate::propagate;
 pub(crate) use transformer::{attention_block, mlp_block, transformer};
 
 /// Threads of a block.

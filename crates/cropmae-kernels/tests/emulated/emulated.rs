@@ -18,5 +18,7 @@ mod loss;
 mod optimizer;
 #[path = "../ops/policy.rs"]
 mod policy;
+#[path = "../ops/propagate.rs"]
+mod propagate;
 #[path = "../ops/transformer.rs"]
 mod transformer;

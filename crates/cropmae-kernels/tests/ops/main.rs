@@ -19,6 +19,7 @@ mod layers;
 mod loss;
 mod optimizer;
 mod policy;
+mod propagate;
 mod support;
 mod threads;
 mod transformer;

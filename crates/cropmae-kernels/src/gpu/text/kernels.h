@@ -8,4 +8,5 @@
 #include "attention.h"
 #include "patch_embed.h"
 #include "pixel_loss.h"
+#include "propagate.h"
 #include "optimizer.h"
