@@ -39,6 +39,11 @@ FLAGS = {
     THREAD: ["-O1", "-fsanitize=thread", "-DUNCHECKED"],
 }
 
+# The tests of the crate run the emulator's checks on all variants. Here they are for faults.
+CHECKED = ["bf16"]
+# Both types of operands, and both matrix units with one of the two. --every-variant tries all of them with both.
+SANITIZED = {ADDRESS: ["bf16", "f32 of Metal"], THREAD: ["bf16", "f32"]}
+
 # Who must find the faults of faults.h, and what it says.
 UNORDERED, OUTSIDE, RACE = "since the last barrier", "outside of its", "ThreadSanitizer: data race"
 FAULTS = {
@@ -150,6 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cxx", default="c++", help="a C++ compiler for this machine")
     parser.add_argument("--orders", type=int, default=2, help="orders of the threads for AddressSanitizer")
+    parser.add_argument("--every-variant", action="store_true", help="all types and matrix units with each sanitizer")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="programs at the same time")
     args = parser.parse_args()
     faults = []
@@ -161,9 +167,9 @@ def main():
                 print(f"skipped {how}: {args.cxx} cannot build programs with it that run here", flush=True)
             else:
                 hows.append(how)
-        programs = [Program(how, variant, folder) for how in hows for variant in VARIANTS]
-        # The tests of the crate run the emulator's checks on all variants. Here they are for faults.
-        programs = [program for program in programs if program.how != CHECKS or program.variant == "bf16"]
+        usual = {CHECKS: CHECKED, **SANITIZED}
+        variants = {how: VARIANTS if args.every_variant and how != CHECKS else usual[how] for how in hows}
+        programs = [Program(how, variant, folder) for how in hows for variant in variants[how]]
         list(pool.map(lambda program: program.build(args.cxx), programs))
         # The order makes no difference to ThreadSanitizer, if not to what it forgets.
         orders = {CHECKS: 1, ADDRESS: args.orders, THREAD: 1}

@@ -95,6 +95,18 @@ impl Backend {
             Self::Reference => false,
         }
     }
+
+    /// Returns `true` if there are kernels for [`crate::propagate`].
+    ///
+    /// The composition on the other backends stores an affinity matrix and is only a definition. The evaluation has a
+    /// faster search for the CPU.
+    #[must_use]
+    pub fn propagates(self) -> bool {
+        match self {
+            Self::Gpu => true,
+            Self::Cpu | Self::Reference => false,
+        }
+    }
 }
 
 impl Compute {

@@ -31,8 +31,8 @@ mod reference;
 mod upload;
 
 pub use args::{
-    AdamWStep, AdamWUpdate, BlockWeights, Dropout, GradNorm, GradScale, HostValues, Norm,
-    PatchPixels,
+    AdamWStep, AdamWUpdate, BlockWeights, Dropout, GradNorm, GradScale, HostValues, LabelSource,
+    Norm, PatchPixels, Propagation, Ties,
 };
 pub use backend::Backend;
 pub use compute::{Compute, Policy};
@@ -44,6 +44,6 @@ pub use memory::{keep_freed_memory, peak_device_bytes};
 pub use ops::{
     Guard, NonFinite, adamw, adamw_all, attention_block, attention_map, cross_attention, dropout,
     ema_all, grad_norm, layer_norm, linear, masked_pixel_loss, mlp, mlp_block, patch_embed,
-    pixel_loss, residual_layer_norm, self_attention, transformer,
+    pixel_loss, propagate, residual_layer_norm, self_attention, transformer,
 };
 pub use upload::{BatchUpload, Lease, Upload};

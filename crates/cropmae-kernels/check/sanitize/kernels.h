@@ -169,6 +169,26 @@ inline void update(int length, int other) {
     launch("ema", row(count), averages, params, work, guard, 0.9f, 0.1f);
 }
 
+// Labels of two frames, of which the second counts only within the radius.
+inline void propagation(int height, int width, int channels, int top_k) {
+    const int cells = height * width, classes = 3, limit = 10, run = 32, panel = 48;
+    const int slots = std::min(top_k, cells);
+    auto queries = numbers(cells * channels, 1);
+    std::vector<Buffer<float>> sources, labels;
+    for (u32 i = 2; i < 4; ++i) {
+        sources.push_back(numbers(cells * channels, i));
+        labels.push_back(numbers(cells * classes, i + 2));
+    }
+    auto counts = list<int>({1, 1, 0, 1});
+    auto affinities = unset(2 * slots * cells);
+    auto found = unset<u32>(2 * slots * cells), places = unset<u32>(top_k * cells);
+    launch("propagate_search", Grid{blocks(cells, 64), 2, 1, 128}, queries, sources, counts, affinities, found, channels,
+           slots, height, width, limit, run, panel);
+    auto weights = unset(top_k * cells), y = unset(cells * classes);
+    launch("propagate_average", by_warps(cells), affinities, found, labels, counts, weights, places, y, 2, slots, top_k, 0.7f,
+           classes, height, width, limit);
+}
+
 inline void all() {
     constexpr struct { int rows, cols; } SIZES[] = {{1, 1}, {3, 5}, {65, 130}, {7, 384}};
     for (auto [rows, cols] : SIZES) {
@@ -195,6 +215,9 @@ inline void all() {
         attention(s, mask);
         mask = mask.threshold ? NONE : TENTH;
     }
+    propagation(5, 13, 8, 3);
+    propagation(2, 3, 20, 7);
+    propagation(11, 12, 6, 5);
 }
 
 }  // namespace trial

@@ -180,11 +180,12 @@ unsafe extern "C" {
 }
 
 impl Driver for Emulator {
-    /// All bits of the memory are set, which is NaN.
+    /// All bits of the memory are set, which is NaN in floats.
     fn alloc(&self, dtype: DType, len: usize) -> Result<Storage> {
         Ok(Storage::Cpu(match dtype {
             DType::F32 => CpuStorage::F32(vec![f32::from_bits(u32::MAX); len]),
             DType::BF16 => CpuStorage::BF16(vec![bf16::from_bits(u16::MAX); len]),
+            DType::U32 => CpuStorage::U32(vec![u32::MAX; len]),
             other => bail!("the kernels write no tensors of {other:?}"),
         }))
     }
@@ -454,6 +455,7 @@ fn filled(buffer: &mut Buffer) -> Result<Argument> {
     let data = match &mut buffer.storage {
         Storage::Cpu(CpuStorage::F32(data)) => data.as_mut_ptr().cast(),
         Storage::Cpu(CpuStorage::BF16(data)) => data.as_mut_ptr().cast(),
+        Storage::Cpu(CpuStorage::U32(data)) => data.as_mut_ptr().cast(),
         _ => bail!("the emulator cannot write {:?}", buffer.dtype),
     };
     Argument::array(buffer.dtype, data, length)

@@ -27,6 +27,7 @@ mod optimizer;
 mod patch_embed;
 mod pixel_loss;
 mod pixels;
+mod propagate;
 mod queue;
 mod text;
 mod transformer;
@@ -41,6 +42,7 @@ pub(crate) use mlp::mlp;
 pub(crate) use optimizer::{adamw, check_finite, ema, grad_norm};
 pub(crate) use patch_embed::patch_embed;
 pub(crate) use pixel_loss::pixel_loss;
+pub(crate) use propagate::propagate;
 pub(crate) use transformer::{attention_block, mlp_block, transformer};
 
 /// Threads of a block.

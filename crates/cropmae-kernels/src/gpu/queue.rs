@@ -245,6 +245,11 @@ impl Queue {
         self.buffer(self.elem(), shape)
     }
 
+    /// Memory for 32 bits.
+    pub(super) fn words(&self, shape: impl Into<Shape>) -> Result<Buffer> {
+        self.buffer(DType::U32, shape)
+    }
+
     fn buffer(&self, dtype: DType, shape: impl Into<Shape>) -> Result<Buffer> {
         let shape = shape.into();
         int(shape.elem_count())?;

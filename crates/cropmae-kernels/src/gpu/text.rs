@@ -14,6 +14,7 @@ const KERNELS: &[(&str, &str)] = &[
     ("pixels.h", include_str!("text/pixels.h")),
     ("patch_embed.h", include_str!("text/patch_embed.h")),
     ("pixel_loss.h", include_str!("text/pixel_loss.h")),
+    ("propagate.h", include_str!("text/propagate.h")),
     ("optimizer.h", include_str!("text/optimizer.h")),
 ];
 

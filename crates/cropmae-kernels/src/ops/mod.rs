@@ -14,6 +14,7 @@ mod mlp;
 mod mlp_block;
 mod patch_embed;
 mod pixel_loss;
+mod propagate;
 mod transformer;
 
 pub use adamw::{adamw, adamw_all};
@@ -29,4 +30,5 @@ pub use mlp::mlp;
 pub use mlp_block::mlp_block;
 pub use patch_embed::patch_embed;
 pub use pixel_loss::{masked_pixel_loss, pixel_loss};
+pub use propagate::propagate;
 pub use transformer::transformer;

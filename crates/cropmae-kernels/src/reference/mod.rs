@@ -12,6 +12,7 @@ mod optimizer;
 mod patch_embed;
 mod pixel_loss;
 mod product;
+mod propagate;
 mod transformer;
 
 pub(crate) use attention::{attention_map, cross_attention, self_attention};
@@ -22,6 +23,7 @@ pub(crate) use mlp::mlp;
 pub(crate) use optimizer::{adamw, ema, grad_norm};
 pub(crate) use patch_embed::patch_embed;
 pub(crate) use pixel_loss::pixel_loss;
+pub(crate) use propagate::propagate;
 pub(crate) use transformer::{attention_block, mlp_block, transformer};
 
 use candle_core::{Result, Tensor};

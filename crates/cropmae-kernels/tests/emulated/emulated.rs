@@ -20,5 +20,7 @@ mod optimizer;
 mod pixels;
 #[path = "../ops/policy.rs"]
 mod policy;
+#[path = "../ops/propagate.rs"]
+mod propagate;
 #[path = "../ops/transformer.rs"]
 mod transformer;

@@ -20,6 +20,7 @@ mod loss;
 mod optimizer;
 mod pixels;
 mod policy;
+mod propagate;
 mod support;
 mod threads;
 mod transformer;

@@ -179,6 +179,9 @@ impl Driver for Cuda {
                 DType::BF16 => {
                     CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(len)?, device.clone())
                 }
+                DType::U32 => {
+                    CudaStorage::wrap_cuda_slice(device.alloc::<u32>(len)?, device.clone())
+                }
                 other => bail!("the kernels write no tensors of {other:?}"),
             }
         };

@@ -9,4 +9,5 @@
 #include "pixels.h"
 #include "patch_embed.h"
 #include "pixel_loss.h"
+#include "propagate.h"
 #include "optimizer.h"

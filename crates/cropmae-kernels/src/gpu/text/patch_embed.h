@@ -10,7 +10,7 @@ KERNEL(gather_patches, IN(0, float, patches) IN(1, u8, bytes) IN(2, float, table
     const int row = at.group_x * (at.group_size / 32) + at.warp;
     if (row >= count) return;
     const Pixels pixels{patches, bytes, table, is_bytes};
-    const int source = row_of(row, ids, k, n, has_ids);
+    const int source = picked_row(row, ids, k, n, has_ids);
     for (int c = at.lane; c < cols; c += 32)
         rows[row * cols + c] = elem(source < 0 ? not_a_number() : pixels.at(source * cols + c, c % 3));
 }
@@ -21,7 +21,7 @@ KERNEL(gather_positions, IN(0, float, pos) IN(1, float, bias) IN(2, u32, ids) OU
     const Place at = HERE();
     const int row = at.group_x * (at.group_size / 32) + at.warp;
     if (row >= count) return;
-    const int source = row_of(row, ids, k, n, has_ids);
+    const int source = picked_row(row, ids, k, n, has_ids);
     const int first = source < 0 ? 0 : source % n * d;
     for (int c = at.lane; c < d; c += 32) y[row * d + c] = source < 0 ? not_a_number() : bias[c] + pos[first + c];
 }

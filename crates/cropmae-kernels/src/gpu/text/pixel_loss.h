@@ -8,7 +8,7 @@ struct Target {
 
 FN Target target_of(int row, const THREAD Pixels &target, GLOBAL_IN(u32) ids, int k, int n, int cols, int has_ids, int norm_pix,
                     Place at) {
-    const int source = row_of(row, ids, k, n, has_ids);
+    const int source = picked_row(row, ids, k, n, has_ids);
     if (source < 0) return Target{0, not_a_number(), 1.f};
     const int first = source * cols;
     if (!norm_pix) return Target{first, 0.f, 1.f};

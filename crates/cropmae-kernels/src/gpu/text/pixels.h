@@ -13,7 +13,7 @@ struct Pixels {
 
 // The row of (B, n) that belongs to row `row` of (B, k): ids[row] of its sample, or without ids, where k is n, its own
 // place. An id out of range gives -1.
-FN int row_of(int row, GLOBAL_IN(u32) ids, int k, int n, int has_ids) {
+FN int picked_row(int row, GLOBAL_IN(u32) ids, int k, int n, int has_ids) {
     const int id = has_ids ? int(ids[row]) : row % k;
     return id >= 0 && id < n ? row / k * n + id : -1;
 }
