@@ -19,7 +19,8 @@ impl<R: Send + 'static> Ahead<R> {
         items: Vec<T>,
         mut work: impl FnMut(T) -> R + Send + 'static,
     ) -> Self {
-        let (send, results) = sync_channel(1);
+        // No queue: the result that waits to be taken is the one that is ahead.
+        let (send, results) = sync_channel(0);
         let worker = thread::spawn(move || {
             for item in items {
                 if send.send(work(item)).is_err() {
