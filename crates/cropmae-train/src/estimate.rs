@@ -30,23 +30,9 @@ pub struct Estimate {
     pub flops_per_image: f64,
     /// The memory on a CPU.
     pub memory: PeakMemory,
-    /// The time of one update in seconds, if it was measured.
-    pub seconds_per_update: Option<f64>,
-}
-
-impl Estimate {
-    /// Returns the time of the whole run in seconds, if an update was measured.
-    ///
-    /// Decoding is not included, because it runs at the same time as the model.
-    pub fn seconds(&self) -> Option<f64> {
-        self.seconds_per_update
-            .map(|seconds| seconds * self.plan.total_updates as f64)
-    }
 }
 
 /// Estimates the cost of `experiment` on a source of `batches_per_epoch` batches.
-///
-/// If `measure` is true, two real updates run on `device`, and the second one is timed.
 ///
 /// # Errors
 /// Returns [`TrainError::EpochTooShort`] if an epoch has too few batches for an update, and [`TrainError::Model`] or
@@ -55,36 +41,46 @@ pub fn estimate(
     experiment: &Experiment,
     batches_per_epoch: usize,
     device: &Device,
-    measure: bool,
 ) -> Result<Estimate, TrainError> {
     let plan = Plan::new(experiment, batches_per_epoch)?;
-    let mut trainer = Trainer::new(experiment, batches_per_epoch, device)?;
+    let trainer = Trainer::new(experiment, batches_per_epoch, device)?;
     let parameters = Parameters::of(trainer.weights());
     Ok(Estimate {
         plan,
         parameters: parameters.all(),
         flops_per_image: 3.0 * forward_flops(experiment),
         memory: PeakMemory::of(experiment, parameters),
-        seconds_per_update: if measure {
-            Some(time_update(&mut trainer, experiment)?)
-        } else {
-            None
-        },
     })
 }
 
-/// Measures the seconds of one update on random pixels, after an uncounted one that fills caches and pools.
-fn time_update(trainer: &mut Trainer, experiment: &Experiment) -> Result<f64, TrainError> {
-    let mut seconds = 0.0;
-    for _ in 0..2 {
-        let start = Instant::now();
-        for _ in 0..experiment.train.accum_iter {
-            let batch = trainer.tensors(random_batch(experiment))?;
-            trainer.step(&batch, true)?;
-        }
-        seconds = start.elapsed().as_secs_f64();
+/// The most images of a batch that is measured on a CPU, whose time for an image hardly depends on it.
+const MEASURED_ON_CPU: usize = 16;
+
+/// Measures the seconds of an update of `experiment` on `device`, without decoding, which runs at the same time.
+///
+/// Three batches of random pixels are computed, however many an update has: one to fill caches and pools, one that ends
+/// with an update of the weights, and one without. On a CPU they have at most 16 images.
+///
+/// # Errors
+/// Returns [`TrainError::Model`] or [`TrainError::Compute`] if the model cannot be built or run on `device`.
+pub fn seconds_per_update(experiment: &Experiment, device: &Device) -> Result<f64, TrainError> {
+    let mut measured = experiment.clone();
+    measured.train.accum_iter = 2;
+    if device.is_cpu() {
+        measured.train.batch_size = experiment.train.batch_size.min(MEASURED_ON_CPU);
     }
-    Ok(seconds)
+    let mut trainer = Trainer::new(&measured, 2, device)?;
+    let mut seconds = [0.0; 3];
+    for seconds in &mut seconds {
+        let start = Instant::now();
+        let batch = trainer.tensors(random_batch(&measured))?;
+        trainer.step(&batch, true)?;
+        *seconds = start.elapsed().as_secs_f64();
+    }
+    let [_, with_update, without] = seconds;
+    let images = experiment.train.batch_size * experiment.train.accum_iter;
+    let batches = images as f64 / measured.train.batch_size as f64;
+    Ok(batches * without + (with_update - without).max(0.0))
 }
 
 /// Returns a batch of random normalized values in the shapes of `experiment`, for measurements.
@@ -176,15 +172,30 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_counts_updates_and_times_one() {
+    fn an_estimate_counts_updates() {
         let overrides = ["train.batch_size=2", "train.accum_iter=3", "train.epochs=4"];
         let experiment = Experiment::demo(&overrides.map(str::to_owned)).unwrap();
-        let estimate = estimate(&experiment, 10, &Device::Cpu, true).unwrap();
+        let estimate = estimate(&experiment, 10, &Device::Cpu).unwrap();
         assert_eq!(
             (estimate.plan.updates_per_epoch, estimate.plan.total_updates),
             (3, 12)
         );
-        let one = estimate.seconds_per_update.unwrap();
-        assert!(one > 0.0 && (estimate.seconds().unwrap() / one - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_update_of_many_batches_is_timed_by_a_few() {
+        let seconds = |accum_iter: usize| {
+            let overrides = [
+                "train.batch_size=2".to_owned(),
+                format!("train.accum_iter={accum_iter}"),
+            ];
+            let experiment = Experiment::demo(&overrides).unwrap();
+            seconds_per_update(&experiment, &Device::Cpu).unwrap()
+        };
+        let start = Instant::now();
+        let many = seconds(100_000);
+        let spent = start.elapsed().as_secs_f64();
+        // What was measured is a small part of an update.
+        assert!(many > 100.0 * spent, "{many} s estimated in {spent} s");
     }
 }

@@ -24,7 +24,9 @@ mod unread;
 pub use batch_tensors::BatchTensors;
 pub use checkpoint::{Checkpoint, Progress};
 pub use error::TrainError;
-pub use estimate::{Estimate, PeakMemory, encoder_flops, estimate, random_batch};
+pub use estimate::{
+    Estimate, PeakMemory, encoder_flops, estimate, random_batch, seconds_per_update,
+};
 pub use memory::peak_rss_bytes;
 pub use observer::{HookError, Observer, Plan, StepStats};
 pub use optimizer::{AdamW, GroupSize, SummedGradient};

@@ -29,7 +29,7 @@ pub fn measure(args: &StepArgs) -> Result<Record> {
     })?;
     let work = work(&mut trainer, &batch)?;
     drop((trainer, batch));
-    let flops = estimate(&experiment, BATCHES_PER_EPOCH, &device, false)?.flops_per_image;
+    let flops = estimate(&experiment, BATCHES_PER_EPOCH, &device)?.flops_per_image;
     let model = &experiment.model;
     let kept = experiment.mask.len_keep(model.num_patches());
     let rows = args.batch.get() * (model.num_patches() + kept + 2);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use cropmae_run::{Job, units::spoken};
-use cropmae_train::{BatchSource, estimate};
+use cropmae_train::{BatchSource, estimate, seconds_per_update};
 
 use crate::{console::Console, device};
 
@@ -17,7 +17,7 @@ pub fn run(job: &Job<'_>, console: &Console) -> Result<ExitCode> {
     // Decoding one batch shows whether the files can be read.
     let first = source.epoch(0, 0).next().transpose()?;
     let bad = first.map_or(0, |batch| batch.bad_files);
-    let cost = estimate(experiment, source.batches_per_epoch(), device, true)?;
+    let cost = estimate(experiment, source.batches_per_epoch(), device)?;
     let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
     let json = serde_json::to_string_pretty(experiment)?;
     console.say(format!("config  {}\n{json}", experiment.fingerprint()));
@@ -43,12 +43,12 @@ pub fn run(job: &Job<'_>, console: &Console) -> Result<ExitCode> {
         gib(memory.step_bytes),
         gib(memory.loader_bytes)
     ));
-    if let (Some(total), Some(one)) = (cost.seconds(), cost.seconds_per_update) {
-        console.say(format!(
-            "time    about {}: {one:.2} s per update, measured now on {}",
-            spoken(total),
-            device::name(device)
-        ));
-    }
+    tracing::info!("measuring three batches");
+    let one = seconds_per_update(experiment, device)?;
+    console.say(format!(
+        "time    about {}: {one:.2} s per update, from batches measured now on {}",
+        spoken(one * cost.plan.total_updates as f64),
+        device::name(device)
+    ));
     Ok(ExitCode::SUCCESS)
 }
