@@ -33,9 +33,14 @@ pub fn check() -> Result<()> {
     kernel_text()
 }
 
-/// Lints the emulator, and runs the tests of kernels, models and training in it.
+/// Lints the emulator, and runs the tests of kernels, models, training and evaluation in it.
 fn emulated() -> Result<()> {
-    let packages = ["cropmae-kernels", "cropmae-model", "cropmae-train"];
+    let packages = [
+        "cropmae-kernels",
+        "cropmae-model",
+        "cropmae-train",
+        "cropmae-eval",
+    ];
     let features = packages.map(|package| format!("{package}/emulated"));
     // The workspace as a whole, so that its dependencies are those of the other tests.
     let with = [

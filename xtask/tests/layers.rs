@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "cropmae-config",
             "cropmae-data",
             "cropmae-files",
+            "cropmae-kernels",
             "cropmae-model",
         ],
     ),

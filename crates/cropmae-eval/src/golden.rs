@@ -2,6 +2,8 @@
 //!
 //! The committed cases always run. Those in `CROPMAE_SHARED` run if the folder exists.
 
+#[cfg(feature = "emulated")]
+mod emulated;
 mod fixtures;
 mod frames;
 mod labels;

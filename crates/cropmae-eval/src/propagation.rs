@@ -10,22 +10,30 @@
 //! the tiles contain upper bounds from a few numbers per cell. Affinities are then computed only if the bound is above
 //! the k-th best, which finds the same k sources. The memory consists of the packed features and the soft labels of the
 //! source frames. Results do not depend on the number of threads.
+//!
+//! This is the search on the CPU. On accelerators, the operation [`cropmae_kernels::propagate`] takes its place, and
+//! features and labels stay in the memory of the device ([`DevicePropagation`]).
 
 mod affinity;
+mod device;
 mod features;
 mod grid;
 #[cfg(test)]
 pub(crate) mod inspect;
+mod memory;
 mod panels;
 mod search;
 mod sketch;
 mod top_k;
 mod video;
 
+use std::sync::Arc;
+
 use cropmae_config::Protocol;
 use pulp::Arch;
 use rayon::prelude::*;
 
+pub use device::{DeviceFeatures, DevicePropagation};
 pub use features::PackedFeatures;
 pub use grid::Grid;
 pub use top_k::Neighbor;
@@ -40,6 +48,15 @@ use sketch::Sketch;
 
 /// The number of query blocks per task. They share each panel while it is in cache.
 const TASK_BLOCKS: usize = 6;
+
+/// The features of one frame, where the search for their sources runs.
+#[derive(Debug, Clone)]
+pub enum FrameFeatures {
+    /// In the memory of the CPU.
+    Packed(Arc<PackedFeatures>),
+    /// In the memory of an accelerator.
+    Device(DeviceFeatures),
+}
 
 /// A frame whose cells can become sources.
 #[derive(Debug, Clone, Copy)]

@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
         for frame in Frames::of(&video, encoding) {
             let frame = frame?;
             truth.advance(frame.index)?;
-            for (setting, soft) in tracks.advance(frame.features).into_iter().enumerate() {
+            for (setting, soft) in tracks.advance(&frame.features)?.into_iter().enumerate() {
                 let prediction = truth.predict(soft);
                 if let Some(out) = self.out {
                     truth.write(out, frame.index, &prediction)?;

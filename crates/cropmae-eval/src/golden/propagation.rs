@@ -57,7 +57,7 @@ fn golden_propagation() {
                 &case.t["pred_soft"].values,
                 1e-5,
             );
-            case.check_padding();
+            case.check_padding(run);
             case.check_stretched();
             case.check_affinities();
             check_upsampling(
@@ -72,25 +72,25 @@ fn golden_propagation() {
 }
 
 /// One case of the group.
-struct Case<'a> {
-    name: &'a str,
-    t: BTreeMap<String, Tensor>,
-    grid: Grid,
-    channels: usize,
-    classes: usize,
-    context: usize,
+pub(super) struct Case<'a> {
+    pub name: &'a str,
+    pub t: BTreeMap<String, Tensor>,
+    pub grid: Grid,
+    pub channels: usize,
+    pub classes: usize,
+    pub context: usize,
     /// The number of leading keys of every frame without a radius.
-    long_term: Vec<usize>,
-    protocol: Protocol,
+    pub long_term: Vec<usize>,
+    pub protocol: Protocol,
     /// The frames whose affinities have no ties.
     comparable: Vec<usize>,
     /// The features (h*w, C) of each frame, including the padding.
-    rows: Vec<Vec<f32>>,
+    pub rows: Vec<Vec<f32>>,
     feats: Vec<PackedFeatures>,
 }
 
 impl<'a> Case<'a> {
-    fn new(name: &'a str, case: &serde_json::Value, t: BTreeMap<String, Tensor>) -> Self {
+    pub fn new(name: &'a str, case: &serde_json::Value, t: BTreeMap<String, Tensor>) -> Self {
         let [channels, total, height, width] = t["feats"].shape[..] else {
             panic!("{name}: feats {:?}", t["feats"].shape)
         };
@@ -126,12 +126,12 @@ impl<'a> Case<'a> {
     }
 
     /// Returns the number of frames without the padding.
-    fn frames(&self) -> usize {
+    pub fn frames(&self) -> usize {
         self.feats.len() - self.context
     }
 
     /// Returns the key frames of a frame, as indices that include the padding.
-    fn keys(&self, frame: usize) -> Vec<usize> {
+    pub fn keys(&self, frame: usize) -> Vec<usize> {
         let per_frame = self.t["key_indices"].shape[1];
         self.t["key_indices"].values[frame * per_frame..][..per_frame]
             .iter()
@@ -191,7 +191,7 @@ impl<'a> Case<'a> {
     }
 
     /// Checks that real copies of frame 0 in the padding give the same results as counting frame 0 several times.
-    fn check_padding(&self) {
+    pub fn check_padding(&self, run: Run) {
         let (padding, real) = self.rows.split_at(self.context);
         if !padding.iter().all(|row| *row == real[0]) {
             return;
@@ -254,7 +254,11 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Returns the soft labels of every frame of a video.
+/// Returns the soft labels of every frame of a video from the features (h*w, C) of each frame, the labels of frame 0,
+/// the grid, the number of channels and the protocol.
+pub(super) type Run = fn(&[Vec<f32>], Vec<f32>, Grid, usize, &Protocol) -> Vec<Vec<f32>>;
+
+/// Propagates with the search on the CPU.
 pub(super) fn run(
     rows: &[Vec<f32>],
     first: Vec<f32>,

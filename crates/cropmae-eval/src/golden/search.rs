@@ -6,7 +6,7 @@ use cropmae_config::Protocol;
 use proptest::prelude::*;
 
 use super::fixtures::{assert_close, count, folders, json};
-use super::propagation::{protocol, run};
+use super::propagation::{Run, protocol, run};
 use crate::propagation::{Grid, PackedFeatures, VideoPropagation};
 
 /// Propagates labels in the simplest way, with all affinities sorted.
@@ -79,18 +79,18 @@ pub(super) fn unit_rows(values: &[f32], channels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Propagates labels through a video of random frames with both implementations.
+/// Propagates labels through a video of random frames with `run` and with [`brute_force`].
 ///
 /// `keys` are the key frames of each frame, as indices that include the padding. Returns `false` if the result is
 /// undetermined because of a tie.
-fn compare(
+pub(super) fn compare(
     grid: Grid,
     channels: usize,
     keys: &[Vec<usize>],
     protocol: &Protocol,
     seed: u64,
+    run: Run,
 ) -> bool {
-    use rand_stream::Stream;
     let mut stream = Stream(seed);
     let classes = 3;
     let real: Vec<Vec<f32>> = keys
@@ -114,22 +114,20 @@ fn compare(
 }
 
 /// A generator of pseudorandom numbers in -1..1.
-mod rand_stream {
-    pub struct Stream(pub u64);
+pub(super) struct Stream(pub u64);
 
-    impl Stream {
-        pub fn draw(&mut self, count: usize) -> Vec<f32> {
-            (0..count)
-                .map(|_| {
-                    // This is SplitMix64.
-                    self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                    let mut z = self.0;
-                    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-                    ((z ^ z >> 31) >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-                })
-                .collect()
-        }
+impl Stream {
+    pub(super) fn draw(&mut self, count: usize) -> Vec<f32> {
+        (0..count)
+            .map(|_| {
+                // This is SplitMix64.
+                self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut z = self.0;
+                z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+                ((z ^ z >> 31) >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+            })
+            .collect()
     }
 }
 
@@ -143,7 +141,7 @@ proptest! {
         let grid = Grid { height, width };
         let keys: Vec<Vec<usize>> =
             (0..frames).map(|t| std::iter::once(0).chain(t..t + context).collect()).collect();
-        prop_assume!(compare(grid, 12, &keys, &protocol(top_k, radius, 0.3, context), seed));
+        prop_assume!(compare(grid, 12, &keys, &protocol(top_k, radius, 0.3, context), seed, run));
     }
 }
 
@@ -153,7 +151,7 @@ proptest! {
 /// that bounds fail.
 #[test]
 fn bounded_search_equals_brute_force() {
-    let mut stream = rand_stream::Stream(5);
+    let mut stream = Stream(5);
     let (grid, channels, frames) = (
         Grid {
             height: 14,
@@ -221,7 +219,7 @@ fn golden_key_frames() {
                 long_term_frames: list(&case["long_mem"]),
                 ..protocol(5, 2.5, 0.7, count(&case["n_context"]))
             };
-            assert!(compare(grid, 8, &keys, &protocol, 7));
+            assert!(compare(grid, 8, &keys, &protocol, 7, run));
             cases += 1;
         }
     }
@@ -242,7 +240,7 @@ fn results_do_not_depend_on_threads() {
                     height: 17,
                     width: 23,
                 };
-                let mut stream = rand_stream::Stream(3);
+                let mut stream = Stream(3);
                 let mut frame = || {
                     let features = stream.draw(grid.cells() * channels);
                     PackedFeatures::normalized(&features, grid, channels).unwrap()

@@ -1,13 +1,16 @@
-//! Decodes frames ahead, encodes them in small batches, and packs their features for the search.
+//! Decodes frames ahead, encodes them in small batches, and prepares their features for the search.
 //!
-//! This is the only file of the run that uses tensors. The encoder and the consumer of the frames take turns on the
-//! calling thread, because each of them uses all cores.
+//! The backend of the features' device decides where the search runs, and nothing else of the run asks for it. The
+//! encoder and the consumer of the frames take turns on the calling thread, because each of them uses all cores or the
+//! same device. Another thread decodes the next batch meanwhile.
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use cropmae_config::Protocol;
+use cropmae_kernels::Backend;
 use cropmae_model::{FeatureExtractor, ModelError};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -16,7 +19,7 @@ use super::Video;
 use crate::ahead::Ahead;
 use crate::error::EvalError;
 use crate::frames::{batch_len, normalize, read_frame_of, resize_frame};
-use crate::propagation::PackedFeatures;
+use crate::propagation::{DeviceFeatures, FrameFeatures, Grid, PackedFeatures};
 
 /// The options that features depend on.
 #[derive(Clone, Copy)]
@@ -33,8 +36,8 @@ pub struct Frame {
     pub index: usize,
     /// The decoded frame.
     pub picture: RgbImage,
-    /// The features, packed for the search.
-    pub features: PackedFeatures,
+    /// The features, prepared for the search.
+    pub features: FrameFeatures,
 }
 
 /// Frames that are encoded together.
@@ -52,8 +55,48 @@ pub struct Batch {
 pub struct Encoded {
     first: usize,
     pictures: Vec<RgbImage>,
-    /// (B, h*w, C)
-    rows: Vec<f32>,
+    values: Values,
+}
+
+/// Features (B, h*w, C) where the search runs.
+#[derive(Debug)]
+enum Values {
+    Cpu { rows: Vec<f32>, channels: usize },
+    Device(Tensor),
+}
+
+impl Values {
+    /// Places the features of an encoder.
+    fn of(values: &Tensor, [frames, cells, channels]: [usize; 3]) -> candle_core::Result<Self> {
+        let values = values.to_dtype(DType::F32)?;
+        Ok(if Backend::of(values.device()).propagates() {
+            Self::Device(values.reshape((frames, cells, channels))?)
+        } else {
+            Self::Cpu {
+                rows: values.flatten_all()?.to_vec1()?,
+                channels,
+            }
+        })
+    }
+
+    /// Returns the features of each frame, or a message if it has a value that is not finite.
+    fn prepare(
+        self,
+        grid: Grid,
+        l2_normalize: bool,
+    ) -> candle_core::Result<Vec<Result<FrameFeatures, String>>> {
+        Ok(match self {
+            Self::Cpu { rows, channels } => rows
+                .chunks_exact(grid.cells() * channels)
+                .map(|rows| PackedFeatures::new(rows, grid, channels, l2_normalize))
+                .map(|packed| Ok(FrameFeatures::Packed(Arc::new(packed?))))
+                .collect(),
+            Self::Device(values) => DeviceFeatures::batch(&values, grid, l2_normalize)?
+                .into_iter()
+                .map(|features| features.map(FrameFeatures::Device))
+                .collect(),
+        })
+    }
 }
 
 impl Video {
@@ -136,38 +179,37 @@ impl<'a> Encoding<'a> {
                 grid.height, grid.width
             )));
         }
-        let to_rows = |values: &Tensor| -> candle_core::Result<Vec<f32>> {
-            values.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-        };
-        let rows = to_rows(&features.values).map_err(|e| failed(e.into()))?;
-        if rows.len() != pictures.len() * grid.cells() * channels {
+        let expected = [pictures.len(), grid.cells(), channels];
+        if features.values.elem_count() != expected.iter().product::<usize>() {
             return Err(unusable(format!(
-                "shape {:?}, expected {:?}",
+                "shape {:?}, expected {expected:?}",
                 features.values.dims(),
-                [pictures.len(), grid.cells(), channels]
             )));
         }
         Ok(Encoded {
             first,
+            values: Values::of(&features.values, expected).map_err(|e| failed(e.into()))?,
             pictures,
-            rows,
         })
     }
 
-    /// Packs the features of each frame of a batch.
+    /// Prepares the features of each frame of a batch for the search.
     ///
     /// # Errors
-    /// Returns [`EvalError::Features`] if a value is not finite.
+    /// Returns [`EvalError::Features`] if a value is not finite, and [`EvalError::Encoder`] if a device fails, which
+    /// may still compute features when [`Self::encode`] returns.
     pub fn pack(&self, video: &Video, encoded: Encoded) -> Result<Vec<Frame>, EvalError> {
-        let channels = self.encoder.dim();
-        let rows = encoded.rows.chunks_exact(video.grid.cells() * channels);
-        let frames = encoded.pictures.into_iter().zip(rows);
+        let features = encoded.values.prepare(video.grid, self.l2_normalize);
+        let features = features.map_err(|error| EvalError::Encoder {
+            path: video.frames[encoded.first].clone(),
+            message: error.to_string(),
+        })?;
+        let frames = encoded.pictures.into_iter().zip(features);
         frames
             .enumerate()
-            .map(|(place, (picture, rows))| {
+            .map(|(place, (picture, features))| {
                 let index = encoded.first + place;
-                let packed = PackedFeatures::new(rows, video.grid, channels, self.l2_normalize);
-                let features = packed.map_err(|message| EvalError::Features {
+                let features = features.map_err(|message| EvalError::Features {
                     path: video.frames[index].clone(),
                     message,
                 })?;

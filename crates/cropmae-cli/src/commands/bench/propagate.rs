@@ -159,7 +159,7 @@ fn measure(args: &PropagateArgs) -> Result<Timing> {
     let peak_rss_mb = peak_rss_mib();
     let files = Davis.files(&args.data, &sequence)?;
     let frames = files.frames.len();
-    let [load, encode, propagate] = stages(files.frames, encoder)?;
+    let [load, encode, propagate] = stages(files.frames, encoder, &device)?;
     let per_frame = |time: Duration| 1e3 * time.as_secs_f64() / frames as f64;
     Ok(Timing {
         frames,
@@ -190,7 +190,11 @@ fn evaluate_sequence(
 }
 
 /// Returns the times of loading, encoding and propagating, each alone. An evaluation overlaps these stages.
-fn stages(frames: Vec<PathBuf>, encoder: &dyn FeatureExtractor) -> Result<[Duration; 3]> {
+fn stages(
+    frames: Vec<PathBuf>,
+    encoder: &dyn FeatureExtractor,
+    device: &Device,
+) -> Result<[Duration; 3]> {
     let settings = [Davis.protocol()];
     let mut sizes = Sizes::new(settings[0].frame_size, encoder.patch_size());
     let video = sizes.video("bench", frames)?;
@@ -207,9 +211,10 @@ fn stages(frames: Vec<PathBuf>, encoder: &dyn FeatureExtractor) -> Result<[Durat
         let batch = video.load(batch)?;
         let loaded = Instant::now();
         let features = encoding.encode(&video, batch)?;
+        device.synchronize()?;
         let encoded = Instant::now();
         for frame in encoding.pack(&video, features)? {
-            tracks.advance(frame.features);
+            tracks.advance(&frame.features)?;
         }
         times[0] += loaded - start;
         times[1] += encoded - loaded;
