@@ -159,6 +159,9 @@ fn propagation_equals_brute_force() {
         case((9, 11), 384, 21, &[(0, 1), (0, 1), (1, 3)], 100.0, 10, 0.07),
         // Tiles that are not full, and tiles beyond the radius, in both directions.
         case((6, 23), 30, 3, &[(0, 1), (0, 2), (1, 18)], 4.0, 7, 0.7),
+        // All sources within the radius count, some of them in tiles that are just near enough.
+        case((6, 23), 9, 2, &[(0, 1)], 12.0, 200, 0.7),
+        case((23, 6), 9, 2, &[(0, 1)], 12.0, 200, 0.7),
         case((29, 5), 13, 40, &[(0, 1), (1, 0)], 3.5, 5, 0.05),
         case((8, 8), 48, 5, &[(0, 1); 5], 2.5, 20, 0.7),
         // Padding fills all places.
